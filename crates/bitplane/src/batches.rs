@@ -1,0 +1,127 @@
+//! Which samples make a batch, and how each is shown: pure functions of (seed, epoch, sample).
+
+use data::Split;
+use graph::{InputSpec, Transform};
+use reference::random::{PERMUTATION_STREAM, permutation, philox4x32_10};
+use serde::{Deserialize, Serialize};
+
+/// Fourth counter word of the augmentation draws, beside the streams that `reference` reserves.
+pub const AUGMENT_STREAM: u32 = PERMUTATION_STREAM - 1;
+
+/// Random changes of training images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Augment {
+    /// Images as they are.
+    None,
+    /// Mirrored left to right, half of the time.
+    Flip,
+    /// Mirrored half of the time, then shifted by up to `crop-padding` pixels each way, zeros outside.
+    FlipCrop,
+}
+
+/// The training batches of one epoch.
+pub struct Epoch {
+    order: Vec<u32>,
+    number: u32,
+    seed: u64,
+}
+
+impl Epoch {
+    /// The order of `len` samples in epoch `number` (from 0).
+    pub fn new(seed: u64, number: u32, len: usize) -> Self {
+        Self { order: permutation(seed, number, len), number, seed }
+    }
+
+    /// Sample indices of batch `step`.
+    pub fn samples(&self, step: u32, batch_size: u32) -> &[u32] {
+        let start = step as usize * batch_size as usize;
+        &self.order[start..][..batch_size as usize]
+    }
+
+    /// How `sample` is shown in this epoch.
+    pub fn transform(&self, sample: u32, augment: Augment, crop_padding: u32, input: &InputSpec) -> Transform {
+        let mut transform = centered(input);
+        if augment == Augment::None {
+            return transform;
+        }
+        let key = [(self.seed & 0xFFFF_FFFF) as u32, (self.seed >> 32) as u32];
+        let words = philox4x32_10([sample, self.number, 0, AUGMENT_STREAM], key);
+        transform.flip = words[0] >> 31 == 1;
+        if augment == Augment::FlipCrop {
+            transform.dy += shift(words[1], crop_padding);
+            transform.dx += shift(words[2], crop_padding);
+        }
+        transform
+    }
+}
+
+/// The middle of the resized image, not mirrored: how images are shown in evaluation.
+pub fn centered(input: &InputSpec) -> Transform {
+    let middle = |resized: u32, out: u32| (i64::from(resized) - i64::from(out)).div_euclid(2) as i32;
+    Transform {
+        flip: false,
+        dy: middle(input.resize_height, input.out_height),
+        dx: middle(input.resize_width, input.out_width),
+    }
+}
+
+/// A number in `-padding..=padding` from a random word.
+fn shift(word: u32, padding: u32) -> i32 {
+    let choices = u64::from(padding) * 2 + 1;
+    let chosen = (u64::from(word) * choices) >> 32;
+    i32::try_from(chosen).expect("paddings are small") - i32::try_from(padding).expect("paddings are small")
+}
+
+/// The pixels and labels of `samples`, gathered into `pixels` (`[n, h, w, c]`) and `labels` (`[n]`).
+pub fn gather(split: &Split, samples: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u32>) {
+    pixels.clear();
+    labels.clear();
+    for &sample in samples {
+        pixels.extend_from_slice(split.image(sample as usize));
+        labels.push(split.labels[sample as usize]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input() -> InputSpec {
+        InputSpec {
+            source_height: 32,
+            source_width: 32,
+            channels: 3,
+            resize_height: 40,
+            resize_width: 40,
+            out_height: 40,
+            out_width: 36,
+        }
+    }
+
+    #[test]
+    fn an_epoch_shows_every_sample_once_and_epochs_differ() {
+        let epoch = Epoch::new(3, 0, 100);
+        let mut seen: Vec<u32> = (0..10).flat_map(|step| epoch.samples(step, 10).to_vec()).collect();
+        assert_ne!(seen, Epoch::new(3, 1, 100).order);
+        assert_ne!(seen, Epoch::new(4, 0, 100).order);
+        seen.sort_unstable();
+        assert_eq!(seen, (0..100).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn transforms_depend_on_seed_epoch_and_sample_only() {
+        let draw = |seed, number, sample| {
+            Epoch::new(seed, number, 4).transform(sample, Augment::FlipCrop, 4, &input())
+        };
+        let key = |t: Transform| (t.flip, t.dy, t.dx);
+        assert_eq!(key(draw(1, 2, 3)), key(draw(1, 2, 3)));
+        let all: std::collections::BTreeSet<_> = (0..2000).map(|sample| key(draw(1, 2, sample))).collect();
+        assert_eq!(all.len(), 2 * 9 * 9, "every flip and shift occurs");
+        assert!(all.iter().all(|&(_, dy, dx)| (-4..=4).contains(&dy) && (-2..=6).contains(&dx)));
+        let plain = Epoch::new(1, 2, 4).transform(3, Augment::None, 4, &input());
+        assert_eq!(key(plain), (false, 0, 2));
+        let flips = (0..2000).filter(|&s| Epoch::new(9, 0, 1).transform(s, Augment::Flip, 4, &input()).flip).count();
+        assert!((900..1100).contains(&flips), "{flips}");
+    }
+}

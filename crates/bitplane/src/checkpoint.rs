@@ -1,0 +1,398 @@
+//! One checkpoint: a safetensors file that holds everything a bit-identical continuation needs.
+//!
+//! The tensors are the session's state (parameters, running statistics, optimizer state) in f32. One metadata entry,
+//! `bitplane`, is a JSON text with [`Identity`] and [`Position`]. Nothing of time, place or adapter goes in, so equal
+//! trainings give equal bytes.
+
+use std::collections::HashMap;
+
+use graph::NamedTensor;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+
+/// Version of the layout described above.
+pub const FORMAT: u32 = 1;
+
+const METADATA_KEY: &str = "bitplane";
+const HEADER_LIMIT: u64 = 8 << 20;
+const TENSOR_LIMIT: usize = 20_000;
+const NAME_LIMIT: usize = 256;
+
+/// What a checkpoint belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Model name.
+    pub model: String,
+    /// Bits of weights, activations and gradients.
+    pub bits: [u32; 3],
+    /// Kind of data set.
+    pub data: String,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Height, width and channels of an image of the data set.
+    pub image: [u32; 3],
+    /// Seed of everything random.
+    pub seed: u64,
+    /// [`crate::config::Config::hash`].
+    pub config_hash: String,
+}
+
+impl Identity {
+    /// The identity of a training with these settings on images of this height, width and channels.
+    pub fn new(config: &Config, image: [u32; 3], classes: Vec<String>) -> Self {
+        let bits = config.bits();
+        Self {
+            model: config.model.clone(),
+            bits: [bits.weight, bits.activation, bits.gradient],
+            data: config.data_kind().to_owned(),
+            classes,
+            image,
+            seed: config.seed,
+            config_hash: config.hash(),
+        }
+    }
+
+    /// Where this, as found, differs from what is wanted, in words; the model's own description comes first.
+    pub fn differences(&self, wanted: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, mine: String, theirs: String| {
+            if mine != theirs {
+                found.push(data::printable(&format!("{what} is {mine}, not {theirs}")));
+            }
+        };
+        compare("model", self.model.clone(), wanted.model.clone());
+        compare("bits", format!("{:?}", self.bits), format!("{:?}", wanted.bits));
+        compare("data set", self.data.clone(), wanted.data.clone());
+        compare("image", format!("{:?}", self.image), format!("{:?}", wanted.image));
+        compare("number of classes", self.classes.len().to_string(), wanted.classes.len().to_string());
+        if self.classes.len() == wanted.classes.len() {
+            compare("classes", self.classes.join(" "), wanted.classes.join(" "));
+        }
+        compare("seed", self.seed.to_string(), wanted.seed.to_string());
+        if found.is_empty() && self.config_hash != wanted.config_hash {
+            found.push("other training settings (batch size, optimizer, schedule or augmentation)".to_owned());
+        }
+        found
+    }
+}
+
+/// Sums over the training batches of the running epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sums {
+    /// Bits of the f64 sum of losses over samples; as a number, JSON would round it.
+    loss_bits: u64,
+    /// Samples whose first guess was right.
+    pub top1: u64,
+    /// Samples.
+    pub samples: u64,
+}
+
+impl Sums {
+    /// Adds a batch of `samples` with mean loss `loss` and `top1` right.
+    pub fn add(&mut self, loss: f32, top1: u32, samples: u32) {
+        let sum = f64::from_bits(self.loss_bits) + f64::from(loss) * f64::from(samples);
+        self.loss_bits = sum.to_bits();
+        self.top1 += u64::from(top1);
+        self.samples += u64::from(samples);
+    }
+
+    /// Mean loss over the samples so far.
+    pub fn mean_loss(&self) -> f64 {
+        f64::from_bits(self.loss_bits) / self.samples.max(1) as f64
+    }
+
+    /// Fraction of right first guesses so far.
+    pub fn accuracy(&self) -> f64 {
+        self.top1 as f64 / self.samples.max(1) as f64
+    }
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// Its epoch, from 1.
+    pub epoch: u32,
+    /// Right first guesses.
+    pub correct: u64,
+    /// Samples.
+    pub total: u64,
+}
+
+impl Best {
+    /// Fraction of right first guesses.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.total.max(1) as f64
+    }
+}
+
+/// How far a training has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Epochs that are complete, with their evaluation.
+    pub epoch: u32,
+    /// Steps done in the running epoch.
+    pub step_in_epoch: u32,
+    /// Steps done in all.
+    pub step: u32,
+    /// Sums over the running epoch.
+    pub sums: Sums,
+    /// The best evaluation, if there was one.
+    pub best: Option<Best>,
+}
+
+/// Everything needed to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What it belongs to.
+    pub identity: Identity,
+    /// How far training has come.
+    pub position: Position,
+    /// The session's state.
+    pub tensors: Vec<NamedTensor>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: u32,
+    identity: Identity,
+    position: Position,
+}
+
+/// Why bytes are no usable checkpoint, or a state cannot be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not a safetensors file, or beyond the limits that are put on one.
+    #[error("is not a usable safetensors file: {message}")]
+    Malformed {
+        /// What is wrong.
+        message: String,
+    },
+    /// Written by another version.
+    #[error("has checkpoint format {found}, this program reads {FORMAT}")]
+    Format {
+        /// The version found.
+        found: u32,
+    },
+    /// A tensor holds a NaN or an infinity.
+    #[error("holds a non-finite value in tensor `{tensor}`, element {element}")]
+    NonFinite {
+        /// Tensor name.
+        tensor: String,
+        /// Index of the first such value.
+        element: usize,
+    },
+}
+
+fn malformed(message: impl ToString) -> CheckpointError {
+    CheckpointError::Malformed { message: data::printable(&message.to_string()) }
+}
+
+impl Checkpoint {
+    /// The file's bytes, the same for equal content.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NonFinite`] where the state is not worth saving.
+    pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
+        self.check_finite()?;
+        let header =
+            Header { format: FORMAT, identity: self.identity.clone(), position: self.position };
+        let header = serde_json::to_string(&header).map_err(malformed)?;
+        let payloads: Vec<Vec<u8>> = self
+            .tensors
+            .iter()
+            .map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            .collect();
+        let views = self
+            .tensors
+            .iter()
+            .zip(&payloads)
+            .map(|(tensor, payload)| {
+                let view = TensorView::new(Dtype::F32, tensor.shape.clone(), payload).map_err(malformed)?;
+                Ok((tensor.name.as_str(), view))
+            })
+            .collect::<Result<Vec<_>, CheckpointError>>()?;
+        // A single entry, because the map has no order of its own.
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
+        safetensors::serialize(views, Some(metadata)).map_err(malformed)
+    }
+
+    /// Reads the bytes of [`Checkpoint::encode`], taking nothing on trust.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] says what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        check_header_size(bytes)?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+        let names = metadata.offset_keys();
+        if names.len() > TENSOR_LIMIT {
+            return Err(malformed(format!("{} tensors, at most {TENSOR_LIMIT} are read", names.len())));
+        }
+        let plain = |name: &String| name.len() <= NAME_LIMIT && name.chars().all(|c| matches!(c, ' '..='~'));
+        if !names.iter().all(plain) {
+            return Err(malformed("a tensor's name is too long or not printable ASCII"));
+        }
+        let header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|entries| entries.get(METADATA_KEY))
+            .ok_or_else(|| malformed("the `bitplane` entry is missing; another program wrote this file"))?;
+        // The version decides how the rest is to be read.
+        let format = serde_json::from_str::<serde_json::Value>(header).map_err(malformed)?["format"].as_u64();
+        if format != Some(u64::from(FORMAT)) {
+            let found = format.and_then(|format| u32::try_from(format).ok()).unwrap_or(0);
+            return Err(CheckpointError::Format { found });
+        }
+        let header: Header = serde_json::from_str(header).map_err(malformed)?;
+        let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
+        let tensors = names
+            .into_iter()
+            .map(|name| {
+                let view = file.tensor(&name).map_err(malformed)?;
+                if view.dtype() != Dtype::F32 {
+                    return Err(malformed(format!("tensor `{name}` is not f32")));
+                }
+                let values = view
+                    .data()
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|bytes| f32::from_le_bytes(*bytes))
+                    .collect();
+                Ok(NamedTensor { name, shape: view.shape().to_vec(), values })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let checkpoint = Self { identity: header.identity, position: header.position, tensors };
+        checkpoint.check_finite()?;
+        Ok(checkpoint)
+    }
+
+    fn check_finite(&self) -> Result<(), CheckpointError> {
+        for tensor in &self.tensors {
+            if let Some(element) = tensor.values.iter().position(|value| !value.is_finite()) {
+                return Err(CheckpointError::NonFinite { tensor: tensor.name.clone(), element });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a header that is too long before anything parses it.
+fn check_header_size(bytes: &[u8]) -> Result<(), CheckpointError> {
+    let length = bytes.first_chunk::<8>().map(|word| u64::from_le_bytes(*word));
+    let length = length.ok_or_else(|| malformed("shorter than its 8-byte prefix"))?;
+    if length > HEADER_LIMIT || length > bytes.len() as u64 - 8 {
+        return Err(malformed(format!("its header claims {length} bytes")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A small checkpoint at global step `step`.
+    pub fn sample(step: u32) -> Checkpoint {
+        let mut sums = Sums::default();
+        sums.add(0.1, 3, 7);
+        sums.add(2.3, 1, 7);
+        Checkpoint {
+            identity: Identity {
+                model: "digits".into(),
+                bits: [1, 2, 4],
+                data: "digits".into(),
+                classes: vec!["0".into(), "one \"1\"".into()],
+                image: [8, 8, 1],
+                seed: 7,
+                config_hash: "ab".into(),
+            },
+            position: Position {
+                epoch: 1,
+                step_in_epoch: 2,
+                step,
+                sums,
+                best: Some(Best { epoch: 1, correct: 5, total: 9 }),
+            },
+            tensors: vec![
+                NamedTensor { name: "conv.weight".into(), shape: vec![2, 2], values: vec![0.1, -0.0, 1e-40, 3e38] },
+                NamedTensor { name: "conv.bias".into(), shape: vec![1], values: vec![step as f32] },
+                NamedTensor { name: "empty".into(), shape: vec![0], values: vec![] },
+            ],
+        }
+    }
+
+    #[test]
+    fn bytes_round_trip_and_do_not_depend_on_order() {
+        let checkpoint = sample(12);
+        let bytes = checkpoint.encode().unwrap();
+        let mut found = Checkpoint::decode(&bytes).unwrap();
+        assert_eq!(found.encode().unwrap(), bytes);
+        let by_name = |a: &NamedTensor, b: &NamedTensor| a.name.cmp(&b.name);
+        found.tensors.sort_by(by_name);
+        let mut wanted = checkpoint;
+        wanted.tensors.sort_by(by_name);
+        assert_eq!(found, wanted);
+        let bits = |c: &Checkpoint| c.tensors[1].values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found), bits(&wanted), "also the sign of zero and subnormals");
+        assert_eq!(wanted.encode().unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_non_finite_value_is_neither_written_nor_read() {
+        let mut checkpoint = sample(1);
+        let bytes = checkpoint.encode().unwrap();
+        checkpoint.tensors[0].values[3] = f32::INFINITY;
+        assert!(matches!(checkpoint.encode(), Err(CheckpointError::NonFinite { element: 3, .. })));
+        let at = bytes.windows(4).rposition(|window| window == 3e38f32.to_le_bytes()).unwrap();
+        let mut planted = bytes;
+        planted[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        let error = Checkpoint::decode(&planted).unwrap_err();
+        assert!(error.to_string().contains("conv.weight"), "{error}");
+    }
+
+    #[test]
+    fn hostile_files_are_refused() {
+        let bytes = sample(1).encode().unwrap();
+        for cut in 0..bytes.len() {
+            assert!(Checkpoint::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut huge = bytes.clone();
+        huge[..8].copy_from_slice(&(1u64 << 63).to_le_bytes());
+        assert!(Checkpoint::decode(&huge).is_err());
+        let file = |header: &str| {
+            let mut file = (header.len() as u64).to_le_bytes().to_vec();
+            file.extend_from_slice(header.as_bytes());
+            file
+        };
+        assert!(Checkpoint::decode(&file("{}")).unwrap_err().to_string().contains("another program"));
+        let entry = r#"{"__metadata__":{"bitplane":"{\"format\":9}"}}"#;
+        assert!(matches!(Checkpoint::decode(&file(entry)), Err(CheckpointError::Format { found: 9 })));
+        let overflow = r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}"#;
+        assert!(Checkpoint::decode(&file(overflow)).is_err());
+        let many: String = (0..30_000)
+            .map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#))
+            .collect();
+        let many = format!("{{{}}}", many.trim_end_matches(','));
+        assert!(Checkpoint::decode(&file(&many)).unwrap_err().to_string().contains("30000 tensors"));
+    }
+
+    #[test]
+    fn differences_are_listed() {
+        let wanted = sample(1).identity;
+        assert!(wanted.differences(&wanted).is_empty());
+        let other = Identity { model: "svhn-c".into(), bits: [8, 8, 8], classes: vec!["x".into()], ..wanted.clone() };
+        let text = other.differences(&wanted).join("; ");
+        assert_eq!(
+            text,
+            "model is svhn-c, not digits; bits is [8, 8, 8], not [1, 2, 4]; number of classes is 1, not 2"
+        );
+        let settings = Identity { config_hash: "cd".into(), ..wanted.clone() };
+        assert!(settings.differences(&wanted)[0].contains("other training settings"));
+    }
+}

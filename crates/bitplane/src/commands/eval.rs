@@ -1,0 +1,70 @@
+//! `eval`: the accuracy of a trained network.
+
+use crate::cli::EvalArgs;
+use crate::evaluation::{Portions, evaluate};
+use crate::exit::Failure;
+use crate::output;
+use crate::report::{DeviceReport, EvalReport, SCHEMA, print_json};
+
+use super::trained::{Request, load};
+
+/// Evaluates a checkpoint on a test set.
+///
+/// # Errors
+/// A refused run or data set, a device failure.
+pub fn run(args: &EvalArgs) -> Result<(), Failure> {
+    let request = Request {
+        run: &args.run,
+        checkpoint: args.checkpoint,
+        device: args.device.as_deref(),
+        batch_size: None,
+    };
+    let mut trained = load(&request)?;
+    let spec = args.data.as_deref().unwrap_or(&trained.config.data);
+    let dataset = data::open(spec)?;
+    dataset.warnings.iter().for_each(|warning| output::note(&format!("warning: {}", data::printable(warning))));
+    let found = ([dataset.height, dataset.width, dataset.channels], dataset.classes.len());
+    let wanted = (trained.identity.image, trained.identity.classes.len());
+    if found != wanted {
+        let message = format!(
+            "the data set {} has images of {:?} in {} classes, the network was trained on {:?} in {}; \
+             choose a --data that fits",
+            data::printable(&dataset.name),
+            found.0,
+            found.1,
+            wanted.0,
+            wanted.1
+        );
+        return Err(Failure::Usage { message });
+    }
+    let portions = Portions { batch_size: trained.batch_size, limit: args.limit_test_batches };
+    let totals = evaluate(&mut trained.session, &dataset.test, &trained.input, portions, || true)?
+        .expect("nothing stops this evaluation");
+    let device = DeviceReport::from(trained.session.executor_mut().info());
+    if args.json {
+        return print_json(&EvalReport {
+            schema: SCHEMA,
+            run: args.run.display().to_string(),
+            checkpoint: trained.file,
+            model: trained.identity.model,
+            data: dataset.name,
+            bits: trained.identity.bits,
+            test_accuracy: totals.accuracy(),
+            correct: totals.correct,
+            top5: totals.top5,
+            total: totals.total,
+            loss: totals.loss(),
+            device,
+        });
+    }
+    output::result(&format!(
+        "test accuracy {:.4} ({} of {}), top-5 {:.4}, loss {:.4}, {} on {}",
+        totals.accuracy(),
+        totals.correct,
+        totals.total,
+        totals.top5_accuracy(),
+        totals.loss(),
+        trained.file,
+        device.name
+    ))
+}

@@ -1,0 +1,29 @@
+//! One file per verb.
+
+mod completions;
+mod config;
+mod devices;
+mod eval;
+mod predict;
+mod summary;
+mod train;
+mod trained;
+
+use crate::cli::Command;
+use crate::exit::Failure;
+
+/// Runs one verb.
+///
+/// # Errors
+/// [`Failure`], whose [`Failure::exit`] is the program's exit code.
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Train(args) => train::run(*args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Summary(args) => summary::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Config(args) => config::run(*args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

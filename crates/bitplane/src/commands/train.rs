@@ -1,0 +1,220 @@
+//! `train`: from settings to a run folder with a trained network.
+
+use std::path::{Path, PathBuf};
+
+use data::Dataset;
+use gpu::Gpu;
+use graph::Session;
+
+use super::config::resolve;
+use crate::checkpoint::Identity;
+use crate::cli::TrainArgs;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::exit::Failure;
+use crate::manifest::{Store, Which};
+use crate::models::ModelInput;
+use crate::output::{self, note, shown};
+use crate::report::{DeviceReport, LayerReport, SCHEMA, TrainReport, bytes, grouped, print_json};
+use crate::run::{self, RunFolder};
+use crate::settings::Settings;
+use crate::signal;
+use crate::storage::{Disk, Storage};
+use crate::trainer::{Backend, Outcome, Setup, Start, Trainer, steps_per_epoch};
+
+/// The run that is gone on with, and the checkpoint.
+struct Resume {
+    path: PathBuf,
+    which: Which,
+}
+
+/// Trains.
+///
+/// # Errors
+/// [`Failure`] for everything that ends training early; a folder in which nothing was trained is removed again.
+pub fn run(args: TrainArgs) -> Result<(), Failure> {
+    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    args.settings.check_flags()?;
+    let settings = args.settings.or(file);
+    let resume = args.resume.as_deref().map(|given| find_run(given, args.output_dir.as_deref(), &settings)).transpose()?;
+    let config = match &resume {
+        None => resolve(settings, Settings::default())?,
+        Some(resume) => merged(settings, run::read_settings(&resume.path)?, &resume.path)?,
+    };
+    let dataset = data::open(&config.data)?;
+    dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
+    steps_per_epoch(&config, &dataset)?;
+    let mut folder = match (&resume, &args.output_dir) {
+        (Some(resume), _) => RunFolder::reopen(&resume.path)?,
+        (None, Some(path)) => RunFolder::create(path, args.overwrite)?,
+        (None, None) => RunFolder::create_numbered(&default_folder(&config))?,
+    };
+    let outcome = train(&config, &dataset, &mut folder, resume.as_ref().map(|resume| &resume.which))?;
+    finish(&outcome, &folder, args.json)
+}
+
+/// Settings of the run, with what may change in a resumed one taken from the flags.
+fn merged(flags: Settings, stored: Settings, path: &Path) -> Result<Config, Failure> {
+    let config = resolve(flags, stored.clone())?;
+    let before = resolve(Settings::default(), stored)?;
+    let differences = config.differences(&before);
+    if differences.is_empty() {
+        return Ok(config);
+    }
+    let message = format!(
+        "the run in {} was started with other settings ({}); resume it without these flags, or start a new run",
+        shown(path),
+        data::printable(&differences.join("; "))
+    );
+    Err(Failure::Usage { message })
+}
+
+/// The run and the checkpoint that the argument of `--resume` means.
+fn find_run(given: &Path, output_dir: Option<&Path>, settings: &Settings) -> Result<Resume, Failure> {
+    let named = match given.to_str() {
+        Some("last") => Some(Which::Last),
+        Some("best") => Some(Which::Best),
+        _ => None,
+    };
+    if let Some(which) = named {
+        let path = match output_dir {
+            Some(path) => path.to_owned(),
+            None => {
+                let base = default_folder(&resolve(settings.clone(), Settings::default())?);
+                run::newest(&base).ok_or_else(|| Failure::Usage {
+                    message: format!("there is no run {} to go on with; name one with --resume RUN", shown(&base)),
+                })?
+            }
+        };
+        return Ok(Resume { path, which });
+    }
+    if output_dir.is_some() {
+        let message = "--resume PATH names the run already; leave --output-dir away".to_owned();
+        return Err(Failure::Usage { message });
+    }
+    let file = given.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".safetensors"));
+    match (file, given.parent().and_then(Path::parent)) {
+        (Some(file), Some(run)) if given.is_file() => {
+            let path = if run.as_os_str().is_empty() { PathBuf::from(".") } else { run.to_owned() };
+            Ok(Resume { path, which: Which::File(file.to_owned()) })
+        }
+        _ => Ok(Resume { path: given.to_owned(), which: Which::Last }),
+    }
+}
+
+fn default_folder(config: &Config) -> PathBuf {
+    let bits = config.bits();
+    let kind: String =
+        config.data_kind().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    let Config { model, seed, .. } = config;
+    let (weight, activation, gradient) = (bits.weight, bits.activation, bits.gradient);
+    Path::new("runs").join(format!("{model}-{kind}-{weight}-{activation}-{gradient}-s{seed}"))
+}
+
+/// The report, but for where it lies.
+fn train(
+    config: &Config,
+    dataset: &Dataset,
+    folder: &mut RunFolder,
+    resume: Option<&Which>,
+) -> Result<TrainReport, Failure> {
+    let storage: &dyn Storage = &Disk;
+    let image = [dataset.height, dataset.width, dataset.channels];
+    let identity = Identity::new(config, image, dataset.classes.clone());
+    let mut store = Store::open(storage, &folder.checkpoints())?;
+    let start = match resume {
+        Some(which) => go_on(which, &mut store, folder, &identity)?,
+        None => Start::default(),
+    };
+    let [height, width, channels] = image;
+    let classes = u32::try_from(dataset.classes.len()).expect("data sets have few classes");
+    let engine = Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?;
+    let mut session = engine.open()?;
+    let device = DeviceReport::from(session.executor_mut().info());
+    introduce(config, &session);
+    folder.begin(storage, config, resume.is_none())?;
+    if resume.is_none() {
+        store = Store::open(storage, &folder.checkpoints())?;
+    }
+    let layers: Vec<LayerReport> = session.products().iter().map(LayerReport::from).collect();
+    let (parameters, gpu_bytes) = (session.parameter_count(), session.memory_bytes());
+    let setup = Setup { config, data: dataset, input: engine.input(), identity: identity.clone(), run: folder, storage };
+    signal::install();
+    let Outcome { records, best, recoveries } = Trainer::new(setup, &engine, session, store, start)?.run()?;
+    Ok(TrainReport {
+        schema: SCHEMA,
+        model: identity.model,
+        data: dataset.name.clone(),
+        bits: identity.bits,
+        seed: identity.seed,
+        device,
+        parameters,
+        layers,
+        epochs: records,
+        best_test_accuracy: best.map_or(0.0, |best| best.accuracy()),
+        best_epoch: best.map_or(0, |best| best.epoch),
+        gpu_bytes,
+        recoveries,
+        run: folder.path().display().to_string(),
+    })
+}
+
+/// Loads the checkpoint and brings manifest and metrics back to where it stands.
+fn go_on(which: &Which, store: &mut Store<'_>, folder: &RunFolder, identity: &Identity) -> Result<Start, Failure> {
+    if store.manifest().is_none() && *which == Which::Last {
+        note("note: the run holds no checkpoint yet, training starts anew");
+        folder.rewind_metrics(&Disk, 0)?;
+        return Ok(Start::default());
+    }
+    let loaded = store.load(which, identity)?;
+    for warning in &loaded.warnings {
+        note(&format!("warning: {warning}; going on from {}", loaded.file));
+    }
+    let position = loaded.checkpoint.position;
+    note(&format!(
+        "resuming {} from {}: epoch {}, step {}",
+        shown(folder.path()),
+        loaded.file,
+        position.epoch + 1,
+        position.step
+    ));
+    let records = folder.rewind_metrics(&Disk, position.epoch)?;
+    store.rewind(&loaded.file)?;
+    Ok(Start { checkpoint: Some(loaded.checkpoint), records })
+}
+
+/// Says on standard error what is about to be trained.
+fn introduce(config: &Config, session: &Session<Gpu>) {
+    note(&format!(
+        "{} at {} bits, seed {}: {} parameters, {} on the device",
+        config.model,
+        config.bits,
+        config.seed,
+        grouped(session.parameter_count()),
+        bytes(session.memory_bytes())
+    ));
+    for product in session.products() {
+        let pairs = match product.plane_pairs {
+            0 => "f32".to_owned(),
+            1 => "1 plane pair".to_owned(),
+            pairs => format!("{pairs} plane pairs"),
+        };
+        let reason = product.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        note(&format!("  {:<12} {:<12} {} {pairs}{reason}", product.layer, product.pass, product.kernel));
+    }
+}
+
+fn finish(report: &TrainReport, folder: &RunFolder, json: bool) -> Result<(), Failure> {
+    let run = shown(folder.path());
+    let lines = [
+        format!("best test accuracy {:.4} in epoch {}", report.best_test_accuracy, report.best_epoch),
+        format!("run       {run}"),
+        format!("evaluate  bitplane eval {run}"),
+        format!("predict   bitplane predict {run} IMAGE.png"),
+    ];
+    if json {
+        lines.iter().for_each(|line| note(line));
+        return print_json(report);
+    }
+    lines.iter().try_for_each(|line| output::result(line))
+}

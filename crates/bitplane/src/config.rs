@@ -1,0 +1,225 @@
+//! The resolved settings of a run: nothing is left open, and the file saved with the run holds exactly this.
+
+use std::path::Path;
+
+use graph::{Bits, Optimizer};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::batches::Augment;
+use crate::models::Recipe;
+use crate::schedule::{Schedule, SchedulerKind};
+use crate::settings::{EpsilonForm, OptimizerKind, Settings};
+
+/// The network that is trained when none is named.
+pub const DEFAULT_MODEL: &str = "digits";
+/// The data set that is used when none is named.
+pub const DEFAULT_DATA: &str = "digits";
+/// The widths that are used when none are given.
+pub const DEFAULT_BITS: Bits = Bits { weight: 1, activation: 2, gradient: 4 };
+
+const ADAM_BETAS: (f32, f32) = (0.9, 0.999);
+
+/// Settings of a training, all decided. The keys are those of [`Settings`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "each field is documented at the equal field of Settings")]
+pub struct Config {
+    pub data: String,
+    pub model: String,
+    pub bits: String,
+    pub epochs: u32,
+    pub batch_size: u32,
+    pub opt: OptimizerKind,
+    pub lr: f64,
+    pub momentum: f64,
+    pub nesterov: bool,
+    pub weight_decay: f64,
+    pub adam_epsilon: f64,
+    pub adam_epsilon_form: EpsilonForm,
+    pub lr_scheduler: SchedulerKind,
+    pub lr_step_size: u32,
+    pub lr_gamma: f64,
+    pub lr_milestones: Vec<u32>,
+    pub lr_warmup_epochs: u32,
+    pub augment: Augment,
+    pub crop_padding: u32,
+    pub seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_train_batches: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_test_batches: Option<u32>,
+    pub print_freq: u32,
+    pub checkpoint_interval: u32,
+}
+
+impl Config {
+    /// Fills what `settings` leave open from the model's recipe. The settings must have been checked.
+    pub fn resolve(settings: Settings, recipe: &Recipe) -> Self {
+        let (opt, momentum, nesterov, weight_decay, epsilon, form) = optimizer_defaults(&recipe.optimizer);
+        // Another optimizer than the recipe's starts from that optimizer's usual values.
+        let opt_given = settings.opt.unwrap_or(opt);
+        let lr = if opt_given == opt {
+            recipe.lr
+        } else {
+            match opt_given {
+                OptimizerKind::Sgd => 0.1,
+                OptimizerKind::Adam => 1e-3,
+            }
+        };
+        let bits = settings.bits.as_deref().map_or(DEFAULT_BITS, |text| text.parse().expect("bits were checked"));
+        Self {
+            data: absolute(settings.data.as_deref().unwrap_or(DEFAULT_DATA)),
+            model: settings.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            bits: bits.to_string(),
+            epochs: settings.epochs.unwrap_or(recipe.epochs),
+            batch_size: settings.batch_size.unwrap_or(recipe.batch_size),
+            opt: opt_given,
+            lr: settings.lr.unwrap_or(lr),
+            momentum: settings.momentum.unwrap_or(momentum),
+            nesterov: settings.nesterov.unwrap_or(nesterov),
+            weight_decay: settings.weight_decay.unwrap_or(weight_decay),
+            adam_epsilon: settings.adam_epsilon.unwrap_or(epsilon),
+            adam_epsilon_form: settings.adam_epsilon_form.unwrap_or(form),
+            lr_scheduler: settings.lr_scheduler.unwrap_or(recipe.lr_scheduler),
+            lr_step_size: settings.lr_step_size.unwrap_or(recipe.lr_step_size),
+            lr_gamma: settings.lr_gamma.unwrap_or(recipe.lr_gamma),
+            lr_milestones: settings.lr_milestones.unwrap_or_else(|| recipe.lr_milestones.clone()),
+            lr_warmup_epochs: settings.lr_warmup_epochs.unwrap_or(recipe.lr_warmup_epochs),
+            augment: settings.augment.unwrap_or(recipe.augment),
+            crop_padding: settings.crop_padding.unwrap_or(4),
+            seed: settings.seed.unwrap_or(0),
+            device: settings.device,
+            limit_train_batches: settings.limit_train_batches,
+            limit_test_batches: settings.limit_test_batches,
+            print_freq: settings.print_freq.unwrap_or(50),
+            checkpoint_interval: settings.checkpoint_interval.unwrap_or(300),
+        }
+    }
+
+    /// The widths.
+    pub fn bits(&self) -> Bits {
+        self.bits.parse().expect("bits were checked")
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> Optimizer {
+        let weight_decay = self.weight_decay as f32;
+        match self.opt {
+            OptimizerKind::Sgd => {
+                Optimizer::Sgd { momentum: self.momentum as f32, nesterov: self.nesterov, weight_decay }
+            }
+            OptimizerKind::Adam => Optimizer::Adam {
+                beta1: ADAM_BETAS.0,
+                beta2: ADAM_BETAS.1,
+                epsilon: self.adam_epsilon as f32,
+                form: match self.adam_epsilon_form {
+                    EpsilonForm::Uncorrected => graph::EpsilonForm::Uncorrected,
+                    EpsilonForm::Corrected => graph::EpsilonForm::Corrected,
+                },
+                weight_decay,
+            },
+        }
+    }
+
+    /// The learning rate's schedule.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            kind: self.lr_scheduler,
+            base: self.lr,
+            epochs: self.epochs,
+            step_size: self.lr_step_size,
+            gamma: self.lr_gamma,
+            milestones: self.lr_milestones.clone(),
+            warmup_epochs: self.lr_warmup_epochs,
+        }
+    }
+
+    /// The kind of data set, without its path.
+    pub fn data_kind(&self) -> &str {
+        self.data.split_once(':').map_or(self.data.as_str(), |(kind, _)| kind)
+    }
+
+    /// SHA-256 over everything that decides what each training step computes, in hexadecimal.
+    ///
+    /// Where the data lies, the device, what is printed or saved and when, and the number of epochs are left out:
+    /// they may change when a run goes on.
+    pub fn hash(&self) -> String {
+        let identity = Self {
+            data: self.data_kind().to_owned(),
+            epochs: 0,
+            device: None,
+            limit_test_batches: None,
+            print_freq: 0,
+            checkpoint_interval: 0,
+            ..self.clone()
+        };
+        let text = serde_json::to_string(&identity).expect("settings are plain values");
+        hex(&Sha256::digest(text.as_bytes()))
+    }
+
+    /// The TOML text that [`Settings`] reads back.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are plain values")
+    }
+
+    /// Differences to `other` in what [`Config::hash`] covers, as `key: this, not that`.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let fields = |config: &Self| {
+            let mut config = config.clone();
+            config.data = config.data_kind().to_owned();
+            let table = toml::Table::try_from(config).expect("settings are plain values");
+            let free = ["epochs", "device", "limit-test-batches", "print-freq", "checkpoint-interval"];
+            table.into_iter().filter(move |(key, _)| !free.contains(&key.as_str())).collect::<toml::Table>()
+        };
+        let (mine, theirs) = (fields(self), fields(other));
+        let show = |value: Option<&toml::Value>| value.map_or("not set".to_owned(), ToString::to_string);
+        let keys: std::collections::BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
+        keys.into_iter()
+            .filter(|key| mine.get(*key) != theirs.get(*key))
+            .map(|key| format!("{key}: {}, not {}", show(mine.get(key)), show(theirs.get(key))))
+            .collect()
+    }
+}
+
+/// Lower-case hexadecimal digits of bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+type OptimizerDefaults = (OptimizerKind, f64, bool, f64, f64, EpsilonForm);
+
+fn optimizer_defaults(optimizer: &Optimizer) -> OptimizerDefaults {
+    match *optimizer {
+        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+            let (momentum, weight_decay) = (decimal(momentum), decimal(weight_decay));
+            (OptimizerKind::Sgd, momentum, nesterov, weight_decay, 1e-8, EpsilonForm::Corrected)
+        }
+        Optimizer::Adam { epsilon, form, weight_decay, .. } => {
+            let form = match form {
+                graph::EpsilonForm::Uncorrected => EpsilonForm::Uncorrected,
+                graph::EpsilonForm::Corrected => EpsilonForm::Corrected,
+            };
+            (OptimizerKind::Adam, 0.9, false, decimal(weight_decay), decimal(epsilon), form)
+        }
+    }
+}
+
+/// The shortest decimal number that is `value` in f32, so that saved settings read 1e-5 and not 9.99999974737875e-6.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().expect("a float's text is a number")
+}
+
+/// The data set's description with an absolute path, so that it is found from any folder later.
+fn absolute(spec: &str) -> String {
+    match spec.split_once(':') {
+        Some((kind, path)) if !path.is_empty() => {
+            let path = Path::new(path);
+            let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            format!("{kind}:{}", full.display())
+        }
+        _ => spec.to_owned(),
+    }
+}

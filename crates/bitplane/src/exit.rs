@@ -1,0 +1,201 @@
+//! The one place that says which failure ends the program with which code.
+
+use std::path::PathBuf;
+
+use data::DataError;
+use gpu::GpuError;
+use graph::GraphError;
+use recording::ExecutorError;
+
+use crate::manifest::StoreError;
+use crate::models::ModelError;
+use crate::output::shown;
+use crate::run::RunError;
+use crate::settings::SettingsError;
+use crate::storage::StorageError;
+
+/// Exit codes; scripts rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Success = 0,
+    /// A bug in the program.
+    Internal = 1,
+    /// Wrong flags or settings.
+    Usage = 2,
+    /// A data or model file was refused.
+    Rejected = 3,
+    /// No usable adapter, or a limit of it.
+    Adapter = 4,
+    /// The GPU failed, also after retries.
+    Device = 5,
+    /// Training diverged.
+    Diverged = 6,
+    /// The file system failed.
+    Io = 7,
+    /// Interrupted by the user, with a checkpoint saved.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// As the process's status.
+    pub fn code(self) -> i32 {
+        i32::from(self as u8)
+    }
+}
+
+/// Everything that ends the program before its work is done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Flags that do not go together.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// Settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Data sets and images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Models.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Networks and sessions.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Adapters.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// Checkpoints.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Run folders.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Files.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Standard output.
+    #[error("cannot write to standard output: {source}")]
+    Output {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Training went out of bounds.
+    #[error("training diverged at step {step}: {what}; try a smaller --lr or --lr-warmup-epochs{}", kept(.checkpoint))]
+    Diverged {
+        /// Global step, from 0.
+        step: u32,
+        /// The layer and value, or the loss.
+        what: String,
+        /// The last good checkpoint.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The device failed again after all tries.
+    #[error("the GPU failed {tries} times in a row: {cause}{}", kept(.checkpoint))]
+    DeviceGone {
+        /// Failures without progress between them.
+        tries: u32,
+        /// The last failure.
+        cause: Box<Failure>,
+        /// The last good checkpoint.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The user asked for the end; everything is saved.
+    #[error("interrupted in epoch {epoch}; saved as {}, go on with: bitplane train --resume {}", shown(.checkpoint), shown(.run))]
+    Interrupted {
+        /// The running epoch, from 1.
+        epoch: u32,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// The run folder.
+        run: PathBuf,
+    },
+}
+
+fn kept(checkpoint: &Option<PathBuf>) -> String {
+    match checkpoint {
+        Some(path) => format!("; the last good checkpoint is {}", shown(path)),
+        None => "; no checkpoint had been saved yet".to_owned(),
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. } => Exit::Usage,
+            Self::Settings(SettingsError::Storage(_)) | Self::Storage(_) | Self::Output { .. } => Exit::Io,
+            Self::Settings(_) => Exit::Usage,
+            Self::Data(error) if error.is_usage() => Exit::Usage,
+            Self::Data(error) if error.is_io() => Exit::Io,
+            Self::Data(_) => Exit::Rejected,
+            Self::Model(ModelError::Graph(error)) | Self::Graph(error) => graph_exit(error),
+            Self::Model(_) => Exit::Usage,
+            Self::Gpu(_) => Exit::Adapter,
+            Self::Store(StoreError::Storage(_)) | Self::Run(RunError::Storage(_)) => Exit::Io,
+            Self::Store(_) | Self::Run(RunError::NotARun { .. } | RunError::Metrics { .. }) => Exit::Rejected,
+            Self::Run(_) => Exit::Usage,
+            Self::Diverged { .. } => Exit::Diverged,
+            Self::DeviceGone { .. } => Exit::Device,
+            Self::Interrupted { .. } => Exit::Interrupted,
+        }
+    }
+
+    /// True where a new device and the last checkpoint may help.
+    pub fn is_recoverable(&self) -> bool {
+        matches!(self, Self::Graph(GraphError::Executor(error)) if error.is_recoverable())
+    }
+}
+
+fn graph_exit(error: &GraphError) -> Exit {
+    match error {
+        GraphError::Bits { .. } | GraphError::BitsText { .. } => Exit::Usage,
+        // A model that does not fit the images: both were chosen by the user.
+        GraphError::Layer { .. } => Exit::Usage,
+        GraphError::TooLarge { .. } => Exit::Adapter,
+        GraphError::State { .. } => Exit::Rejected,
+        GraphError::NonFinite { .. } => Exit::Diverged,
+        GraphError::Executor(error) => match error {
+            ExecutorError::Limit { .. } | ExecutorError::OutOfMemory { .. } => Exit::Adapter,
+            ExecutorError::Dispatch { .. } => Exit::Internal,
+            _ => Exit::Device,
+        },
+        _ => Exit::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_scripts_know() {
+        let executor = |error: ExecutorError| Failure::Graph(GraphError::Executor(error));
+        let lost = executor(ExecutorError::DeviceLost { reason: "test".into() });
+        let limit = executor(ExecutorError::Limit { what: "x".into(), needed: 2, limit: 1 });
+        let storage = StorageError::at("write", "x".as_ref())(std::io::ErrorKind::StorageFull.into());
+        let missing = SettingsError::Missing { file: "x".into() };
+        let foreign = StoreError::Foreign { path: "x".into(), differences: "y".into() };
+        assert!(lost.is_recoverable() && !limit.is_recoverable());
+        let gone = Failure::DeviceGone { tries: 4, cause: Box::new(executor(ExecutorError::DeviceLost { reason: String::new() })), checkpoint: None };
+        let cases = [
+            (Failure::Usage { message: String::new() }, 2),
+            (Failure::Settings(missing), 2),
+            (Failure::Graph(GraphError::Bits { what: "weights", bits: 0 }), 2),
+            (Failure::Store(foreign), 3),
+            (limit, 4),
+            (lost, 5),
+            (gone, 5),
+            (Failure::Diverged { step: 1, what: String::new(), checkpoint: None }, 6),
+            (Failure::Storage(storage), 7),
+            (Failure::Interrupted { epoch: 1, checkpoint: "c".into(), run: "r".into() }, 130),
+        ];
+        for (failure, code) in cases {
+            assert_eq!(failure.exit().code(), code, "{failure}");
+        }
+    }
+}

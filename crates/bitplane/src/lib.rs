@@ -1,0 +1,27 @@
+//! The program `bitplane`: settings, models, runs, checkpoints and reports around the crates that do the work.
+//!
+//! `main` parses the command line ([`cli`]) and runs one verb ([`commands`]); every failure is a [`exit::Failure`] with
+//! its exit code. [`trainer`] is the training loop; what a run leaves behind is written by [`run`], [`manifest`] and
+//! [`checkpoint`] through [`storage`]. [`models`] has one file per network. The library part exists for `xtask` and tests.
+
+pub mod batches;
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod evaluation;
+pub mod exit;
+pub mod fault;
+pub mod manifest;
+pub mod models;
+pub mod output;
+pub mod progress;
+pub mod recovery;
+pub mod report;
+pub mod run;
+pub mod schedule;
+pub mod settings;
+pub mod signal;
+pub mod storage;
+pub mod trainer;

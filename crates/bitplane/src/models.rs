@@ -1,0 +1,151 @@
+//! Networks by name, each with the recipe that trains it.
+
+mod digits;
+mod resnet20;
+mod svhn;
+
+use graph::{Bits, EpsilonForm, GraphError, InputSpec, Network, NetworkBuilder, Optimizer, Shape};
+
+use crate::{batches::Augment, schedule::SchedulerKind};
+
+/// A network, how pictures enter it, and how it is trained where the user does not say otherwise.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The network.
+    pub network: Network,
+    /// How pictures become its input.
+    pub input: InputSpec,
+}
+
+/// Pictures and classes of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Rows of a picture.
+    pub height: u32,
+    /// Columns of a picture.
+    pub width: u32,
+    /// Channels of a picture.
+    pub channels: u32,
+    /// Classes.
+    pub classes: u32,
+}
+
+/// Training settings of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Passes over the training set.
+    pub epochs: u32,
+    /// Samples of a step.
+    pub batch_size: u32,
+    /// Update rule.
+    pub optimizer: Optimizer,
+    /// Learning rate.
+    pub lr: f64,
+    /// How the rate changes.
+    pub lr_scheduler: SchedulerKind,
+    /// Epochs between two decays of a step schedule.
+    pub lr_step_size: u32,
+    /// Factor of a decay.
+    pub lr_gamma: f64,
+    /// Epochs that begin with a decay of a multi-step schedule.
+    pub lr_milestones: Vec<u32>,
+    /// Epochs of linear warm-up.
+    pub lr_warmup_epochs: u32,
+    /// Augmentation.
+    pub augment: Augment,
+}
+
+/// Why a model cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No model has this name.
+    #[error("unknown model `{name}`; known are {}", known.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// The pictures do not fit the network.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+struct Entry {
+    name: &'static str,
+    build: fn(&ModelInput, Bits) -> Result<Model, GraphError>,
+    recipe: fn() -> Recipe,
+}
+
+const MODELS: &[Entry] = &[
+    Entry { name: "digits", build: digits::build, recipe: digits::recipe },
+    Entry { name: "svhn-a", build: |input, bits| svhn::build(input, bits, 1), recipe: svhn::recipe },
+    Entry { name: "svhn-b", build: |input, bits| svhn::build(input, bits, 2), recipe: svhn::recipe },
+    Entry { name: "svhn-c", build: |input, bits| svhn::build(input, bits, 4), recipe: svhn::recipe },
+    Entry { name: "svhn-d", build: |input, bits| svhn::build(input, bits, 8), recipe: svhn::recipe },
+    Entry { name: "resnet20", build: resnet20::build, recipe: resnet20::recipe },
+];
+
+/// All model names.
+pub fn names() -> Vec<&'static str> {
+    MODELS.iter().map(|entry| entry.name).collect()
+}
+
+fn find(name: &str) -> Result<&'static Entry, ModelError> {
+    let entry = MODELS.iter().find(|entry| entry.name == name);
+    entry.ok_or_else(|| ModelError::Unknown { name: name.to_owned(), known: names() })
+}
+
+/// Builds model `name` for pictures of `input` at `bits`.
+///
+/// # Errors
+/// An unknown name, or pictures that do not fit.
+pub fn build(name: &str, input: &ModelInput, bits: Bits) -> Result<Model, ModelError> {
+    Ok((find(name)?.build)(input, bits)?)
+}
+
+/// The training settings of model `name`.
+///
+/// # Errors
+/// An unknown name.
+pub fn recipe(name: &str) -> Result<Recipe, ModelError> {
+    Ok((find(name)?.recipe)())
+}
+
+/// Adam as DoReFa-Net's authors ran it: epsilon 1e-5 added to the uncorrected root.
+fn adam_recipe() -> Recipe {
+    Recipe {
+        epochs: 200,
+        batch_size: 128,
+        optimizer: Optimizer::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-5,
+            form: EpsilonForm::Uncorrected,
+            weight_decay: 0.0,
+        },
+        lr: 1e-3,
+        lr_scheduler: SchedulerKind::Constant,
+        lr_step_size: 100,
+        lr_gamma: 0.5,
+        lr_milestones: Vec::new(),
+        lr_warmup_epochs: 0,
+        augment: Augment::None,
+    }
+}
+
+/// An empty network over pictures that are resized to `size` x `size`, or kept as they are.
+fn start(input: &ModelInput, size: Option<u32>) -> (NetworkBuilder, InputSpec) {
+    let &ModelInput { height, width, channels, .. } = input;
+    let (out_height, out_width) = size.map_or((height, width), |size| (size, size));
+    let spec = InputSpec {
+        source_height: height,
+        source_width: width,
+        channels,
+        resize_height: out_height,
+        resize_width: out_width,
+        out_height,
+        out_width,
+    };
+    (NetworkBuilder::new(Shape::new(out_height, out_width, channels)), spec)
+}

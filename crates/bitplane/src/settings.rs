@@ -1,0 +1,365 @@
+//! What a user may set, by flag or in a TOML file with the same names; everything is optional here.
+
+use std::path::Path;
+
+use graph::Bits;
+use serde::{Deserialize, Serialize};
+
+use crate::batches::Augment;
+use crate::output::shown;
+use crate::schedule::SchedulerKind;
+use crate::storage::{Disk, Storage, StorageError};
+
+/// Largest settings file in bytes.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// The optimizer's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+    /// Adam.
+    Adam,
+}
+
+/// Where Adam adds epsilon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum EpsilonForm {
+    /// To the root of the uncorrected second moment, as TensorFlow does.
+    Uncorrected,
+    /// To the root of the corrected second moment, as the paper and PyTorch do.
+    Corrected,
+}
+
+/// Settings of a training; a flag and a key of the TOML file have the same name.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Data set: digits, or KIND:PATH with idx, mnist, fashion-mnist, cifar10, cifar100 or folder
+    #[arg(long, value_name = "SPEC", visible_alias = "data-path")]
+    pub data: Option<String>,
+    /// Network
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Bits of weights, activations and gradients, each 1 to 8 or 32
+    #[arg(long, value_name = "W,A,G")]
+    pub bits: Option<String>,
+    /// Passes over the training set
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u32>,
+    /// Images per step
+    #[arg(short, long, value_name = "N")]
+    pub batch_size: Option<u32>,
+    /// Optimizer
+    #[arg(long, value_name = "KIND")]
+    pub opt: Option<OptimizerKind>,
+    /// Learning rate
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub lr: Option<f64>,
+    /// Momentum of SGD
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
+    /// Nesterov's form of momentum
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub nesterov: Option<bool>,
+    /// Weight decay
+    #[arg(long, value_name = "X", visible_alias = "wd", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
+    /// Epsilon of Adam
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub adam_epsilon: Option<f64>,
+    /// Which root of the second moment Adam adds epsilon to
+    #[arg(long, value_name = "FORM")]
+    pub adam_epsilon_form: Option<EpsilonForm>,
+    /// Learning rate schedule
+    #[arg(long, value_name = "KIND")]
+    pub lr_scheduler: Option<SchedulerKind>,
+    /// Epochs between two decays of the step schedule
+    #[arg(long, value_name = "N")]
+    pub lr_step_size: Option<u32>,
+    /// Factor of one decay
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub lr_gamma: Option<f64>,
+    /// Epochs at which the multistep schedule decays, separated by commas
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub lr_milestones: Option<Vec<u32>>,
+    /// Epochs of linear warm-up
+    #[arg(long, value_name = "N")]
+    pub lr_warmup_epochs: Option<u32>,
+    /// Random changes of training images
+    #[arg(long, value_name = "KIND")]
+    pub augment: Option<Augment>,
+    /// Largest shift of --augment flip-crop in pixels
+    #[arg(long, value_name = "N")]
+    pub crop_padding: Option<u32>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Adapter by index, name or type (see `devices`)
+    #[arg(long, value_name = "INDEX|NAME|TYPE")]
+    pub device: Option<String>,
+    /// Stop each epoch after this many training batches
+    #[arg(long, value_name = "N")]
+    pub limit_train_batches: Option<u32>,
+    /// Evaluate on this many batches of the test set only
+    #[arg(long, value_name = "N")]
+    pub limit_test_batches: Option<u32>,
+    /// Steps between two progress lines where standard error is no terminal
+    #[arg(long, value_name = "N")]
+    pub print_freq: Option<u32>,
+    /// Seconds after which a checkpoint is also saved within an epoch, at most 300; 0 saves after every step
+    #[arg(long, value_name = "SECONDS")]
+    pub checkpoint_interval: Option<u32>,
+}
+
+/// Why settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A value is outside its range.
+    #[error("{}{key} = {value} is out of range; allowed is {allowed}", place(.file, .line))]
+    Range {
+        /// Key, equal to the flag's name.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// The range in words.
+        allowed: String,
+        /// The file, or empty for a flag.
+        file: String,
+        /// Line of the file, from 1.
+        line: usize,
+    },
+    /// The file is not the TOML that is wanted.
+    #[error("{file}: {message}")]
+    Parse {
+        /// The file.
+        file: String,
+        /// The parser's words, with line and column.
+        message: String,
+    },
+    /// The file is not there.
+    #[error("settings file {file} does not exist")]
+    Missing {
+        /// The file.
+        file: String,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+fn place(file: &str, line: &usize) -> String {
+    if file.is_empty() { "--".to_owned() } else { format!("{file}, line {line}: ") }
+}
+
+impl Settings {
+    /// Reads a TOML file and checks every value.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key, its line and what is allowed.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let file = shown(path);
+        let bytes = match Disk.read(path, FILE_LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(SettingsError::Missing { file });
+            }
+            Err(error) => return Err(StorageError::at("read", path)(error).into()),
+        };
+        let text = String::from_utf8(bytes)
+            .map_err(|_| SettingsError::Parse { file: file.clone(), message: "is not UTF-8 text".to_owned() })?;
+        Self::parse(&text, &file)
+    }
+
+    /// Parses the text of `file`, which is named in messages only, and checks every value.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn parse(text: &str, file: &str) -> Result<Self, SettingsError> {
+        let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Parse {
+            file: file.to_owned(),
+            message: printable_lines(&error.to_string()),
+        })?;
+        settings.check().map_err(|(key, value, allowed)| SettingsError::Range {
+            key,
+            value,
+            allowed,
+            file: file.to_owned(),
+            line: line_of(text, key),
+        })?;
+        Ok(settings)
+    }
+
+    /// Checks values that came by flag.
+    ///
+    /// # Errors
+    /// [`SettingsError::Range`] for the first value outside its range.
+    pub fn check_flags(&self) -> Result<(), SettingsError> {
+        self.check().map_err(|(key, value, allowed)| SettingsError::Range {
+            key,
+            value,
+            allowed,
+            file: String::new(),
+            line: 0,
+        })
+    }
+
+    /// These settings, and those of `other` where these leave something open.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            data: self.data.or(other.data),
+            model: self.model.or(other.model),
+            bits: self.bits.or(other.bits),
+            epochs: self.epochs.or(other.epochs),
+            batch_size: self.batch_size.or(other.batch_size),
+            opt: self.opt.or(other.opt),
+            lr: self.lr.or(other.lr),
+            momentum: self.momentum.or(other.momentum),
+            nesterov: self.nesterov.or(other.nesterov),
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            adam_epsilon: self.adam_epsilon.or(other.adam_epsilon),
+            adam_epsilon_form: self.adam_epsilon_form.or(other.adam_epsilon_form),
+            lr_scheduler: self.lr_scheduler.or(other.lr_scheduler),
+            lr_step_size: self.lr_step_size.or(other.lr_step_size),
+            lr_gamma: self.lr_gamma.or(other.lr_gamma),
+            lr_milestones: self.lr_milestones.or(other.lr_milestones),
+            lr_warmup_epochs: self.lr_warmup_epochs.or(other.lr_warmup_epochs),
+            augment: self.augment.or(other.augment),
+            crop_padding: self.crop_padding.or(other.crop_padding),
+            seed: self.seed.or(other.seed),
+            device: self.device.or(other.device),
+            limit_train_batches: self.limit_train_batches.or(other.limit_train_batches),
+            limit_test_batches: self.limit_test_batches.or(other.limit_test_batches),
+            print_freq: self.print_freq.or(other.print_freq),
+            checkpoint_interval: self.checkpoint_interval.or(other.checkpoint_interval),
+        }
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String, String)> {
+        if let Some(bits) = &self.bits {
+            bits.parse::<Bits>().map_err(|error| {
+                ("bits", data::printable(bits), format!("W,A,G, each 1 to 8 or 32 ({error})"))
+            })?;
+        }
+        let whole = [
+            ("epochs", self.epochs, 1, 1_000_000),
+            ("batch-size", self.batch_size, 1, 65_536),
+            ("lr-step-size", self.lr_step_size, 1, 1_000_000),
+            ("lr-warmup-epochs", self.lr_warmup_epochs, 0, 1_000_000),
+            ("crop-padding", self.crop_padding, 0, 256),
+            ("limit-train-batches", self.limit_train_batches, 1, u32::MAX),
+            ("limit-test-batches", self.limit_test_batches, 1, u32::MAX),
+            ("print-freq", self.print_freq, 1, u32::MAX),
+            ("checkpoint-interval", self.checkpoint_interval, 0, 300),
+        ];
+        for (key, value, least, most) in whole {
+            if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+                return Err((key, value.to_string(), format!("{least} to {most}")));
+            }
+        }
+        if let Some(epoch) = self.lr_milestones.iter().flatten().find(|&&epoch| !(1..=1_000_000).contains(&epoch)) {
+            return Err(("lr-milestones", epoch.to_string(), "epochs from 1 to 1000000".to_owned()));
+        }
+        // TOML has no larger integers, and the seed must survive in the saved settings.
+        if let Some(seed) = self.seed.filter(|&seed| i64::try_from(seed).is_err()) {
+            return Err(("seed", seed.to_string(), format!("0 to {}", i64::MAX)));
+        }
+        type Real = (&'static str, Option<f64>, fn(f64) -> bool, &'static str);
+        let real: [Real; 5] = [
+            ("lr", self.lr, |x| x > 0.0 && x <= 1e9, "above 0, up to 1e9"),
+            ("momentum", self.momentum, |x| (0.0..1.0).contains(&x), "0 up to but not including 1"),
+            ("weight-decay", self.weight_decay, |x| (0.0..=1e3).contains(&x), "0 to 1000"),
+            ("adam-epsilon", self.adam_epsilon, |x| (1e-30..=1.0).contains(&x), "1e-30 to 1"),
+            ("lr-gamma", self.lr_gamma, |x| x > 0.0 && x <= 1.0, "above 0, up to 1"),
+        ];
+        for (key, value, fits, allowed) in real {
+            if let Some(value) = value.filter(|&value| !fits(value)) {
+                return Err((key, value.to_string(), allowed.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text of several lines with each line made safe to print.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(data::printable).collect::<Vec<_>>().join("\n")
+}
+
+/// The line of a key's value in a text that parsed, from 1.
+fn line_of(text: &str, key: &str) -> usize {
+    let table = toml::de::DeTable::parse(text).expect("the text parsed before");
+    let start = table.get_ref().get(key).map_or(0, |value| value.span().start);
+    text[..start].lines().count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Settings::parse(text, "f.toml").expect_err(text).to_string()
+    }
+
+    #[test]
+    fn a_file_is_read_and_flags_win() {
+        let file = Settings::parse("lr = 0.5\nepochs = 3\nbits = \"1,2,4\"\nlr-milestones = [2, 4]", "f").unwrap();
+        let flags = Settings { lr: Some(0.25), ..Settings::default() };
+        let both = flags.or(file);
+        assert_eq!((both.lr, both.epochs, both.lr_milestones), (Some(0.25), Some(3), Some(vec![2, 4])));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_name_key_and_line() {
+        let message = refused("epochs = 2\nlearning-rate = 0.5\n");
+        assert!(message.contains("line 2") && message.contains("learning-rate"), "{message}");
+        let message = refused("\n\nlr = \"fast\"\n");
+        assert!(message.contains("line 3") && message.contains("lr"), "{message}");
+        assert!(refused("opt = \"sdg\"").contains("line 1"));
+        assert!(refused("a = = 2").contains("line 1"));
+    }
+
+    #[test]
+    fn every_number_has_a_range() {
+        for (line, allowed) in [
+            ("lr = -1", "above 0"),
+            ("lr = 0", "above 0"),
+            ("lr = nan", "above 0"),
+            ("lr = inf", "above 0"),
+            ("batch-size = 0", "1 to 65536"),
+            ("epochs = 0", "1 to 1000000"),
+            ("momentum = 1.0", "not including 1"),
+            ("weight-decay = -0.1", "0 to 1000"),
+            ("adam-epsilon = 0", "1e-30"),
+            ("lr-gamma = 1.5", "up to 1"),
+            ("lr-milestones = [0]", "epochs from 1"),
+            ("crop-padding = 1000", "0 to 256"),
+            ("checkpoint-interval = 301", "0 to 300"),
+            ("bits = \"0,2,4\"", "1 to 8 or 32"),
+            ("bits = \"1,2,33\"", "1 to 8 or 32"),
+            ("bits = \"1,2\"", "1 to 8 or 32"),
+        ] {
+            let message = refused(&format!("# a comment\n\n{line}\n"));
+            let key = line.split(' ').next().unwrap();
+            assert!(message.contains(&format!("f.toml, line 3: {key}")), "{message}");
+            assert!(message.contains(allowed), "{message}");
+        }
+        for line in ["lr = 1e400", "epochs = -1", "seed = 99999999999999999999", "batch-size = 1.5"] {
+            let message = refused(line);
+            assert!(message.contains("line 1") || message.contains("out of range"), "{message}");
+        }
+        let flags = Settings { seed: Some(u64::MAX), ..Settings::default() };
+        assert!(flags.check_flags().unwrap_err().to_string().starts_with("--seed = 18446744073709551615"));
+    }
+
+    #[test]
+    fn a_missing_or_huge_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none.toml");
+        assert!(matches!(Settings::read(&path), Err(SettingsError::Missing { .. })));
+        std::fs::write(&path, vec![b'#'; FILE_LIMIT as usize + 1]).unwrap();
+        assert!(matches!(Settings::read(&path), Err(SettingsError::Storage(_))));
+    }
+}

@@ -1,0 +1,71 @@
+/// A set of images in two splits. All images have the same height, width and channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// Short name of the set, such as `digits` or `cifar10`.
+    pub name: String,
+    /// Images to learn from.
+    pub train: Split,
+    /// Images to measure on; never seen in training.
+    pub test: Split,
+    /// Class names; a label is an index into them.
+    pub classes: Vec<String>,
+    /// Rows of an image.
+    pub height: u32,
+    /// Columns of an image.
+    pub width: u32,
+    /// Values per pixel: 1 (gray) or 3 (red, green, blue).
+    pub channels: u32,
+    /// Remarks for the user about what was left out, such as a count of files that are no images.
+    pub warnings: Vec<String>,
+}
+
+impl Dataset {
+    /// Bytes of one image: height x width x channels.
+    pub fn image_len(&self) -> usize {
+        self.height as usize * self.width as usize * self.channels as usize
+    }
+}
+
+/// Images and their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Values 0..=255, row-major `[N, H, W, C]`.
+    pub pixels: Vec<u8>,
+    /// Class of each image, `[N]`, each below the number of classes.
+    pub labels: Vec<u32>,
+}
+
+impl Split {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// True where there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Image `index` as `[H, W, C]`.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Split::len`].
+    pub fn image(&self, index: usize) -> &[u8] {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        let stride = self.pixels.len() / self.len();
+        &self.pixels[index * stride..][..stride]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_is_a_slice_of_the_pixels() {
+        let split = Split { pixels: (0..12).collect(), labels: vec![0, 1] };
+        assert_eq!(split.len(), 2);
+        assert_eq!(split.image(1), &[6, 7, 8, 9, 10, 11]);
+        assert!(Split::default().is_empty());
+    }
+}

@@ -1,0 +1,107 @@
+use std::path::Path;
+
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::{cifar10, cifar100, digits, idx, image_folder};
+
+/// Every kind of data set, one line each.
+const KINDS: &[Kind] = &[
+    Kind { name: "digits", read: Read::Embedded(digits::load) },
+    Kind { name: "idx", read: Read::Path(idx::open, "a folder with IDX files in the layout of MNIST") },
+    Kind { name: "mnist", read: Read::Path(idx::open_mnist, "a folder with MNIST's four IDX files") },
+    Kind {
+        name: "fashion-mnist",
+        read: Read::Path(idx::open_fashion_mnist, "a folder with Fashion-MNIST's four IDX files"),
+    },
+    Kind {
+        name: "cifar10",
+        read: Read::Path(cifar10::open, "the folder cifar-10-batches-bin or the binary version's .tar.gz"),
+    },
+    Kind {
+        name: "cifar100",
+        read: Read::Path(cifar100::open, "the folder cifar-100-binary or the binary version's .tar.gz"),
+    },
+    Kind {
+        name: "folder",
+        read: Read::Path(
+            |path| image_folder::open(path, None),
+            "a folder with train/CLASS/*.png|jpg|jpeg and test/ or val/ alike",
+        ),
+    },
+];
+
+struct Kind {
+    name: &'static str,
+    read: Read,
+}
+
+enum Read {
+    Embedded(fn() -> Dataset),
+    /// The reader, and what its path must lead to.
+    Path(fn(&Path) -> Result<Dataset, DataError>, &'static str),
+}
+
+/// How each known data set is written, such as `digits` or `cifar10:PATH`, for help texts.
+pub fn known_specs() -> Vec<String> {
+    KINDS
+        .iter()
+        .map(|kind| match kind.read {
+            Read::Embedded(_) => kind.name.to_owned(),
+            Read::Path(..) => format!("{}:PATH", kind.name),
+        })
+        .collect()
+}
+
+/// Opens the data set that `spec` describes: `digits`, or `KIND:PATH` as [`known_specs`] lists them.
+///
+/// # Errors
+/// [`DataError::UnknownKind`] lists the known kinds; the others say which file is missing or refused.
+pub fn open(spec: &str) -> Result<Dataset, DataError> {
+    let (name, path) = match spec.split_once(':') {
+        Some((name, path)) => (name, Some(path)),
+        None => (spec, None),
+    };
+    let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+        return Err(DataError::UnknownKind { kind: name.to_owned(), known: known_specs().join(", ") });
+    };
+    match (&kind.read, path) {
+        (Read::Embedded(load), None) => Ok(load()),
+        (Read::Embedded(_), Some(_)) => Err(DataError::PathRefused { kind: kind.name }),
+        (Read::Path(read, _), Some(path)) if !path.is_empty() => read(Path::new(path)),
+        (Read::Path(_, wanted), _) => Err(DataError::PathNeeded { kind: kind.name, wanted }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reaches_its_reader() {
+        assert_eq!(open("digits").unwrap().train.len(), 1500);
+        for kind in KINDS {
+            let name = kind.name;
+            if matches!(kind.read, Read::Embedded(_)) {
+                assert!(open(&format!("{name}:x")).unwrap_err().is_usage());
+                continue;
+            }
+            for spec in [name.to_owned(), format!("{name}:")] {
+                let error = open(&spec).unwrap_err();
+                assert!(matches!(error, DataError::PathNeeded { .. }) && error.is_usage(), "{error}");
+            }
+            // Only the first colon separates, so a drive letter stays in the path.
+            let error = open(&format!("{name}:C:/none/of this")).unwrap_err();
+            assert!(matches!(error, DataError::Missing { .. }), "{error}");
+            assert!(error.to_string().contains("C:/none/of this"), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_list_the_known() {
+        let error = open("svh\u{1b}m:x").unwrap_err();
+        assert!(error.is_usage());
+        let text = error.to_string();
+        assert!(text.starts_with("unknown data set `svh\\u{1b}m`; known are digits, idx:PATH,"), "{text}");
+        assert!(text.ends_with("folder:PATH"), "{text}");
+    }
+}

@@ -1,0 +1,77 @@
+//! An open device.
+
+use std::sync::Arc;
+
+use recording::{ExecutorError, Limits};
+
+use crate::{
+    AdapterInfo, DeviceType, GpuError, Selected,
+    fault::{During, Fault},
+    quiet::Quietly,
+};
+
+/// Device, queue and the watch over their faults.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub info: AdapterInfo,
+    pub queue: Quietly<wgpu::Queue>,
+    pub device: Quietly<wgpu::Device>,
+    pub fault: Arc<Fault>,
+}
+
+impl Device {
+    /// Requests WebGPU's default limits and, where offered, timestamps.
+    pub async fn open(selected: Selected) -> Result<Self, GpuError> {
+        let Selected { info, adapter, .. } = selected;
+        let request = wgpu::DeviceDescriptor {
+            label: Some("bitplane"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: wgpu::Limits::default(),
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&request)
+            .await
+            .map_err(|error| GpuError::Device { adapter: info.name.clone(), message: error.to_string() })?;
+        let fault = Fault::watch(&device);
+        Ok(Self { info, queue: Quietly::new(queue), device: Quietly::new(device), fault })
+    }
+
+    /// See [`Fault::guard`].
+    pub fn guard<T>(&self, during: During, calls: impl FnOnce() -> T) -> Result<T, ExecutorError> {
+        self.fault.guard(&self.device, during, calls)
+    }
+
+    /// See [`Fault::guard_async`].
+    pub async fn guard_async<T>(
+        &self,
+        during: During,
+        future: impl Future<Output = T>,
+    ) -> Result<T, ExecutorError> {
+        self.fault.guard_async(&self.device, during, future).await
+    }
+
+    /// Passes of a command buffer can be timed by the device.
+    pub fn has_timestamps(&self) -> bool {
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Sizes that buffers and bindings must respect.
+    pub fn limits(&self) -> Limits {
+        let limits = self.device.limits();
+        Limits {
+            binding_words: limits.max_storage_buffer_binding_size / 4,
+            buffer_words: limits.max_buffer_size / 4,
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // A queue waits for its work before it goes, and a hanging GPU would keep the program from opening another device.
+        let hangs = matches!(self.fault.check(), Err(ExecutorError::Timeout { .. }));
+        if hangs && self.info.device_type != DeviceType::Software {
+            self.queue.abandon();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The device as an executor.
+
+use std::{collections::VecDeque, time::Duration};
+
+use recording::{BufferId, Executor, ExecutorError, Limits, Recording, shader};
+
+use crate::{
+    AdapterInfo, GpuError, Prepared, Selected,
+    buffers::Buffers,
+    clock::Clock,
+    device::Device,
+    fault::During,
+    pipeline::Pipelines,
+    split::Budget,
+    submit::{InFlight, Readback},
+};
+
+/// A device that runs recordings.
+///
+/// Each call returns a typed error instead of panicking. Refused shaders, bindings, ranges and sizes leave the device
+/// usable. Once it is lost, a wait timed out or a submission was refused, every later call fails at once with the same
+/// error; open a new device then.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(crate) device: Device,
+    pub(crate) buffers: Buffers,
+    pub(crate) pipelines: Pipelines,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    pub(crate) readback: Readback,
+    pub(crate) last_done: f64,
+    pub(crate) statistics: Statistics,
+    pub(crate) budget: Budget,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Clock,
+}
+
+/// What has been submitted so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Submissions of recordings.
+    pub submissions: u64,
+    /// Longest measured submission in seconds.
+    pub slowest_seconds: f64,
+    /// Last kernel of that submission.
+    pub slowest_kernel: String,
+    /// Submissions that took longer than the cap, five times the budget.
+    pub over_cap: u64,
+}
+
+impl Gpu {
+    /// Opens a device; shaders import their texts from `library`.
+    ///
+    /// # Errors
+    /// The adapter offers no device with WebGPU's default limits.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn open(selected: Selected, library: shader::Library) -> Result<Self, GpuError> {
+        Self::open_with_clock(selected, library, crate::clock::monotonic).await
+    }
+
+    /// Opens a device that measures submissions with `clock`, in seconds since any fixed moment.
+    ///
+    /// # Errors
+    /// The adapter offers no device with WebGPU's default limits.
+    pub async fn open_with_clock(
+        selected: Selected,
+        library: shader::Library,
+        clock: fn() -> f64,
+    ) -> Result<Self, GpuError> {
+        Ok(Self {
+            device: Device::open(selected).await?,
+            buffers: Buffers::default(),
+            pipelines: Pipelines::new(library),
+            in_flight: VecDeque::new(),
+            readback: Readback::default(),
+            last_done: 0.0,
+            statistics: Statistics::default(),
+            budget: Budget::default(),
+            timeout: Duration::from_secs(30),
+            clock,
+        })
+    }
+
+    /// The adapter that is used.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.device.info
+    }
+
+    /// Number of buffers allocated so far.
+    pub fn buffer_count(&self) -> usize {
+        self.buffers.count()
+    }
+
+    /// Submissions so far.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The time that one submission should take, 50 ms unless set; recordings are split to stay below.
+    ///
+    /// A first run goes by estimates, later ones by what was measured. One dispatch is never split.
+    pub fn set_budget(&mut self, target: Duration) {
+        let target = target.as_secs_f64();
+        self.budget = Budget { target, cap: 5.0 * target };
+    }
+
+    /// The longest wait for one submission, 30 s unless set. A browser keeps its own limit.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// Destroys the device as a driver reset would, to test recovery.
+    pub fn destroy_device(&self) {
+        self.device.device.destroy();
+    }
+}
+
+impl Executor for Gpu {
+    type Prepared = Prepared;
+
+    fn limits(&self) -> Limits {
+        self.device.limits()
+    }
+
+    fn allocate(&mut self, label: &str, words: u64) -> Result<BufferId, ExecutorError> {
+        self.buffers.allocate(&self.device, label, words)
+    }
+
+    fn allocated_bytes(&self) -> u64 {
+        self.buffers.bytes()
+    }
+
+    fn write(&mut self, buffer: BufferId, offset: u64, words: &[u32]) -> Result<(), ExecutorError> {
+        let handle = self.buffers.range("write", buffer, offset, words.len() as u64)?;
+        self.device.guard(During::Other("write".to_owned()), || {
+            self.device.queue.write_buffer(handle, 4 * offset, bytemuck::cast_slice(words));
+        })
+    }
+
+    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutorError> {
+        self.device.fault.check()?;
+        Prepared::new(&self.device, &self.buffers, &mut self.pipelines, recording)
+    }
+
+    async fn run(&mut self, prepared: &Prepared) -> Result<(), ExecutorError> {
+        self.submit(prepared).await
+    }
+
+    async fn read(&mut self, buffer: BufferId, offset: u64, words: u64) -> Result<Vec<u32>, ExecutorError> {
+        let handle = self.buffers.range("read", buffer, offset, words)?.clone();
+        self.finish().await?;
+        self.read_back(&handle, offset, words).await
+    }
+}

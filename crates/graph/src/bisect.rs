@@ -1,0 +1,72 @@
+//! One training step, dispatch by dispatch, each compared with the reference on the device's own inputs.
+
+use recording::{Comparison, Executor, Recording};
+
+use crate::{Batch, GraphError, Phase, Session};
+
+/// The comparison of one dispatch.
+#[derive(Clone, Debug)]
+pub struct DispatchCheck {
+    /// Phase and position in its recording.
+    pub phase: Phase,
+    /// Position in the phase's recording.
+    pub index: usize,
+    /// Layer that the dispatch serves.
+    pub layer: String,
+    /// Pass that it serves.
+    pub pass: &'static str,
+    /// Kernel.
+    pub kernel: &'static str,
+    /// Result.
+    pub comparison: Comparison,
+}
+
+impl<E: Executor> Session<E> {
+    /// Runs one training step with every dispatch on its own and compares what each wrote with what the reference
+    /// makes of the same inputs. Ends early at the first that leaves its bounds if `stop` is set.
+    ///
+    /// # Errors
+    /// As [`Session::step`].
+    pub async fn step_checked(
+        &mut self,
+        batch: &Batch<'_>,
+        step: u32,
+        learning_rate: f64,
+        stop: bool,
+    ) -> Result<Vec<DispatchCheck>, GraphError> {
+        let mut checks = Vec::new();
+        self.begin(batch, step, learning_rate)?;
+        for phase in [Phase::Forward, Phase::Backward, Phase::Apply] {
+            let recording = self.recording(phase).cloned().unwrap_or_default();
+            for (index, dispatch) in recording.dispatches.into_iter().enumerate() {
+                let mut inputs = Vec::new();
+                for slice in &dispatch.buffers {
+                    inputs.push(self.executor_mut().read(slice.buffer, slice.offset, slice.words).await?);
+                }
+                let single = Recording { dispatches: vec![dispatch.clone()] };
+                let prepared = self.executor_mut().prepare(&single)?;
+                self.executor_mut().run(&prepared).await?;
+                let views: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+                let mut comparison = Comparison::default();
+                for (slice, expected) in dispatch.outputs().zip(dispatch.kernel.expected(&views)) {
+                    let got = self.executor_mut().read(slice.buffer, slice.offset, slice.words).await?;
+                    comparison.merge(expected.compare(&got));
+                }
+                let passed = comparison.passed();
+                let (layer, pass) = (dispatch.scope.layer.clone(), dispatch.scope.pass);
+                checks.push(DispatchCheck {
+                    phase,
+                    index,
+                    layer,
+                    pass,
+                    kernel: dispatch.kernel.name(),
+                    comparison,
+                });
+                if stop && !passed {
+                    return Ok(checks);
+                }
+            }
+        }
+        Ok(checks)
+    }
+}

@@ -1,0 +1,165 @@
+//! The three products of a convolution on f32 operands.
+
+use kernels::{ColumnSum, Conv2dForward, Conv2dGradInput, Conv2dGradWeight, Window};
+use recording::BufferSlice;
+
+use crate::{
+    Geometry, GraphError, Recorder, Shape, Tensor,
+    reduction::{samples_per_partial, sum_partials},
+};
+
+/// Rows of one partial sum of a weight gradient, about.
+const PARTIAL_ROWS: u32 = 2048;
+
+/// Sizes of a convolution; weights are OHWI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Kernel, stride and padding.
+    pub geometry: Geometry,
+    /// Input of one sample.
+    pub input: Shape,
+    /// Output of one sample.
+    pub output: Shape,
+}
+
+impl Convolution {
+    /// A convolution of `input` to `out_channels` channels.
+    ///
+    /// # Errors
+    /// A window that does not fit.
+    pub fn new(layer: &str, geometry: Geometry, input: Shape, out_channels: u32) -> Result<Self, GraphError> {
+        let window = geometry
+            .window(1, input)
+            .filter(|_| out_channels > 0 && input.channels > 0)
+            .ok_or_else(|| {
+                let (kernel_h, kernel_w) = geometry.kernel;
+                let Geometry { stride, padding, .. } = geometry;
+                let sizes = format!("kernel {kernel_h}x{kernel_w}, stride {stride}, padding {padding:?}");
+                GraphError::layer(
+                    layer,
+                    format!("{sizes} does not fit input {input} with {out_channels} outputs"),
+                )
+            })?;
+        let output = Shape::new(window.out_height, window.out_width, out_channels);
+        Ok(Self { geometry, input, output })
+    }
+
+    /// The window over `samples` images.
+    pub fn window(&self, samples: u32) -> Window {
+        self.geometry
+            .window(samples, self.input)
+            .expect("the window was checked when the convolution was made")
+    }
+
+    /// Kernel positions.
+    pub fn taps(&self) -> u32 {
+        self.geometry.kernel.0 * self.geometry.kernel.1
+    }
+
+    /// Elements that one output sums over.
+    pub fn fan_in(&self) -> u32 {
+        self.taps() * self.input.channels
+    }
+
+    /// Weights, OHWI.
+    pub fn weight_shape(&self) -> Vec<usize> {
+        let (kernel_h, kernel_w) = self.geometry.kernel;
+        [self.output.channels, kernel_h, kernel_w, self.input.channels].map(|size| size as usize).to_vec()
+    }
+
+    /// Number of weights.
+    pub fn weight_len(&self) -> u32 {
+        self.output.channels * self.fan_in()
+    }
+
+    /// Multiply-accumulates of one sample.
+    pub fn macs(&self) -> u64 {
+        u64::from(self.output.pixels()) * u64::from(self.weight_len())
+    }
+
+    pub(crate) fn forward(
+        &self,
+        recorder: &mut Recorder,
+        input: &Tensor,
+        weight: BufferSlice,
+        bias: Option<BufferSlice>,
+    ) -> Result<Tensor, GraphError> {
+        let output = recorder.tensor("output", self.output);
+        for chunk in recorder.chunks() {
+            let kernel = Conv2dForward {
+                window: self.window(chunk.samples),
+                in_channels: self.input.channels,
+                out_channels: self.output.channels,
+                bias: bias.is_some(),
+            };
+            let bias = bias.unwrap_or(recorder.one());
+            recorder
+                .dispatch(kernel, &[input.chunks[chunk.index], weight, bias, output.chunks[chunk.index]])?;
+        }
+        Ok(output)
+    }
+
+    pub(crate) fn grad_input(
+        &self,
+        recorder: &mut Recorder,
+        grad: &Tensor,
+        weight: BufferSlice,
+    ) -> Result<Tensor, GraphError> {
+        let result = recorder.tensor("grad_input", self.input);
+        for chunk in recorder.chunks() {
+            let kernel = Conv2dGradInput {
+                window: self.window(chunk.samples),
+                in_channels: self.input.channels,
+                out_channels: self.output.channels,
+            };
+            recorder.dispatch(kernel, &[grad.chunks[chunk.index], weight, result.chunks[chunk.index]])?;
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn grad_weight(
+        &self,
+        recorder: &mut Recorder,
+        grad: &Tensor,
+        input: &Tensor,
+        dst: BufferSlice,
+    ) -> Result<(), GraphError> {
+        let samples_per_partial = samples_per_partial(self.output.pixels(), PARTIAL_ROWS);
+        let mut partials = Vec::new();
+        for chunk in recorder.chunks() {
+            let kernel = Conv2dGradWeight {
+                window: self.window(chunk.samples),
+                in_channels: self.input.channels,
+                out_channels: self.output.channels,
+                samples_per_partial,
+            };
+            let rows = chunk.samples.div_ceil(samples_per_partial);
+            let words = u64::from(rows) * u64::from(self.weight_len());
+            let partial = recorder.per_sample("grad_weight partials", chunk, words);
+            recorder.dispatch(kernel, &[grad.chunks[chunk.index], input.chunks[chunk.index], partial])?;
+            partials.push((partial, rows));
+        }
+        sum_partials(recorder, &partials, self.weight_len(), 1.0, dst)
+    }
+
+    pub(crate) fn grad_bias(
+        &self,
+        recorder: &mut Recorder,
+        grad: &Tensor,
+        dst: BufferSlice,
+    ) -> Result<(), GraphError> {
+        let (pixels, columns) = (self.output.pixels(), self.output.channels);
+        let group = pixels * samples_per_partial(pixels, PARTIAL_ROWS);
+        let mut partials = Vec::new();
+        for chunk in recorder.chunks() {
+            let rows = chunk.samples * pixels;
+            let groups = rows.div_ceil(group);
+            let partial =
+                recorder.per_sample("grad_bias partials", chunk, u64::from(groups) * u64::from(columns));
+            let kernel = ColumnSum::new(rows, columns, group);
+            recorder.dispatch(kernel, &[grad.chunks[chunk.index], partial])?;
+            partials.push((partial, groups));
+        }
+        sum_partials(recorder, &partials, columns, 1.0, dst)
+    }
+}

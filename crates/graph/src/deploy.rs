@@ -1,0 +1,213 @@
+//! The deployed form: batch norm, pooling, clip and quantization after a quantized convolution become integer thresholds.
+//!
+//! Between two quantized layers only monotone per-channel operations occur, so the code is a step function of the integer
+//! accumulator. The convolution is therefore kept open until its consumer is known: an activation quantizer closes it
+//! with thresholds, anything else closes it in f32.
+
+use kernels::{BatchNormForward, Dequantize, Kind, Output, ThresholdPack, Window};
+use recording::BufferSlice;
+use reference::{quantize::levels, threshold};
+
+use crate::{
+    Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value, convolution::Convolution, layers::max_pool,
+    planes::Operand,
+};
+
+/// A quantized convolution in an evaluation whose epilogue is still open.
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    pub(crate) convolution: Convolution,
+    pub(crate) input: Packed,
+    pub(crate) weight: Operand,
+    pub(crate) batch_norm: Option<Normalization>,
+    pub(crate) pool: Option<Geometry>,
+    pub(crate) pool_first: bool,
+    pub(crate) shape: Shape,
+}
+
+/// Batch norm with running statistics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Normalization {
+    pub mean: BufferSlice,
+    pub variance: BufferSlice,
+    pub gamma: BufferSlice,
+    pub beta: BufferSlice,
+    pub epsilon: f32,
+}
+
+impl Normalization {
+    /// Records `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
+    pub(crate) fn record(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Tensor, GraphError> {
+        let output = recorder.tensor("normalized", input.shape);
+        for chunk in recorder.chunks() {
+            let kernel = BatchNormForward {
+                rows: chunk.samples * input.shape.pixels(),
+                channels: input.shape.channels,
+                epsilon: self.epsilon,
+            };
+            let (x, y) = (input.chunks[chunk.index], output.chunks[chunk.index]);
+            recorder.dispatch(kernel, &[x, self.mean, self.variance, self.gamma, self.beta, y])?;
+        }
+        Ok(output)
+    }
+}
+
+/// Thresholds that the host computes in f64 before an evaluation.
+#[derive(Clone, Debug)]
+pub(crate) struct Fold {
+    pub thresholds: BufferSlice,
+    pub channels: u32,
+    pub bits: u32,
+    /// Constant factor of the integer accumulator.
+    pub factor: f32,
+    /// Factor computed on the device, such as the mean of the absolute weights.
+    pub scale: Option<BufferSlice>,
+    pub batch_norm: Option<Normalization>,
+    /// Largest absolute accumulator.
+    pub range: i64,
+}
+
+impl Deferred {
+    /// A convolution without anything behind it yet.
+    pub(crate) fn new(convolution: Convolution, input: Packed, weight: Operand) -> Self {
+        let shape = convolution.output;
+        Self { convolution, input, weight, batch_norm: None, pool: None, pool_first: false, shape }
+    }
+
+    /// Closes with an f32 epilogue.
+    pub(crate) fn materialize(&self, recorder: &mut Recorder) -> Result<Tensor, GraphError> {
+        let mut value = recorder.tensor("output", self.convolution.output);
+        for chunk in recorder.chunks() {
+            let unfolded = self.convolution.unfold(recorder, chunk, &self.input)?;
+            let dst = (value.chunks[chunk.index], Output::F32);
+            self.convolution.bit_forward(recorder, chunk, unfolded, &self.weight, dst)?;
+        }
+        let pool = |recorder: &mut Recorder, value: Tensor| match self.pool {
+            Some(geometry) => max_pool::record(recorder, geometry, &value).map(|(pooled, _)| pooled),
+            None => Ok(value),
+        };
+        if self.pool_first {
+            value = pool(recorder, value)?;
+        }
+        if let Some(normalization) = self.batch_norm {
+            value = normalization.record(recorder, &value)?;
+        }
+        if self.pool_first { Ok(value) } else { pool(recorder, value) }
+    }
+
+    /// Closes with integer thresholds and packs codes of `bits` bits, each worth `factor`.
+    ///
+    /// Only a single pair of plane groups has one integer accumulator; others are closed in f32 by the caller.
+    pub(crate) fn threshold(
+        &self,
+        recorder: &mut Recorder,
+        bits: u32,
+        factor: f32,
+    ) -> Result<Packed, GraphError> {
+        let channels = self.convolution.output.channels;
+        let words = u64::from(channels) * u64::from(1 + levels(bits));
+        let thresholds = recorder.persistent("thresholds", words);
+        let group = self.weight.groups[0];
+        let code_range = i64::from(levels(self.input.bits)) * i64::from(levels(group.planes.planes));
+        recorder.folds.push(Fold {
+            thresholds,
+            channels,
+            bits,
+            factor: self.input.factor * group.factor,
+            scale: group.scale.map(|(slice, _)| slice),
+            batch_norm: self.batch_norm,
+            range: i64::from(self.convolution.fan_in()) * code_range,
+        });
+        let mut weight = self.weight.clone();
+        weight.groups[0].scale = None;
+        let mut chunks = Vec::new();
+        for chunk in recorder.chunks() {
+            let unfolded = self.convolution.unfold(recorder, chunk, &self.input)?;
+            let len = u64::from(chunk.samples) * u64::from(self.convolution.output.len());
+            let accumulators = recorder.per_sample("accumulators", chunk, len);
+            self.convolution.bit_forward(recorder, chunk, unfolded, &weight, (accumulators, Output::I32))?;
+            let planes = recorder.per_sample("codes", chunk, Packed::words(self.shape, bits, chunk.samples));
+            let window = self.pool_window(chunk.samples);
+            recorder
+                .dispatch(ThresholdPack { window, channels, bits }, &[accumulators, thresholds, planes])?;
+            chunks.push(planes);
+        }
+        Ok(Packed { shape: self.shape, bits, factor, chunks })
+    }
+
+    /// True where the accumulator is one integer, so that thresholds exist.
+    pub(crate) fn has_thresholds(&self) -> bool {
+        self.weight.groups.len() == 1
+    }
+
+    fn pool_window(&self, samples: u32) -> Window {
+        let single = Geometry::square(1, 1, crate::Padding::Valid);
+        let geometry = self.pool.unwrap_or(single);
+        geometry
+            .window(samples, self.convolution.output)
+            .expect("the pool was checked when the network was built")
+    }
+}
+
+impl Recorder {
+    /// `value` in f32.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    pub fn dense(&mut self, value: &Value) -> Result<Tensor, GraphError> {
+        match value {
+            Value::Dense(tensor) => Ok(tensor.clone()),
+            Value::Deferred(deferred) => deferred.materialize(self),
+            Value::Packed(packed) => {
+                let result = self.tensor("dequantized", packed.shape);
+                for chunk in self.chunks() {
+                    let rows = chunk.samples * packed.shape.pixels();
+                    let kernel = Dequantize {
+                        rows,
+                        k: packed.shape.channels,
+                        bits: packed.bits,
+                        kind: Kind::Unit,
+                        factor: packed.factor,
+                        rows_per_scale: rows,
+                    };
+                    let one = self.one();
+                    self.dispatch(kernel, &[packed.chunks[chunk.index], one, result.chunks[chunk.index]])?;
+                }
+                Ok(result)
+            }
+        }
+    }
+}
+
+/// What the host reads from the device to compute one layer's thresholds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FoldValues {
+    pub scale: Option<f32>,
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+}
+
+impl Fold {
+    /// Threshold words `[channel][1 + n]`: 1 for ascending or 0 for descending, then the thresholds.
+    pub(crate) fn thresholds(&self, values: &FoldValues) -> Vec<u32> {
+        let scale = f64::from(self.factor) * f64::from(values.scale.unwrap_or(1.0));
+        let mut words = Vec::new();
+        for channel in 0..self.channels as usize {
+            let at = |vector: &[f32], default: f64| vector.get(channel).map_or(default, |&v| f64::from(v));
+            let norm = threshold::BatchNormChannel {
+                scale,
+                mean: at(&values.mean, 0.0),
+                var: at(&values.variance, 1.0),
+                gamma: at(&values.gamma, 1.0),
+                beta: at(&values.beta, 0.0),
+                eps: self.batch_norm.map_or(0.0, |n| f64::from(n.epsilon)),
+            };
+            let folded = threshold::fold_batch_norm(&norm, self.bits, -self.range..=self.range);
+            words.push(u32::from(folded.ascending));
+            words.extend(folded.thresholds.iter().map(|t| t.cast_unsigned()));
+        }
+        words
+    }
+}

@@ -1,0 +1,89 @@
+//! What can go wrong between a network's description and its training steps.
+
+use recording::ExecutorError;
+
+/// A failure of this crate.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GraphError {
+    /// A bit width outside 1 to 8 that is not 32.
+    #[error("{what} of {bits} bits: a width is 1 to 8, or 32 for f32")]
+    Bits {
+        /// `weights`, `activations` or `gradients`.
+        what: &'static str,
+        /// The width asked for.
+        bits: u32,
+    },
+    /// Bit widths that are not three numbers.
+    #[error("`{text}` is not three bit widths W,A,G such as 1,2,4")]
+    BitsText {
+        /// The text.
+        text: String,
+    },
+    /// A layer cannot take its input.
+    #[error("layer `{layer}`: {message}")]
+    Layer {
+        /// Layer name.
+        layer: String,
+        /// What does not fit, with the sizes.
+        message: String,
+    },
+    /// Two layers share a name.
+    #[error("two layers are named `{layer}`")]
+    Duplicate {
+        /// The name.
+        layer: String,
+    },
+    /// One block of samples of a tensor passes the adapter's binding limit.
+    #[error(
+        "`{tensor}` needs {needed} bytes for {samples} samples, the adapter binds at most {limit} bytes at once"
+    )]
+    TooLarge {
+        /// Buffer label.
+        tensor: String,
+        /// Samples that cannot be split further.
+        samples: u32,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A batch whose parts do not fit the session.
+    #[error("batch: {message}")]
+    Batch {
+        /// What does not fit, with the sizes.
+        message: String,
+    },
+    /// Saved tensors that do not fit the network.
+    #[error("saved state does not fit the network: {message}")]
+    State {
+        /// Names and sizes.
+        message: String,
+    },
+    /// A call out of order, e.g. `backward` without `forward`.
+    #[error("{call} was called out of order: {message}")]
+    Order {
+        /// The call.
+        call: &'static str,
+        /// What is missing.
+        message: &'static str,
+    },
+    /// A value is NaN or infinite.
+    #[error("non-finite value in {what} of layer `{layer}` at step {step}")]
+    NonFinite {
+        /// Layer name.
+        layer: String,
+        /// `output`, `grad_weight`, `weight` and so on.
+        what: String,
+        /// Step in which it was seen.
+        step: u32,
+    },
+    /// The executor failed.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}
+
+impl GraphError {
+    pub(crate) fn layer(layer: &str, message: impl Into<String>) -> Self {
+        Self::Layer { layer: layer.to_owned(), message: message.into() }
+    }
+}

@@ -1,0 +1,86 @@
+//! Max-pooling in f32; the gradient goes to the first maximum of each window.
+
+use kernels::{MaxPoolBackward, MaxPoolForward};
+
+use super::single_dense;
+use crate::{
+    Geometry, GraphError, Recorder, Shape, Tensor,
+    layer::{Backward, Layer, Place, no_backward},
+    tensor::{Kind, Value},
+};
+
+/// Maximum over windows; padding never wins.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool {
+    /// Kernel, stride and padding.
+    pub geometry: Geometry,
+}
+
+impl Layer for MaxPool {
+    fn kind(&self) -> &'static str {
+        "max_pool"
+    }
+
+    fn infer(&self, name: &str, inputs: &[Kind]) -> Result<Kind, GraphError> {
+        let input = single_dense(name, inputs)?.shape;
+        let window = self.geometry.window(1, input).ok_or_else(|| {
+            GraphError::layer(name, format!("pool {:?} does not fit {input}", self.geometry))
+        })?;
+        Ok(Kind::dense(Shape::new(window.out_height, window.out_width, input.channels)))
+    }
+
+    fn forward(
+        &self,
+        recorder: &mut Recorder,
+        _: &Place,
+        inputs: &[Value],
+    ) -> Result<(Value, Backward), GraphError> {
+        let geometry = self.geometry;
+        if let Value::Deferred(deferred) = &inputs[0]
+            && deferred.pool.is_none()
+        {
+            // Quantization commutes with the maximum, so the pool acts on codes.
+            let mut pooled = deferred.clone();
+            pooled.pool = Some(geometry);
+            pooled.pool_first = deferred.batch_norm.is_none();
+            pooled.shape = pooled_shape(geometry, deferred.shape);
+            return Ok((Value::Deferred(pooled), no_backward()));
+        }
+        let input = recorder.dense(&inputs[0])?;
+        let (output, argmax) = record(recorder, geometry, &input)?;
+        let shape = input.shape;
+        let backward: Backward = Box::new(move |recorder, grad| {
+            let result = recorder.tensor("grad_input", shape);
+            for chunk in recorder.chunks() {
+                let window = geometry.window(chunk.samples, shape).expect("the pool was checked by infer");
+                let (at, channels) = (chunk.index, shape.channels);
+                let buffers = [grad.chunks[at], argmax.chunks[at], result.chunks[at]];
+                recorder.dispatch(MaxPoolBackward { window, channels }, &buffers)?;
+            }
+            Ok(vec![Some(result)])
+        });
+        Ok((Value::Dense(output), backward))
+    }
+}
+
+fn pooled_shape(geometry: Geometry, shape: Shape) -> Shape {
+    let window = geometry.window(1, shape).expect("the pool was checked by infer");
+    Shape::new(window.out_height, window.out_width, shape.channels)
+}
+
+/// Records a pool; returns its output and, per output, the tap that won.
+pub(crate) fn record(
+    recorder: &mut Recorder,
+    geometry: Geometry,
+    input: &Tensor,
+) -> Result<(Tensor, Tensor), GraphError> {
+    let shape = pooled_shape(geometry, input.shape);
+    let (output, argmax) = (recorder.tensor("output", shape), recorder.tensor("argmax", shape));
+    for chunk in recorder.chunks() {
+        let window = geometry.window(chunk.samples, input.shape).expect("the pool was checked by infer");
+        let (at, channels) = (chunk.index, input.shape.channels);
+        let buffers = [input.chunks[at], output.chunks[at], argmax.chunks[at]];
+        recorder.dispatch(MaxPoolForward { window, channels }, &buffers)?;
+    }
+    Ok((output, argmax))
+}

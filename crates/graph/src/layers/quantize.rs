@@ -1,0 +1,48 @@
+//! Activation quantization: f32 in, bit planes out.
+
+use std::sync::Arc;
+
+use super::single_dense;
+use crate::{
+    GraphError, Recorder,
+    layer::{Backward, Layer, Place, no_backward},
+    quantizers::ActivationQuantizer,
+    tensor::{Kind, Value},
+};
+
+/// Applies an activation quantizer. In a deployed evaluation it closes the convolution before it with integer thresholds.
+#[derive(Clone, Debug)]
+pub struct Quantize {
+    /// The rule.
+    pub quantizer: Arc<dyn ActivationQuantizer>,
+}
+
+impl Layer for Quantize {
+    fn kind(&self) -> &'static str {
+        "quantize"
+    }
+
+    fn infer(&self, name: &str, inputs: &[Kind]) -> Result<Kind, GraphError> {
+        Ok(Kind { bits: Some(self.quantizer.bits()), ..single_dense(name, inputs)? })
+    }
+
+    fn forward(
+        &self,
+        recorder: &mut Recorder,
+        _: &Place,
+        inputs: &[Value],
+    ) -> Result<(Value, Backward), GraphError> {
+        if let Value::Deferred(deferred) = &inputs[0]
+            && deferred.has_thresholds()
+        {
+            let packed = deferred.threshold(recorder, self.quantizer.bits(), self.quantizer.factor())?;
+            return Ok((Value::Packed(packed), no_backward()));
+        }
+        let input = recorder.dense(&inputs[0])?;
+        let packed = self.quantizer.pack(recorder, &input)?;
+        let quantizer = self.quantizer.clone();
+        let backward: Backward =
+            Box::new(move |recorder, grad| Ok(vec![Some(quantizer.backward(recorder, &input, grad)?)]));
+        Ok((Value::Packed(packed), backward))
+    }
+}

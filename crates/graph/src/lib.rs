@@ -1,0 +1,45 @@
+//! Networks of layers become recordings: forward, backward, update and deployed evaluation over planned buffers.
+//!
+//! A [`NetworkBuilder`] assembles a graph of [`layers`]; a [`Session`] records it, plans its memory, and trains and
+//! evaluates it on any [`recording::Executor`]. Methods of the literature enter as [`quantizers`]. This crate knows no
+//! graphics API, no file, no clock and no thread.
+
+mod batch;
+mod bisect;
+mod bit_convolution;
+mod bits;
+mod convolution;
+mod deploy;
+mod error;
+mod layer;
+pub mod layers;
+mod memory;
+mod network;
+mod optimizer;
+mod parameter;
+pub mod planes;
+pub mod quantizers;
+mod recorder;
+mod reduction;
+mod schedule;
+mod session;
+mod shape;
+mod tensor;
+
+pub use batch::{Batch, Transform};
+pub use bisect::DispatchCheck;
+pub use bit_convolution::is_bit_product;
+pub use bits::{Bits, FULL_PRECISION};
+pub use convolution::Convolution;
+pub use deploy::Deferred;
+pub use error::GraphError;
+pub use layer::{Backward, Layer, LayerSummary, Place};
+pub use memory::MemoryPlan;
+pub use network::{Network, NetworkBuilder, Node};
+pub use optimizer::Optimizer;
+pub use parameter::{Init, Parameter, ParameterSpec};
+pub use recorder::{Chunk, Mode, Phase, ProductNote, Recorder, SAMPLE_BLOCK};
+pub use reference::optimizer::EpsilonForm;
+pub use session::{Evaluation, InputSpec, NamedTensor, Session, SessionOptions, StepReport};
+pub use shape::{Geometry, Padding, Shape};
+pub use tensor::{Kind, Packed, Tensor, Value};

@@ -1,0 +1,130 @@
+//! Assigns memory to planned buffers from their first and last use.
+
+use std::collections::{BTreeMap, HashMap};
+
+use recording::{Access, BufferId, Dispatch};
+
+use crate::recorder::{Phase, PlannedBuffer};
+
+/// Which physical buffer each planned buffer lives in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Physical buffer per planned buffer.
+    pub place: Vec<usize>,
+    /// Label and words of each physical buffer; transients share.
+    pub slots: Vec<(String, u64)>,
+}
+
+impl MemoryPlan {
+    /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own; a transient takes the
+    /// smallest free slot that is large enough, else the largest free one, which grows, else a new one.
+    pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
+        let uses = lifetimes(phases);
+        let mut plan = Self { place: vec![usize::MAX; buffers.len()], slots: Vec::new() };
+        for (index, buffer) in buffers.iter().enumerate().filter(|(_, b)| b.persistent) {
+            plan.place[index] = plan.slots.len();
+            plan.slots.push((buffer.label.clone(), buffer.words));
+        }
+        let first_shared = plan.slots.len();
+        let mut busy_until: Vec<usize> = Vec::new();
+        let mut transients: Vec<(usize, usize, usize)> = buffers
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| !b.persistent)
+            .filter_map(|(index, _)| uses.get(&index).map(|&(first, last)| (first, last, index)))
+            .collect();
+        transients.sort_unstable();
+        for (first, last, index) in transients {
+            let words = buffers[index].words;
+            let free = (0..busy_until.len()).filter(|&slot| busy_until[slot] < first);
+            let size = |slot: &usize| plan.slots[first_shared + slot].1;
+            let (fitting, small): (Vec<_>, Vec<_>) = free.partition(|slot| size(slot) >= words);
+            let best = fitting.into_iter().min_by_key(size).or_else(|| small.into_iter().max_by_key(size));
+            let slot = best.unwrap_or_else(|| {
+                busy_until.push(0);
+                plan.slots.push((format!("shared {}", busy_until.len() - 1), 0));
+                busy_until.len() - 1
+            });
+            busy_until[slot] = last;
+            plan.slots[first_shared + slot].1 = plan.slots[first_shared + slot].1.max(words);
+            plan.place[index] = first_shared + slot;
+        }
+        plan
+    }
+
+    /// Bytes of all physical buffers.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|(_, words)| 4 * words).sum()
+    }
+}
+
+/// First and last dispatch that uses each buffer, counted over all phases.
+fn lifetimes(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashMap<usize, (usize, usize)> {
+    let mut uses: HashMap<usize, (usize, usize)> = HashMap::new();
+    for (time, dispatch) in phases.values().flatten().enumerate() {
+        for slice in &dispatch.buffers {
+            uses.entry(slice.buffer.0 as usize).or_insert((time, time)).1 = time;
+        }
+    }
+    uses
+}
+
+/// The first transient that a dispatch reads before any dispatch wrote it, if there is one.
+pub(crate) fn read_before_write(
+    buffers: &[PlannedBuffer],
+    phases: &BTreeMap<Phase, Vec<Dispatch>>,
+) -> Option<(String, &'static str)> {
+    let mut written = vec![false; buffers.len()];
+    for dispatch in phases.values().flatten() {
+        for (slice, binding) in dispatch.buffers.iter().zip(dispatch.kernel.bindings()) {
+            let BufferId(id) = slice.buffer;
+            let buffer = &buffers[id as usize];
+            if binding.access == Access::Read && !written[id as usize] && !buffer.persistent {
+                return Some((buffer.label.clone(), dispatch.kernel.name()));
+            }
+        }
+        for slice in dispatch.outputs() {
+            written[slice.buffer.0 as usize] = true;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kernels::Add;
+    use recording::{BufferSlice, Scope};
+
+    use super::*;
+
+    fn buffer(words: u64, persistent: bool) -> PlannedBuffer {
+        PlannedBuffer { label: format!("{words}"), words, persistent, samples: 0 }
+    }
+
+    fn add(a: u32, b: u32, c: u32) -> Dispatch {
+        let buffers = [a, b, c].map(|id| BufferSlice::whole(BufferId(id), 1)).to_vec();
+        Dispatch { kernel: Arc::new(Add { len: 1 }), buffers, scope: Scope::default() }
+    }
+
+    #[test]
+    fn transients_share_memory_only_when_their_lifetimes_are_apart() {
+        let buffers = [buffer(1, true), buffer(8, false), buffer(4, false), buffer(6, false)];
+        let phases = BTreeMap::from([(Phase::Forward, vec![add(0, 0, 1), add(1, 0, 2), add(2, 0, 3)])]);
+        let plan = MemoryPlan::new(&buffers, &phases);
+        assert_eq!(plan.place[1], plan.place[3], "buffer 1 is dead when 3 is first written");
+        assert_ne!(plan.place[1], plan.place[2], "buffer 1 is read while 2 is written");
+        assert_ne!(plan.place[2], plan.place[3]);
+        assert_eq!(plan.bytes(), 4 * (1 + 8 + 4));
+    }
+
+    #[test]
+    fn a_transient_read_before_it_is_written_is_found() {
+        let buffers = [buffer(1, true), buffer(1, false), buffer(1, false)];
+        let good = BTreeMap::from([(Phase::Forward, vec![add(0, 0, 1), add(1, 0, 2)])]);
+        assert_eq!(read_before_write(&buffers, &good), None);
+        let bad = BTreeMap::from([(Phase::Forward, vec![add(0, 1, 2)])]);
+        assert!(read_before_write(&buffers, &bad).is_some());
+    }
+}

@@ -1,0 +1,248 @@
+//! Networks: a directed acyclic graph of layers, built input first.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::{
+    Bits, FULL_PRECISION, GraphError, LayerSummary, Shape,
+    layer::Layer,
+    layers::{
+        BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
+        Rectifier, add,
+    },
+    parameter::ParameterSpec,
+    quantizers::{DorefaActivation, DorefaGradient, DorefaWeight, GradientQuantizer, WeightQuantizer},
+    shape::Geometry,
+    tensor::Kind,
+};
+
+/// The output of a layer, to be the input of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node(usize);
+
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkLayer {
+    pub name: String,
+    pub layer: Arc<dyn Layer>,
+    /// Positions of the inputs in [`Network::layers`]; `None` is the image.
+    pub inputs: Vec<Option<usize>>,
+    pub input_kinds: Vec<Kind>,
+    pub output: Kind,
+    pub parameters: Vec<ParameterSpec>,
+}
+
+/// A network from an image to class scores.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(crate) layers: Vec<NetworkLayer>,
+    /// Shape of the image that the first layers read.
+    pub input: Shape,
+    /// Number of classes.
+    pub classes: u32,
+}
+
+impl Network {
+    /// Trainable values.
+    pub fn parameter_count(&self) -> u64 {
+        let trainable = self.layers.iter().flat_map(|l| &l.parameters).filter(|p| p.trainable);
+        trainable.map(|p| p.len() as u64).sum()
+    }
+
+    /// One line per layer.
+    pub fn summary(&self) -> Vec<LayerSummary> {
+        self.layers.iter().map(NetworkLayer::summary).collect()
+    }
+}
+
+impl NetworkLayer {
+    fn summary(&self) -> LayerSummary {
+        let trainable = self.parameters.iter().filter(|p| p.trainable);
+        LayerSummary {
+            name: self.name.clone(),
+            kind: self.layer.kind(),
+            output: self.output,
+            parameters: trainable.map(|p| p.len() as u64).sum(),
+            stored_bits: self
+                .parameters
+                .iter()
+                .map(|p| p.len() as f64 * self.layer.stored_bits(p.name))
+                .sum(),
+            macs: self.layer.macs(&self.input_kinds, self.output),
+            bits: self.layer.bits(&self.input_kinds),
+        }
+    }
+}
+
+/// Adds layers one by one; every call checks shapes and names its layer in errors.
+#[derive(Debug)]
+pub struct NetworkBuilder {
+    input: Shape,
+    layers: Vec<NetworkLayer>,
+    names: HashSet<String>,
+}
+
+impl NetworkBuilder {
+    /// A network over images of `input`.
+    pub fn new(input: Shape) -> Self {
+        Self { input, layers: Vec::new(), names: HashSet::new() }
+    }
+
+    /// The image.
+    pub fn input(&self) -> Node {
+        Node(usize::MAX)
+    }
+
+    /// Shape of a layer's output.
+    pub fn shape(&self, node: Node) -> Shape {
+        self.kind(node).shape
+    }
+
+    fn kind(&self, Node(at): Node) -> Kind {
+        self.layers.get(at).map_or(Kind::dense(self.input), |layer| layer.output)
+    }
+
+    /// Adds any layer.
+    ///
+    /// # Errors
+    /// A name used twice, or inputs that the layer does not take.
+    pub fn add_layer(
+        &mut self,
+        name: &str,
+        layer: Arc<dyn Layer>,
+        inputs: &[Node],
+    ) -> Result<Node, GraphError> {
+        if !self.names.insert(name.to_owned()) {
+            return Err(GraphError::Duplicate { layer: name.to_owned() });
+        }
+        let input_kinds: Vec<Kind> = inputs.iter().map(|node| self.kind(*node)).collect();
+        let output = layer.infer(name, &input_kinds)?;
+        let parameters = layer.parameters(&input_kinds);
+        let inputs = inputs.iter().map(|&Node(at)| (at < self.layers.len()).then_some(at)).collect();
+        self.layers.push(NetworkLayer {
+            name: name.to_owned(),
+            layer,
+            inputs,
+            input_kinds,
+            output,
+            parameters,
+        });
+        Ok(Node(self.layers.len() - 1))
+    }
+
+    /// Convolution in f32.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn conv2d(&mut self, name: &str, input: Node, layer: Conv2d) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(layer), &[input])
+    }
+
+    /// Convolution with DoReFa-Net's quantizers of `bits`; its input decides the activation width.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn quantized_conv2d(
+        &mut self,
+        name: &str,
+        input: Node,
+        out_channels: u32,
+        geometry: Geometry,
+        bits: Bits,
+    ) -> Result<Node, GraphError> {
+        let weight = (bits.weight != FULL_PRECISION)
+            .then(|| Arc::new(DorefaWeight { bits: bits.weight }) as Arc<dyn WeightQuantizer>);
+        let gradient = (bits.gradient != FULL_PRECISION)
+            .then(|| Arc::new(DorefaGradient { bits: bits.gradient }) as Arc<dyn GradientQuantizer>);
+        self.add_layer(name, Arc::new(QuantizedConv2d { out_channels, geometry, weight, gradient }), &[input])
+    }
+
+    /// DoReFa-Net's activation: clip and quantization to `bits`, or ReLU in full precision.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn activation(&mut self, name: &str, input: Node, bits: u32) -> Result<Node, GraphError> {
+        if bits == FULL_PRECISION {
+            return self.add_layer(name, Arc::new(Clip { rectifier: Rectifier::Relu }), &[input]);
+        }
+        self.add_layer(name, Arc::new(Quantize { quantizer: Arc::new(DorefaActivation { bits }) }), &[input])
+    }
+
+    /// The same nonlinearity without quantization: clip where activations have few bits, ReLU in full precision.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn rectifier(&mut self, name: &str, input: Node, bits: u32) -> Result<Node, GraphError> {
+        let rectifier = if bits == FULL_PRECISION { Rectifier::Relu } else { Rectifier::Clip };
+        self.add_layer(name, Arc::new(Clip { rectifier }), &[input])
+    }
+
+    /// Batch normalization.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn batch_norm(&mut self, name: &str, input: Node) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(BatchNorm::default()), &[input])
+    }
+
+    /// Max-pooling.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn max_pool(&mut self, name: &str, input: Node, geometry: Geometry) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(MaxPool { geometry }), &[input])
+    }
+
+    /// Mean over all pixels.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn global_avg_pool(&mut self, name: &str, input: Node) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(GlobalAvgPool), &[input])
+    }
+
+    /// Dropout.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn dropout(&mut self, name: &str, input: Node, rate: f32) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(Dropout { rate }), &[input])
+    }
+
+    /// Sum of two tensors.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn sum(&mut self, name: &str, a: Node, b: Node) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(add::Add), &[a, b])
+    }
+
+    /// Fully connected layer in f32.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn linear(&mut self, name: &str, input: Node, layer: Linear) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(layer), &[input])
+    }
+
+    /// The network that ends in the class scores of the last layer added.
+    ///
+    /// # Errors
+    /// No layer, a last layer that is not one f32 value per class, or a layer whose output nobody uses.
+    pub fn build(self) -> Result<Network, GraphError> {
+        let Some(last) = self.layers.last() else {
+            return Err(GraphError::layer("network", "a network needs at least one layer"));
+        };
+        let Kind { shape, bits } = last.output;
+        if shape.pixels() != 1 || bits.is_some() {
+            return Err(GraphError::layer(
+                &last.name,
+                format!("class scores must be 1x1 in f32, not {shape}"),
+            ));
+        }
+        let used: HashSet<usize> =
+            self.layers.iter().flat_map(|l| l.inputs.iter().flatten().copied()).collect();
+        if let Some(at) = (0..self.layers.len() - 1).find(|at| !used.contains(at)) {
+            return Err(GraphError::layer(&self.layers[at].name, "nobody uses its output"));
+        }
+        Ok(Network { classes: shape.channels, input: self.input, layers: self.layers })
+    }
+}

@@ -1,0 +1,123 @@
+//! Quantizers: how weights, activations and gradients become bit planes, and how gradients pass through.
+//!
+//! A method of the literature enters the engine as one file here. A quantizer says its planes, how it packs them, its
+//! straight-through backward rule and what it stores; layers and products know no method.
+
+mod dorefa_activation;
+mod dorefa_gradient;
+mod dorefa_weight;
+
+use std::fmt;
+
+pub use dorefa_activation::DorefaActivation;
+pub use dorefa_gradient::DorefaGradient;
+pub use dorefa_weight::DorefaWeight;
+use recording::BufferSlice;
+
+use crate::{Convolution, GraphError, Packed, Parameter, Recorder, Tensor, planes::Operand, recorder::Chunk};
+
+/// Which axis of an OHWI weight forms the rows of a packed operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightRows {
+    /// Rows by output channel, k = (ky, kx, ci): the forward product.
+    ByOutput,
+    /// Rows by input channel, k = (ky, kx, co): the product for the gradient of the input.
+    ByInput,
+}
+
+/// Weights to sign planes.
+pub trait WeightQuantizer: fmt::Debug + Send + Sync {
+    /// Bits stored per weight.
+    fn stored_bits(&self) -> f64;
+
+    /// Planes of the packed operand.
+    fn planes(&self) -> u32;
+
+    /// Records what every packing and the backward rule need, such as scales.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError>;
+
+    /// Records the packing of `weight` into rows.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn pack(
+        &self,
+        recorder: &mut Recorder,
+        weight: &Parameter,
+        prepared: &[BufferSlice],
+        convolution: &Convolution,
+        rows: WeightRows,
+    ) -> Result<Operand, GraphError>;
+
+    /// True where the gradient of the quantized weight is that of the latent one, so that [`WeightQuantizer::backward`]
+    /// is not called.
+    fn passes_gradient(&self) -> bool;
+
+    /// Records the straight-through rule from `grad_quantized`, the gradient of the quantized weight, to
+    /// `weight.gradient`, that of the latent one.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn backward(
+        &self,
+        recorder: &mut Recorder,
+        weight: &Parameter,
+        prepared: &[BufferSlice],
+        grad_quantized: BufferSlice,
+    ) -> Result<(), GraphError>;
+}
+
+/// Activations to unit planes.
+pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
+    /// Bits of a code.
+    fn bits(&self) -> u32;
+
+    /// Value of code 1.
+    fn factor(&self) -> f32;
+
+    /// Records clip, quantization and packing.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError>;
+
+    /// Records the straight-through rule.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError>;
+}
+
+/// Gradients to sign planes, drawn once.
+pub trait GradientQuantizer: fmt::Debug + Send + Sync {
+    /// Bits of a code.
+    fn bits(&self) -> u32;
+
+    /// Records scale, stochastic rounding and packing of one chunk of a gradient; rows are output positions.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn pack(
+        &self,
+        recorder: &mut Recorder,
+        chunk: Chunk,
+        grad: &Tensor,
+        stream: u32,
+    ) -> Result<GradientPlanes, GraphError>;
+}
+
+/// A packed gradient `[plane][position][words(channels)]`: code q of sample n stands for `factor * scale[n] * (2q - n_G)`.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientPlanes {
+    /// The planes.
+    pub planes: BufferSlice,
+    /// One scale per sample.
+    pub scale: BufferSlice,
+    /// Planes.
+    pub bits: u32,
+    /// 1 / n_G.
+    pub factor: f32,
+}

@@ -1,0 +1,277 @@
+//! Records dispatches over planned buffers while the layers of a network are visited.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kernels::CheckFinite;
+use recording::{BufferId, BufferSlice, Dispatch, Kernel, SLICE_ALIGNMENT, Scope};
+
+use crate::{GraphError, Parameter, Shape, Tensor, deploy::Fold};
+
+/// Samples are split at multiples of this many, so that every reduction over the batch has the same order however the
+/// batch is cut.
+pub const SAMPLE_BLOCK: u32 = 32;
+
+/// Words of the status buffer before the flags: metrics at 0, step token at 64, non-finite flags from here on.
+pub(crate) const FLAGS_OFFSET: u64 = 2 * SLICE_ALIGNMENT;
+pub(crate) const TOKEN_OFFSET: u64 = SLICE_ALIGNMENT;
+pub(crate) const MAX_FLAGS: u32 = 1024;
+
+/// A run of samples that is dispatched at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Position in the batch's list of chunks.
+    pub index: usize,
+    /// First sample.
+    pub first_sample: u32,
+    /// Number of samples.
+    pub samples: u32,
+}
+
+/// The separately runnable parts of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Batch to loss.
+    Forward,
+    /// Loss to parameter gradients.
+    Backward,
+    /// Gradients to new parameters.
+    Apply,
+    /// Parameters to packed weights, once before an evaluation.
+    Freeze,
+    /// Batch to logits, on what `Freeze` prepared.
+    Evaluate,
+}
+
+/// How statistics of batch norm are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From the batch; running statistics are updated.
+    Train,
+    /// Running statistics, as constants, also in the backward pass.
+    TrainFrozen,
+    /// Running statistics; monotone chains between quantized layers become integer thresholds where `fold` is set.
+    Evaluate {
+        /// Use integer thresholds.
+        fold: bool,
+    },
+}
+
+/// Which kernel carries a product, for reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductNote {
+    /// Layer name.
+    pub layer: String,
+    /// `forward`, `grad_input` or `grad_weight`.
+    pub pass: &'static str,
+    /// Kernel name.
+    pub kernel: &'static str,
+    /// Plane pairs multiplied per product; 0 for an f32 product.
+    pub plane_pairs: u32,
+    /// Why a product of quantized operands is not a bit product.
+    pub reason: Option<String>,
+}
+
+/// A buffer before memory is assigned.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedBuffer {
+    pub label: String,
+    pub words: u64,
+    pub persistent: bool,
+    pub samples: u32,
+}
+
+/// Buffers that every network has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared {
+    pub step: BufferSlice,
+    pub one: BufferSlice,
+    pub status: BufferSlice,
+}
+
+/// Collects buffers and dispatches.
+#[derive(Debug)]
+pub struct Recorder {
+    pub(crate) buffers: Vec<PlannedBuffer>,
+    pub(crate) phases: BTreeMap<Phase, Vec<Dispatch>>,
+    pub(crate) parameters: BTreeMap<String, Parameter>,
+    pub(crate) products: Vec<ProductNote>,
+    pub(crate) checks: Vec<(String, &'static str)>,
+    pub(crate) folds: Vec<Fold>,
+    pub(crate) shared: Shared,
+    pub(crate) phase: Phase,
+    pub(crate) mode: Mode,
+    pub(crate) scope: Scope,
+    chunks: Vec<Chunk>,
+    constant: bool,
+}
+
+impl Recorder {
+    /// A recorder for batches of `batch` samples in chunks of `chunk` (a multiple of [`SAMPLE_BLOCK`], or the batch).
+    pub fn new(batch: u32, chunk: u32) -> Self {
+        let starts = (0..batch).step_by(chunk.max(1) as usize).enumerate();
+        let chunks = starts
+            .map(|(index, first_sample)| Chunk {
+                index,
+                first_sample,
+                samples: chunk.min(batch - first_sample),
+            })
+            .collect();
+        let none = BufferSlice::whole(BufferId(0), 0);
+        let mut recorder = Self {
+            buffers: Vec::new(),
+            phases: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            products: Vec::new(),
+            checks: Vec::new(),
+            folds: Vec::new(),
+            shared: Shared { step: none, one: none, status: none },
+            phase: Phase::Forward,
+            mode: Mode::Train,
+            scope: Scope::default(),
+            chunks,
+            constant: false,
+        };
+        recorder.shared = Shared {
+            step: recorder.persistent("step", 8),
+            one: recorder.persistent("one", 1),
+            status: recorder.persistent("status", FLAGS_OFFSET + u64::from(MAX_FLAGS)),
+        };
+        recorder
+    }
+
+    /// Chunks of the batch, in sample order.
+    pub fn chunks(&self) -> Vec<Chunk> {
+        self.chunks.clone()
+    }
+
+    /// Samples of the whole batch.
+    pub fn batch(&self) -> u32 {
+        self.chunks.iter().map(|c| c.samples).sum()
+    }
+
+    /// How batch norm takes its statistics now.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Step, seed and learning rate, as kernels read them.
+    pub fn step(&self) -> BufferSlice {
+        self.shared.step
+    }
+
+    /// One f32 of value 1, the scale of what has none.
+    pub fn one(&self) -> BufferSlice {
+        self.shared.one
+    }
+
+    /// A buffer that lives from its first write to its last use in a step.
+    pub fn transient(&mut self, label: &str, words: u64) -> BufferSlice {
+        self.buffer(label, words, self.constant, 0)
+    }
+
+    /// A transient that grows with the samples of `chunk`; the batch is cut finer where it passes the binding limit.
+    pub fn per_sample(&mut self, label: &str, chunk: Chunk, words: u64) -> BufferSlice {
+        self.buffer(label, words, self.constant, chunk.samples)
+    }
+
+    /// A buffer that keeps its contents between steps.
+    pub fn persistent(&mut self, label: &str, words: u64) -> BufferSlice {
+        self.buffer(label, words, true, 0)
+    }
+
+    /// An f32 tensor over all chunks.
+    pub fn tensor(&mut self, label: &str, shape: Shape) -> Tensor {
+        let words = |chunk: &Chunk| u64::from(chunk.samples) * u64::from(shape.len());
+        let chunks = self.chunks().iter().map(|c| self.per_sample(label, *c, words(c))).collect();
+        Tensor { shape, chunks }
+    }
+
+    fn buffer(&mut self, label: &str, words: u64, persistent: bool, samples: u32) -> BufferSlice {
+        let id = BufferId(u32::try_from(self.buffers.len()).expect("fewer than 2^32 buffers"));
+        let label = if self.scope.layer.is_empty() {
+            label.to_owned()
+        } else {
+            format!("{}.{label}", self.scope.layer)
+        };
+        self.buffers.push(PlannedBuffer { label, words: words.max(1), persistent, samples });
+        BufferSlice::whole(id, words.max(1))
+    }
+
+    /// Appends `kernel` over `buffers` to the current phase.
+    ///
+    /// # Errors
+    /// Buffers that do not fit the kernel.
+    pub fn dispatch(
+        &mut self,
+        kernel: impl Kernel + 'static,
+        buffers: &[BufferSlice],
+    ) -> Result<(), GraphError> {
+        let dispatch =
+            Dispatch { kernel: Arc::new(kernel), buffers: buffers.to_vec(), scope: self.scope.clone() };
+        dispatch.check()?;
+        let phase = if self.constant { Phase::Freeze } else { self.phase };
+        self.phases.entry(phase).or_default().push(dispatch);
+        Ok(())
+    }
+
+    /// Records what depends on parameters alone; in an evaluation it runs once, before the first batch.
+    ///
+    /// # Errors
+    /// Those of `record`.
+    pub fn once<T>(
+        &mut self,
+        record: impl FnOnce(&mut Self) -> Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
+        let before = self.constant;
+        self.constant = matches!(self.mode, Mode::Evaluate { .. });
+        let result = record(self);
+        self.constant = before;
+        result
+    }
+
+    /// Names the layer and pass of the dispatches that follow.
+    pub fn set_scope(&mut self, layer: &str, pass: &'static str) {
+        self.scope = Scope { layer: layer.to_owned(), pass };
+    }
+
+    /// Names the pass of the dispatches that follow.
+    pub fn set_pass(&mut self, pass: &'static str) {
+        self.scope.pass = pass;
+    }
+
+    /// A parameter of the current layer, by suffix.
+    pub fn parameter(&self, suffix: &str) -> Parameter {
+        let name = format!("{}.{suffix}", self.scope.layer);
+        self.parameters.get(&name).cloned().expect("a layer asks for parameters that it declared")
+    }
+
+    /// Notes which kernel carries a product of the current layer and pass.
+    pub fn note_product(&mut self, kernel: &'static str, plane_pairs: u32, reason: Option<String>) {
+        if !matches!(self.mode, Mode::Evaluate { .. }) {
+            let Scope { layer, pass } = self.scope.clone();
+            self.products.push(ProductNote { layer, pass, kernel, plane_pairs, reason });
+        }
+    }
+
+    /// Raises a flag when a value is NaN or infinite; the host turns it into an error that names the layer and `what`.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    pub fn check_finite(&mut self, what: &'static str, values: &[BufferSlice]) -> Result<(), GraphError> {
+        let slot = u32::try_from(self.checks.len()).expect("few checks");
+        if slot >= MAX_FLAGS {
+            return Err(GraphError::layer(&self.scope.layer, format!("more than {MAX_FLAGS} finite checks")));
+        }
+        self.checks.push((self.scope.layer.clone(), what));
+        let flags = self.status(FLAGS_OFFSET, u64::from(MAX_FLAGS));
+        for slice in values {
+            let len = u32::try_from(slice.words).expect("a binding has fewer than 2^32 words");
+            self.dispatch(CheckFinite { len, slot, flags_len: MAX_FLAGS }, &[*slice, flags])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn status(&self, offset: u64, words: u64) -> BufferSlice {
+        BufferSlice { offset, words, ..self.shared.status }
+    }
+}

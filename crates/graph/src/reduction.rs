@@ -1,0 +1,77 @@
+//! Reductions that take several dispatches.
+
+use kernels::{ColumnSum, Reduce, ReduceMap};
+use recording::BufferSlice;
+
+use crate::{GraphError, Recorder, recorder::Chunk};
+
+/// Records `first` and as many further passes as leave one value per row.
+///
+/// # Errors
+/// Buffers that do not fit.
+pub(crate) fn reduce_to_one(
+    recorder: &mut Recorder,
+    label: &str,
+    first: Reduce,
+    source: BufferSlice,
+    chunk: Option<Chunk>,
+) -> Result<BufferSlice, GraphError> {
+    let (mut pass, mut source) = (first, source);
+    loop {
+        let words = u64::from(pass.rows) * u64::from(pass.chunks());
+        let result = match chunk {
+            Some(chunk) => recorder.per_sample(label, chunk, words),
+            None => recorder.transient(label, words),
+        };
+        recorder.dispatch(pass, &[source, result])?;
+        if pass.chunks() == 1 {
+            return Ok(result);
+        }
+        pass = Reduce { len: pass.chunks(), map: ReduceMap::Identity, factor: 1.0, ..pass };
+        source = result;
+    }
+}
+
+/// Records `dst = factor * (sum of all rows of all chunks' partials)`, row after row in chunk order, so that the result
+/// does not depend on how the batch is cut. `partials` holds `(slice, rows)` per chunk.
+///
+/// # Errors
+/// Buffers that do not fit.
+pub(crate) fn sum_partials(
+    recorder: &mut Recorder,
+    partials: &[(BufferSlice, u32)],
+    columns: u32,
+    factor: f32,
+    dst: BufferSlice,
+) -> Result<(), GraphError> {
+    for (index, &(slice, rows)) in partials.iter().enumerate() {
+        let last = index + 1 == partials.len();
+        let factor = if last { factor } else { 1.0 };
+        recorder.dispatch(
+            ColumnSum { factor, accumulate: index > 0, ..ColumnSum::new(rows, columns, rows) },
+            &[slice, dst],
+        )?;
+    }
+    Ok(())
+}
+
+/// Samples whose sums share one partial: a power of two that divides the block at which batches are cut, so that about
+/// `target` rows of `rows_per_sample` meet in one partial.
+pub(crate) fn samples_per_partial(rows_per_sample: u32, target: u32) -> u32 {
+    let wanted = (target / rows_per_sample.max(1)).clamp(1, crate::recorder::SAMPLE_BLOCK);
+    if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partials_divide_the_sample_block() {
+        for rows in [1, 2, 5, 25, 49, 64, 100, 324, 1296, 50_176] {
+            let samples = samples_per_partial(rows, 2048);
+            assert_eq!(crate::recorder::SAMPLE_BLOCK % samples, 0);
+            assert!(samples == 1 || samples * rows <= 2048);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From a network to recordings: forward, backward, apply, freeze and evaluate.
+
+use std::collections::HashMap;
+
+use kernels::{ImageGather, Metrics, SoftmaxCrossEntropy, StepToken};
+use recording::BufferSlice;
+
+use crate::{
+    GraphError, Network, Parameter, Recorder, Shape, Tensor, Value,
+    layer::{Backward, Place},
+    layers::add,
+    network::NetworkLayer,
+    recorder::{MAX_FLAGS, Mode, Phase, TOKEN_OFFSET},
+    session::{InputSpec, SessionOptions},
+};
+
+/// Buffers through which the host talks to a recorded network.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ports {
+    /// Source pixels, view table and labels, per chunk.
+    pub source: Vec<BufferSlice>,
+    pub table: Vec<BufferSlice>,
+    pub labels: Vec<BufferSlice>,
+    /// Losses, hits and class scores of an evaluation, per chunk.
+    pub losses: Vec<BufferSlice>,
+    pub hits: Vec<BufferSlice>,
+    pub logits: Vec<BufferSlice>,
+}
+
+/// A network recorded for one batch size and chunk size.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub recorder: Recorder,
+    pub ports: Ports,
+}
+
+impl Schedule {
+    /// Records every phase of `network`.
+    pub fn record(network: &Network, options: &SessionOptions, chunk: u32) -> Result<Self, GraphError> {
+        let mut recorder = Recorder::new(options.batch_size, chunk);
+        declare_parameters(&mut recorder, network, options);
+        let mut ports = declare_ports(&mut recorder, network, &options.input);
+
+        recorder.phase = Phase::Forward;
+        recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
+        let tape = forward(&mut recorder, network, &options.input, &ports)?;
+        let loss = loss(&mut recorder, network, &ports, &tape.logits)?;
+        for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
+            let metrics = recorder.status(0, 4);
+            recorder.dispatch(Metrics { samples: chunk.samples }, &[*losses, *hits, metrics])?;
+        }
+
+        recorder.phase = Phase::Backward;
+        backward(&mut recorder, network, tape.backward, loss.grad)?;
+
+        recorder.phase = Phase::Apply;
+        apply(&mut recorder, options)?;
+
+        recorder.phase = Phase::Evaluate;
+        recorder.mode = Mode::Evaluate { fold: options.fold };
+        let tape = forward(&mut recorder, network, &options.input, &ports)?;
+        recorder.set_scope("loss", "forward");
+        ports.logits = persistent_copies(&mut recorder, &tape.logits, network)?;
+        let logits = Tensor { shape: tape.logits.shape, chunks: ports.logits.clone() };
+        let evaluation = loss_of(&mut recorder, network, &ports, &logits, true)?;
+        (ports.losses, ports.hits) = (evaluation.losses, evaluation.hits);
+        Ok(Self { recorder, ports })
+    }
+}
+
+fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &SessionOptions) {
+    for layer in &network.layers {
+        for spec in &layer.parameters {
+            let name = format!("{}.{}", layer.name, spec.name);
+            let words = spec.len() as u64;
+            let value = recorder.persistent(&name, words);
+            let gradient =
+                if spec.trainable { recorder.persistent(&format!("{name}.gradient"), words) } else { value };
+            let names = if spec.trainable { options.optimizer.moments() } else { &[] };
+            let moments =
+                names.iter().map(|moment| recorder.persistent(&format!("{name}.{moment}"), words)).collect();
+            let parameter = Parameter { name: name.clone(), spec: spec.clone(), value, gradient, moments };
+            recorder.parameters.insert(name, parameter);
+        }
+    }
+}
+
+fn declare_ports(recorder: &mut Recorder, network: &Network, input: &InputSpec) -> Ports {
+    let mut ports = Ports::default();
+    for chunk in recorder.chunks() {
+        let bytes = u64::from(chunk.samples) * u64::from(input.source_len());
+        ports.source.push(recorder.persistent("source pixels", bytes.div_ceil(4)));
+        ports.table.push(recorder.persistent("views", 4 * u64::from(chunk.samples)));
+        ports.labels.push(recorder.persistent("labels", u64::from(chunk.samples)));
+    }
+    debug_assert_eq!(network.input, Shape::new(input.out_height, input.out_width, input.channels));
+    ports
+}
+
+struct Tape {
+    logits: Tensor,
+    backward: Vec<Backward>,
+}
+
+fn forward(
+    recorder: &mut Recorder,
+    network: &Network,
+    input: &InputSpec,
+    ports: &Ports,
+) -> Result<Tape, GraphError> {
+    recorder.set_scope("input", "forward");
+    let image = Value::Dense(gather(recorder, network, input, ports)?);
+    let mut values: Vec<Value> = Vec::new();
+    let mut tape = Vec::new();
+    for (stream, layer) in (1..).zip(&network.layers) {
+        let inputs: Vec<Value> =
+            layer.inputs.iter().map(|at| at.map_or(&image, |at| &values[at]).clone()).collect();
+        recorder.set_scope(&layer.name, "forward");
+        let place = place(layer, stream);
+        let (value, backward) = layer.layer.forward(recorder, &place, &inputs)?;
+        values.push(value);
+        tape.push(backward);
+    }
+    let last = values.last().expect("a built network has a layer");
+    Ok(Tape { logits: recorder.dense(last)?, backward: tape })
+}
+
+fn place(layer: &NetworkLayer, stream: u32) -> Place {
+    let needs_grad = layer.inputs.iter().map(Option::is_some).collect();
+    Place { name: layer.name.clone(), stream, needs_grad }
+}
+
+fn gather(
+    recorder: &mut Recorder,
+    network: &Network,
+    input: &InputSpec,
+    ports: &Ports,
+) -> Result<Tensor, GraphError> {
+    let image = recorder.tensor("image", network.input);
+    for chunk in recorder.chunks() {
+        let kernel = ImageGather {
+            samples: chunk.samples,
+            source_height: input.source_height,
+            source_width: input.source_width,
+            channels: input.channels,
+            resize_height: input.resize_height,
+            resize_width: input.resize_width,
+            out_height: input.out_height,
+            out_width: input.out_width,
+        };
+        let at = chunk.index;
+        recorder.dispatch(kernel, &[ports.source[at], ports.table[at], image.chunks[at]])?;
+    }
+    Ok(image)
+}
+
+struct Loss {
+    losses: Vec<BufferSlice>,
+    hits: Vec<BufferSlice>,
+    grad: Tensor,
+}
+
+fn loss(
+    recorder: &mut Recorder,
+    network: &Network,
+    ports: &Ports,
+    logits: &Tensor,
+) -> Result<Loss, GraphError> {
+    recorder.set_scope("loss", "forward");
+    loss_of(recorder, network, ports, logits, false)
+}
+
+fn loss_of(
+    recorder: &mut Recorder,
+    network: &Network,
+    ports: &Ports,
+    logits: &Tensor,
+    keep: bool,
+) -> Result<Loss, GraphError> {
+    let grad = recorder.tensor("grad_logits", logits.shape);
+    let (mut losses, mut hits) = (Vec::new(), Vec::new());
+    for chunk in recorder.chunks() {
+        let words = u64::from(chunk.samples);
+        let [loss, hit] = ["losses", "hits"].map(|label| {
+            if keep { recorder.persistent(label, words) } else { recorder.per_sample(label, chunk, words) }
+        });
+        let kernel = SoftmaxCrossEntropy {
+            samples: chunk.samples,
+            classes: network.classes,
+            total_samples: recorder.batch(),
+        };
+        let at = chunk.index;
+        recorder.dispatch(kernel, &[logits.chunks[at], ports.labels[at], loss, hit, grad.chunks[at]])?;
+        losses.push(loss);
+        hits.push(hit);
+    }
+    Ok(Loss { losses, hits, grad })
+}
+
+/// The class scores where the host can read them after a run.
+fn persistent_copies(
+    recorder: &mut Recorder,
+    logits: &Tensor,
+    network: &Network,
+) -> Result<Vec<BufferSlice>, GraphError> {
+    let mut copies = Vec::new();
+    for chunk in recorder.chunks() {
+        let copy = recorder.persistent("logits", u64::from(chunk.samples) * u64::from(network.classes));
+        let kernel = kernels::ColumnSum::new(chunk.samples, network.classes, 1);
+        recorder.dispatch(kernel, &[logits.chunks[chunk.index], copy])?;
+        copies.push(copy);
+    }
+    Ok(copies)
+}
+
+fn backward(
+    recorder: &mut Recorder,
+    network: &Network,
+    tape: Vec<Backward>,
+    grad_logits: Tensor,
+) -> Result<(), GraphError> {
+    let mut gradients: HashMap<usize, Tensor> = HashMap::from([(network.layers.len() - 1, grad_logits)]);
+    for ((at, layer), backward) in network.layers.iter().enumerate().zip(tape).rev() {
+        let grad = gradients.remove(&at).expect("every layer's output has a consumer, which comes later");
+        recorder.set_scope(&layer.name, "backward");
+        let results = backward(recorder, &grad)?;
+        for (input, grad) in layer.inputs.iter().zip(results) {
+            let (Some(input), Some(grad)) = (input, grad) else { continue };
+            // A tensor with several consumers receives the sum of their gradients.
+            let sum = match gradients.remove(input) {
+                Some(other) => add::record(recorder, &other, &grad)?,
+                None => grad,
+            };
+            gradients.insert(*input, sum);
+        }
+    }
+    Ok(())
+}
+
+fn apply(recorder: &mut Recorder, options: &SessionOptions) -> Result<(), GraphError> {
+    let parameters: Vec<Parameter> =
+        recorder.parameters.values().filter(|p| p.spec.trainable).cloned().collect();
+    for parameter in parameters {
+        let layer = parameter.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned();
+        recorder.set_scope(&layer, "update");
+        options.optimizer.record(recorder, &parameter)?;
+        recorder.check_finite(parameter.spec.name, &[parameter.value])?;
+    }
+    recorder.set_scope("step", "update");
+    let (step, token) = (recorder.step(), recorder.status(TOKEN_OFFSET, 1));
+    recorder.dispatch(StepToken, &[step, token])
+}
+
+/// Words of the status buffer that the host reads after a step.
+pub(crate) fn status_words(recorder: &Recorder) -> u64 {
+    crate::recorder::FLAGS_OFFSET + (recorder.checks.len() as u64).min(u64::from(MAX_FLAGS))
+}

@@ -1,0 +1,518 @@
+//! A network on an executor: training steps, evaluation, saved state.
+
+use std::collections::BTreeMap;
+
+use recording::{BufferId, BufferSlice, Dispatch, Executor, ExecutorError, Recording};
+
+use crate::{
+    GraphError, MemoryPlan, Network, Optimizer, Phase, ProductNote,
+    batch::Batch,
+    deploy::FoldValues,
+    memory::read_before_write,
+    parameter::Init,
+    recorder::{FLAGS_OFFSET, SAMPLE_BLOCK, TOKEN_OFFSET},
+    schedule::{Schedule, status_words},
+};
+
+/// How pictures of a data set become the network's input: resize, then a crop or border of `out` size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputSpec {
+    /// Rows of a stored picture.
+    pub source_height: u32,
+    /// Columns of a stored picture.
+    pub source_width: u32,
+    /// Channels.
+    pub channels: u32,
+    /// Rows after the bilinear resize.
+    pub resize_height: u32,
+    /// Columns after the bilinear resize.
+    pub resize_width: u32,
+    /// Rows of the network's input.
+    pub out_height: u32,
+    /// Columns of the network's input.
+    pub out_width: u32,
+}
+
+impl InputSpec {
+    /// Bytes of a stored picture.
+    pub fn source_len(&self) -> u32 {
+        self.source_height * self.source_width * self.channels
+    }
+}
+
+/// What a session is built for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionOptions {
+    /// Samples of a training batch, and the most that one evaluation takes.
+    pub batch_size: u32,
+    /// Update rule.
+    pub optimizer: Optimizer,
+    /// Seed of parameters, stochastic rounding and dropout.
+    pub seed: u64,
+    /// Input pictures.
+    pub input: InputSpec,
+    /// A binding limit below the executor's.
+    pub max_binding_words: Option<u64>,
+    /// Train with running statistics as constants.
+    pub frozen_batch_norm: bool,
+    /// Evaluate in the deployed form, with integer thresholds; otherwise in f32, as a diagnostic.
+    pub fold: bool,
+}
+
+/// Results of one training step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean loss of the batch.
+    pub loss: f32,
+    /// Samples whose label has the largest score.
+    pub top1: u32,
+    /// Samples whose label is among the five largest scores.
+    pub top5: u32,
+    /// Samples of the batch.
+    pub samples: u32,
+}
+
+/// Results of one evaluated batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Sum of the losses.
+    pub loss_sum: f64,
+    /// Samples whose label has the largest score.
+    pub top1: u32,
+    /// Samples whose label is among the five largest scores.
+    pub top5: u32,
+    /// Samples of the batch.
+    pub samples: u32,
+}
+
+/// A tensor of the saved state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Layer, parameter and, for optimizer state, the moment.
+    pub name: String,
+    /// Sizes, row-major.
+    pub shape: Vec<usize>,
+    /// Values.
+    pub values: Vec<f32>,
+}
+
+/// A network, its memory and its recordings on one executor.
+#[derive(Debug)]
+pub struct Session<E: Executor> {
+    executor: E,
+    schedule: Schedule,
+    plan: MemoryPlan,
+    buffers: Vec<BufferId>,
+    recordings: BTreeMap<Phase, Recording>,
+    prepared: BTreeMap<Phase, E::Prepared>,
+    options: SessionOptions,
+    classes: u32,
+    parameter_count: u64,
+    step: u32,
+    ready: Option<Phase>,
+    frozen: bool,
+}
+
+impl<E: Executor> Session<E> {
+    /// Records `network`, plans and allocates memory, compiles, and initializes parameters from the seed.
+    ///
+    /// The batch is cut into chunks of samples where a tensor would pass the binding limit; results do not depend on it.
+    ///
+    /// # Errors
+    /// Tensors that cannot be cut small enough, and the executor's failures.
+    pub fn new(executor: E, network: &Network, options: &SessionOptions) -> Result<Self, GraphError> {
+        let mut executor = executor;
+        let schedule = fitting_schedule(&executor, network, options)?;
+        let recorder = &schedule.recorder;
+        if let Some((buffer, kernel)) = read_before_write(&recorder.buffers, &recorder.phases) {
+            let message = format!("`{buffer}` is read before it is written");
+            return Err(ExecutorError::Dispatch { kernel: kernel.to_owned(), message }.into());
+        }
+        let plan = MemoryPlan::new(&recorder.buffers, &recorder.phases);
+        let buffers = plan
+            .slots
+            .iter()
+            .map(|(label, words)| executor.allocate(label, *words))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut session = Self {
+            recordings: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+            options: options.clone(),
+            classes: network.classes,
+            parameter_count: network.parameter_count(),
+            step: 0,
+            ready: None,
+            frozen: false,
+            executor,
+            schedule,
+            plan,
+            buffers,
+        };
+        session.prepare()?;
+        session.initialize()?;
+        Ok(session)
+    }
+
+    fn prepare(&mut self) -> Result<(), GraphError> {
+        for (phase, dispatches) in &self.schedule.recorder.phases {
+            let place = |slice: &BufferSlice| self.place(*slice);
+            let dispatches = dispatches
+                .iter()
+                .map(|d| Dispatch { buffers: d.buffers.iter().map(place).collect(), ..d.clone() })
+                .collect();
+            self.recordings.insert(*phase, Recording { dispatches });
+        }
+        for (phase, recording) in &self.recordings {
+            self.prepared.insert(*phase, self.executor.prepare(recording)?);
+        }
+        Ok(())
+    }
+
+    fn place(&self, slice: BufferSlice) -> BufferSlice {
+        BufferSlice { buffer: self.buffers[self.plan.place[slice.buffer.0 as usize]], ..slice }
+    }
+
+    fn initialize(&mut self) -> Result<(), GraphError> {
+        let seed = self.options.seed;
+        self.write(self.schedule.recorder.shared.one, &[1.0f32.to_bits()])?;
+        let parameters: Vec<_> = self.schedule.recorder.parameters.values().cloned().collect();
+        for (tensor, parameter) in (0..).zip(&parameters) {
+            let draw = |element: u32| match parameter.spec.init {
+                Init::Constant(value) => value,
+                Init::Normal(deviation) => {
+                    (f64::from(deviation) * reference::random::normal(seed, tensor, element)) as f32
+                }
+            };
+            let words: Vec<u32> = (0..parameter.len()).map(|element| draw(element).to_bits()).collect();
+            self.write(parameter.value, &words)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, slice: BufferSlice, words: &[u32]) -> Result<(), GraphError> {
+        let slice = self.place(slice);
+        Ok(self.executor.write(slice.buffer, slice.offset, words)?)
+    }
+
+    async fn read(&mut self, slice: BufferSlice) -> Result<Vec<u32>, GraphError> {
+        let slice = self.place(slice);
+        Ok(self.executor.read(slice.buffer, slice.offset, slice.words).await?)
+    }
+
+    async fn read_f32(&mut self, slice: BufferSlice) -> Result<Vec<f32>, GraphError> {
+        Ok(self.read(slice).await?.into_iter().map(f32::from_bits).collect())
+    }
+
+    async fn run(&mut self, phase: Phase) -> Result<(), GraphError> {
+        match self.prepared.get(&phase) {
+            Some(prepared) => Ok(self.executor.run(prepared).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// One training step: forward, backward, apply, and the check that the device did all of it.
+    ///
+    /// # Errors
+    /// A batch of another size, a non-finite value, a device failure.
+    pub async fn step(&mut self, batch: &Batch<'_>, step: u32, rate: f64) -> Result<StepReport, GraphError> {
+        self.forward(batch, step).await?;
+        self.backward().await?;
+        self.apply(rate).await?;
+        self.report().await
+    }
+
+    /// Runs the forward pass of training step `step` on a whole batch.
+    ///
+    /// # Errors
+    /// A batch of another size, or a device failure.
+    pub async fn forward(&mut self, batch: &Batch<'_>, step: u32) -> Result<(), GraphError> {
+        self.begin(batch, step, 0.0)?;
+        self.ready = Some(Phase::Forward);
+        self.run(Phase::Forward).await
+    }
+
+    /// Uploads a batch and clears the status of the step before.
+    pub(crate) fn begin(
+        &mut self,
+        batch: &Batch<'_>,
+        step: u32,
+        learning_rate: f64,
+    ) -> Result<(), GraphError> {
+        if batch.labels.len() != self.options.batch_size as usize {
+            let message =
+                format!("{} samples, training takes {}", batch.labels.len(), self.options.batch_size);
+            return Err(GraphError::Batch { message });
+        }
+        self.upload(batch)?;
+        (self.step, self.frozen, self.ready) = (step, false, None);
+        self.write_step(learning_rate)?;
+        let status = self.schedule.recorder.shared.status;
+        self.write(status, &vec![0; status.words as usize])
+    }
+
+    /// Runs the backward pass of the last forward pass.
+    ///
+    /// # Errors
+    /// No forward pass before, or a device failure.
+    pub async fn backward(&mut self) -> Result<(), GraphError> {
+        self.expect("backward", Phase::Forward, "it needs a forward pass before it")?;
+        self.ready = Some(Phase::Backward);
+        self.run(Phase::Backward).await
+    }
+
+    /// Gradients of all trainable parameters after a backward pass.
+    ///
+    /// # Errors
+    /// No backward pass before, or a device failure.
+    pub async fn gradients(&mut self) -> Result<Vec<NamedTensor>, GraphError> {
+        self.expect("gradients", Phase::Backward, "they need a backward pass before them")?;
+        let parameters: Vec<_> =
+            self.schedule.recorder.parameters.values().filter(|p| p.spec.trainable).cloned().collect();
+        let mut result = Vec::new();
+        for parameter in parameters {
+            let values = self.read_f32(parameter.gradient).await?;
+            result.push(NamedTensor { name: parameter.name, shape: parameter.spec.shape, values });
+        }
+        Ok(result)
+    }
+
+    /// Updates the parameters from the gradients of the last backward pass.
+    ///
+    /// # Errors
+    /// No backward pass before, or a device failure.
+    pub async fn apply(&mut self, learning_rate: f64) -> Result<(), GraphError> {
+        self.expect("apply", Phase::Backward, "it needs a backward pass before it")?;
+        self.ready = Some(Phase::Apply);
+        self.write_step(learning_rate)?;
+        self.run(Phase::Apply).await
+    }
+
+    /// Waits for the last step and checks its token and its flags.
+    ///
+    /// # Errors
+    /// [`GraphError::NonFinite`] names the first layer with a NaN or an infinity; a step that did nothing is a
+    /// [`ExecutorError::StepToken`].
+    pub async fn report(&mut self) -> Result<StepReport, GraphError> {
+        let words = status_words(&self.schedule.recorder);
+        let status = self.schedule.recorder.status(0, words);
+        let status = self.read(status).await?;
+        let (found, expected) = (status[TOKEN_OFFSET as usize], self.step.wrapping_add(1));
+        if self.ready == Some(Phase::Apply) && found != expected {
+            return Err(ExecutorError::StepToken { found, expected }.into());
+        }
+        let flags = &status[FLAGS_OFFSET as usize..];
+        if let Some(slot) = flags.iter().position(|&flag| flag != 0) {
+            let (layer, what) = self.schedule.recorder.checks[slot].clone();
+            return Err(GraphError::NonFinite { layer, what: what.to_owned(), step: self.step });
+        }
+        let samples = status[3];
+        let loss = f32::from_bits(status[0]) / samples.max(1) as f32;
+        Ok(StepReport { loss, top1: status[1], top5: status[2], samples })
+    }
+
+    /// Packs the weights and folds batch norm into integer thresholds; [`Session::evaluate`] uses them until the next
+    /// training step.
+    ///
+    /// # Errors
+    /// A device failure.
+    pub async fn freeze(&mut self) -> Result<(), GraphError> {
+        self.run(Phase::Freeze).await?;
+        for fold in self.schedule.recorder.folds.clone() {
+            let mut values = FoldValues::default();
+            if let Some(scale) = fold.scale {
+                values.scale = Some(self.read_f32(scale).await?[0]);
+            }
+            if let Some(norm) = fold.batch_norm {
+                values.mean = self.read_f32(norm.mean).await?;
+                values.variance = self.read_f32(norm.variance).await?;
+                values.gamma = self.read_f32(norm.gamma).await?;
+                values.beta = self.read_f32(norm.beta).await?;
+            }
+            self.write(fold.thresholds, &fold.thresholds(&values))?;
+        }
+        self.frozen = true;
+        Ok(())
+    }
+
+    /// Loss and hits of up to a batch of samples in the deployed form.
+    ///
+    /// # Errors
+    /// [`Session::freeze`] was not called since the last step, too many samples, or a device failure.
+    pub async fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Evaluation, GraphError> {
+        self.infer(batch).await?;
+        let mut result = Evaluation::default();
+        let ports = self.schedule.ports.clone();
+        let mut left = batch.labels.len();
+        for (losses, hits) in ports.losses.iter().zip(&ports.hits) {
+            let (losses, hits) = (self.read_f32(*losses).await?, self.read(*hits).await?);
+            for (loss, hit) in losses.iter().zip(&hits).take(left) {
+                result.loss_sum += f64::from(*loss);
+                result.top1 += hit & 1;
+                result.top5 += hit >> 1 & 1;
+                result.samples += 1;
+            }
+            left = left.saturating_sub(losses.len());
+        }
+        Ok(result)
+    }
+
+    /// Class scores `[samples][classes]` of up to a batch of samples in the deployed form; labels are not used.
+    ///
+    /// # Errors
+    /// As [`Session::evaluate`].
+    pub async fn logits(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, GraphError> {
+        self.infer(batch).await?;
+        let mut scores = Vec::new();
+        for slice in self.schedule.ports.logits.clone() {
+            scores.extend(self.read_f32(slice).await?);
+        }
+        scores.truncate(batch.labels.len() * self.classes as usize);
+        Ok(scores)
+    }
+
+    async fn infer(&mut self, batch: &Batch<'_>) -> Result<(), GraphError> {
+        if !self.frozen {
+            return Err(GraphError::Order {
+                call: "evaluate",
+                message: "freeze comes first, and after every step",
+            });
+        }
+        self.upload(batch)?;
+        self.ready = None;
+        self.run(Phase::Evaluate).await
+    }
+
+    fn expect(&self, call: &'static str, phase: Phase, message: &'static str) -> Result<(), GraphError> {
+        if self.ready == Some(phase) { Ok(()) } else { Err(GraphError::Order { call, message }) }
+    }
+
+    fn upload(&mut self, batch: &Batch<'_>) -> Result<(), GraphError> {
+        batch.check(&self.options.input, self.options.batch_size, self.classes)?;
+        let ports = self.schedule.ports.clone();
+        for chunk in self.schedule.recorder.chunks() {
+            let part = batch.chunk(chunk, &self.options.input);
+            self.write(ports.source[chunk.index], &part.source)?;
+            self.write(ports.table[chunk.index], &part.table)?;
+            self.write(ports.labels[chunk.index], &part.labels)?;
+        }
+        Ok(())
+    }
+
+    fn write_step(&mut self, learning_rate: f64) -> Result<(), GraphError> {
+        let seed = self.options.seed;
+        let [rate, adam, denominator] =
+            self.options.optimizer.step_words(self.step.saturating_add(1), learning_rate);
+        let words = [self.step, seed as u32, (seed >> 32) as u32, rate, adam, denominator];
+        self.write(self.schedule.recorder.shared.step, &words)
+    }
+
+    /// Parameters, running statistics and optimizer state, sorted by name.
+    ///
+    /// # Errors
+    /// A device failure.
+    pub async fn state(&mut self) -> Result<Vec<NamedTensor>, GraphError> {
+        let mut result = Vec::new();
+        for (name, shape, slice) in self.saved() {
+            result.push(NamedTensor { name, shape, values: self.read_f32(slice).await? });
+        }
+        Ok(result)
+    }
+
+    /// Replaces the whole state.
+    ///
+    /// # Errors
+    /// [`GraphError::State`] names tensors that are missing, unknown, of another shape or not finite; then nothing was
+    /// changed.
+    pub fn load_state(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
+        let saved = self.saved();
+        let given: BTreeMap<&str, &NamedTensor> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        let bad = |message: String| Err(GraphError::State { message });
+        for (name, shape, _) in &saved {
+            match given.get(name.as_str()) {
+                None => return bad(format!("`{name}` is missing")),
+                Some(tensor) if tensor.shape != *shape => {
+                    return bad(format!("`{name}` has shape {:?}, not {shape:?}", tensor.shape));
+                }
+                Some(tensor) if tensor.values.iter().any(|v| !v.is_finite()) => {
+                    return bad(format!("`{name}` holds a value that is not finite"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(name) = given.keys().find(|name| !saved.iter().any(|(known, ..)| known == **name)) {
+            return bad(format!("`{name}` is unknown"));
+        }
+        for (name, _, slice) in saved {
+            let words: Vec<u32> = given[name.as_str()].values.iter().map(|v| v.to_bits()).collect();
+            self.write(slice, &words)?;
+        }
+        self.frozen = false;
+        Ok(())
+    }
+
+    fn saved(&self) -> Vec<(String, Vec<usize>, BufferSlice)> {
+        let mut saved = Vec::new();
+        for parameter in self.schedule.recorder.parameters.values() {
+            let shape = &parameter.spec.shape;
+            saved.push((parameter.name.clone(), shape.clone(), parameter.value));
+            for (moment, slice) in self.options.optimizer.moments().iter().zip(&parameter.moments) {
+                saved.push((format!("{}.{moment}", parameter.name), shape.clone(), *slice));
+            }
+        }
+        saved.sort_by(|a, b| a.0.cmp(&b.0));
+        saved
+    }
+
+    /// Which kernel carries each product, in the order of recording.
+    pub fn products(&self) -> &[ProductNote] {
+        &self.schedule.recorder.products
+    }
+
+    /// The dispatches of a phase over the executor's buffers.
+    pub fn recording(&self, phase: Phase) -> Option<&Recording> {
+        self.recordings.get(&phase)
+    }
+
+    /// Samples that are dispatched at once; the batch where nothing was cut.
+    pub fn chunk_samples(&self) -> u32 {
+        self.schedule.recorder.chunks().first().map_or(0, |chunk| chunk.samples)
+    }
+
+    /// Bytes of all buffers.
+    pub fn memory_bytes(&self) -> u64 {
+        self.plan.bytes()
+    }
+
+    /// Trainable values.
+    pub fn parameter_count(&self) -> u64 {
+        self.parameter_count
+    }
+
+    /// The executor.
+    pub fn executor_mut(&mut self) -> &mut E {
+        &mut self.executor
+    }
+}
+
+/// Records with the largest chunks whose buffers all fit one binding.
+fn fitting_schedule<E: Executor>(
+    executor: &E,
+    network: &Network,
+    options: &SessionOptions,
+) -> Result<Schedule, GraphError> {
+    let limits = executor.limits();
+    let limit =
+        options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words);
+    let mut chunk = options.batch_size;
+    loop {
+        let schedule = Schedule::record(network, options, chunk)?;
+        let Some(large) = schedule.recorder.buffers.iter().find(|b| b.words > limit) else {
+            return Ok(schedule);
+        };
+        if large.samples == 0 || chunk <= SAMPLE_BLOCK {
+            let (tensor, needed) = (large.label.clone(), 4 * large.words);
+            return Err(GraphError::TooLarge { tensor, samples: large.samples, needed, limit: 4 * limit });
+        }
+        chunk = (chunk / 2).next_multiple_of(SAMPLE_BLOCK).min(chunk - 1) / SAMPLE_BLOCK * SAMPLE_BLOCK;
+    }
+}

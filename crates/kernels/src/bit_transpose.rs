@@ -1,0 +1,120 @@
+//! Bit planes packed along positions. Numerics: `reference::product::transpose`. Shader: `shaders/bit_transpose.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::bits;
+
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+
+/// Turns `planes [planes][samples * positions][words(k)]` into `transposed [planes][k][samples][words(positions)]`:
+/// the operands of the grad_weight product, in which every sample is a segment of its own words.
+#[derive(Clone, Copy, Debug)]
+pub struct BitTranspose {
+    /// Samples.
+    pub samples: u32,
+    /// Positions of one sample.
+    pub positions: u32,
+    /// Elements of a row, which become rows.
+    pub k: u32,
+    /// Planes of any meaning; they are transposed one by one.
+    pub planes: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "bit_transpose",
+        source: Cow::Borrowed(include_str!("../../../shaders/bit_transpose.wgsl")),
+        bindings: &[read("planes"), write("transposed")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "rows past the sample", from: "i < count)", to: "i <= count)" },
+        Mutation { rule: "one column of a stage", from: "0x0f0f0f0fu", to: "0x0f0f0f0eu" },
+        Mutation { rule: "sample stride", from: "sample * position_words + ", to: "sample + " },
+        Mutation { rule: "elements past k", from: "word * 32u + j < params.k", to: "j < 32u" },
+        Mutation {
+            rule: "position word",
+            from: "params.positions + position_word * 32u;",
+            to: "params.positions;",
+        },
+        Mutation {
+            rule: "sample offset",
+            from: "(plane * params.samples + sample) * params.positions",
+            to: "(plane * params.samples + sample) * position_words * 32u",
+        },
+    ],
+};
+
+impl BitTranspose {
+    fn blocks(&self) -> u64 {
+        let words = u64::from(words_for(self.k)) * u64::from(words_for(self.positions));
+        u64::from(self.planes) * u64::from(self.samples) * words
+    }
+}
+
+impl Kernel for BitTranspose {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![
+            Param::u32("samples", self.samples),
+            Param::u32("positions", self.positions),
+            Param::u32("k", self.k),
+            Param::u32("planes", self.planes),
+        ]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(self.blocks())
+    }
+    fn lens(&self) -> Vec<u64> {
+        let planes = u64::from(self.planes) * u64::from(self.samples);
+        vec![
+            planes * u64::from(self.positions) * u64::from(words_for(self.k)),
+            planes * u64::from(words_for(self.positions)) * u64::from(self.k),
+        ]
+    }
+    fn loop_trips(&self) -> u64 {
+        32 + 5 * 16 + 32
+    }
+    fn work(&self) -> Work {
+        Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let planes = &buffers[0][..self.lens()[0] as usize];
+        let (samples, positions, k) = (self.samples as usize, self.positions as usize, self.k as usize);
+        let codes = bits::unpack(planes, samples * positions, k, self.planes);
+        let columns = reference::product::transpose(&codes, samples * positions, k);
+        vec![Expected::exact(bits::pack(&columns, k * samples, positions, self.planes))]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let sizes = [
+        (1, 1, 1),
+        (1, 31, 33),
+        (2, 32, 32),
+        (3, 33, 31),
+        (2, 64, 65),
+        (5, 25, 97),
+        (1, 1, 1021),
+        (1, 1031, 1),
+        (67, 2, 3),
+        (2, 81, 432),
+    ];
+    let mut random = Random::new(12);
+    let mut case = |(samples, positions, k): (u32, u32, u32), planes: u32| {
+        let rows = (samples * positions) as usize;
+        let codes = random.codes(rows * k as usize, planes);
+        let label = format!("{samples} samples of {positions}x{k} planes {planes}");
+        let input = bits::pack(&codes, rows, k as usize, planes);
+        Case::new(label, BitTranspose { samples, positions, k, planes }, vec![input, vec![]])
+    };
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2)).collect();
+    cases.extend((1..=9).map(|planes| case((2, 37, 41), planes)));
+    cases
+}

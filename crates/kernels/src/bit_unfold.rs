@@ -1,0 +1,130 @@
+//! Patches of packed activations. Numerics: `reference::conv::Conv2d::unfold`. Shader: `shaders/bit_unfold.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::{bits, conv::Conv2d};
+
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, Window, groups_for, words_for};
+
+/// Gathers `planes [bits][in pixels][words(channels)]` into the dense rows of the forward product,
+/// `unfolded [bits][out pixels][words(taps * channels)]` with k = (ky, kx, ci); padding gives zero bits.
+#[derive(Clone, Copy, Debug)]
+pub struct BitUnfold {
+    /// The convolution's geometry.
+    pub window: Window,
+    /// Input channels.
+    pub channels: u32,
+    /// Planes, 1 to 8.
+    pub bits: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "bit_unfold",
+        source: Cow::Borrowed(include_str!("../../../shaders/bit_unfold.wgsl")),
+        bindings: &[read("planes"), write("unfolded")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "run across source words", from: "32u - channel % 32u", to: "32u" },
+        Mutation { rule: "padding above and below", from: "iy < params.height && ", to: "" },
+        Mutation {
+            rule: "stride",
+            from: "* params.stride + tap / params.kernel_w",
+            to: "+ tap / params.kernel_w",
+        },
+        Mutation { rule: "left padding", from: "x - params.pad_left", to: "x" },
+        Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
+        Mutation {
+            rule: "dense position of a tap",
+            from: "bits << (element - first)",
+            to: "bits << (channel % 32u)",
+        },
+        Mutation { rule: "last word", from: "index >= rows * words", to: "index + 1u >= rows * words" },
+    ],
+};
+
+impl BitUnfold {
+    /// Elements of an unfolded row, `taps * channels`.
+    pub fn k(&self) -> u32 {
+        self.window.taps() * self.channels
+    }
+
+    fn words(&self) -> u64 {
+        u64::from(self.window.out_pixels()) * u64::from(words_for(self.k()))
+    }
+}
+
+impl Kernel for BitUnfold {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        let mut params = self.window.params();
+        params.push(Param::u32("channels", self.channels));
+        params
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(self.words())
+    }
+    fn lens(&self) -> Vec<u64> {
+        let source = u64::from(self.window.in_pixels()) * u64::from(words_for(self.channels));
+        vec![u64::from(self.bits) * source, u64::from(self.bits) * self.words()]
+    }
+    fn loop_trips(&self) -> u64 {
+        32 * (1 + u64::from(self.bits)) + u64::from(self.bits)
+    }
+    fn work(&self) -> Work {
+        Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let planes = &buffers[0][..self.lens()[0] as usize];
+        let (pixels, channels) = (self.window.in_pixels() as usize, self.channels as usize);
+        let codes = bits::unpack(planes, pixels, channels, self.bits);
+        let rows = self.window.to_reference(self.channels, 1).unfold(&codes);
+        vec![Expected::exact(bits::pack(
+            &rows,
+            self.window.out_pixels() as usize,
+            self.k() as usize,
+            self.bits,
+        ))]
+    }
+}
+
+/// Geometries with strides 1 to 3, even and odd kernels, both paddings, and channel counts around the word.
+pub(crate) fn geometries() -> Vec<Conv2d> {
+    vec![
+        Conv2d::same([1, 1, 1, 1], [1, 1], 1, 1),
+        Conv2d::same([2, 5, 4, 1], [3, 3], 1, 1),
+        Conv2d::same([2, 4, 5, 6], [3, 3], 6, 1),
+        Conv2d::same([2, 5, 5, 31], [2, 3], 31, 2),
+        Conv2d::same([1, 6, 7, 32], [5, 5], 32, 2),
+        Conv2d::valid([3, 7, 7, 33], [3, 3], 33, 2),
+        Conv2d::valid([2, 7, 5, 48], [5, 5], 48, 1),
+        Conv2d::same([1, 7, 7, 97], [2, 2], 97, 3),
+        Conv2d::valid([5, 1, 1, 1031], [1, 1], 1031, 1),
+        Conv2d::valid([1, 5, 5, 64], [5, 5], 64, 1),
+    ]
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(10);
+    let mut case = |conv: Conv2d, bits: u32| {
+        let (window, channels) = (Window::from(conv), conv.in_channels as u32);
+        let pixels = window.in_pixels() as usize;
+        let codes = random.codes(pixels * conv.in_channels, bits);
+        let planes = bits::pack(&codes, pixels, conv.in_channels, bits);
+        let label = format!(
+            "{}x{}x{}x{channels} kernel {}x{} stride {} bits {bits}",
+            conv.samples, conv.height, conv.width, conv.kernel_h, conv.kernel_w, conv.stride
+        );
+        Case::new(label, BitUnfold { window, channels, bits }, vec![planes, vec![]])
+    };
+    let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 2)).collect();
+    cases.extend((1..=8).map(|bits| case(Conv2d::same([1, 3, 4, 37], [3, 3], 1, 1), bits)));
+    cases
+}

@@ -1,0 +1,111 @@
+//! Patches of packed gradients for the gradient of a convolution's input, with their mask.
+//! Numerics: `reference::conv::Conv2d::unfold_grad_input`. Shader: `shaders/bit_unfold_grad.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::{bits, conv::Conv2d};
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP, Window, bit_unfold::geometries, groups_for, words_for,
+};
+
+/// Gathers `planes [bits][out pixels][words(channels)]` into the dense rows of the grad_input product,
+/// `unfolded [bits + 1][in pixels][words(taps * channels)]` with k = (ky, kx, co).
+///
+/// The last plane is the mask: ones where the output position that reads the pixel through the tap exists.
+#[derive(Clone, Copy, Debug)]
+pub struct BitUnfoldGrad {
+    /// The convolution's geometry.
+    pub window: Window,
+    /// Output channels of the convolution.
+    pub channels: u32,
+    /// Planes of the gradient, 1 to 8.
+    pub bits: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "bit_unfold_grad",
+        source: Cow::Borrowed(include_str!("../../../shaders/bit_unfold_grad.wgsl")),
+        bindings: &[read("planes"), write("unfolded")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "run across source words", from: "32u - channel % 32u", to: "32u" },
+        Mutation { rule: "stride divides", from: "(y - ky) % params.stride == 0u && ", to: "" },
+        Mutation { rule: "rows past the output", from: "oy < params.out_height && ", to: "" },
+        Mutation { rule: "top padding", from: "params.height + params.pad_top", to: "params.height" },
+        Mutation { rule: "mask of every tap", from: "mask |=", to: "mask =" },
+        Mutation { rule: "mask plane", from: "unfolded[BITS *", to: "unfolded[(BITS - 1u) *" },
+        Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
+        Mutation { rule: "last word", from: "index >= rows * words", to: "index + 1u >= rows * words" },
+    ],
+};
+
+impl BitUnfoldGrad {
+    /// Elements of an unfolded row, `taps * channels`.
+    pub fn k(&self) -> u32 {
+        self.window.taps() * self.channels
+    }
+
+    fn words(&self) -> u64 {
+        u64::from(self.window.in_pixels()) * u64::from(words_for(self.k()))
+    }
+}
+
+impl Kernel for BitUnfoldGrad {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        let mut params = self.window.params();
+        params.push(Param::u32("channels", self.channels));
+        params
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(self.words())
+    }
+    fn lens(&self) -> Vec<u64> {
+        let source = u64::from(self.window.out_pixels()) * u64::from(words_for(self.channels));
+        vec![u64::from(self.bits) * source, u64::from(self.bits + 1) * self.words()]
+    }
+    fn loop_trips(&self) -> u64 {
+        32 * (1 + u64::from(self.bits)) + u64::from(self.bits)
+    }
+    fn work(&self) -> Work {
+        Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let planes = &buffers[0][..self.lens()[0] as usize];
+        let (positions, channels) = (self.window.out_pixels() as usize, self.channels as usize);
+        let codes = bits::unpack(planes, positions, channels, self.bits);
+        let (rows, mask) = self.window.to_reference(1, self.channels).unfold_grad_input(&codes);
+        let mask: Vec<u32> = mask.into_iter().map(u32::from).collect();
+        let (pixels, k) = (self.window.in_pixels() as usize, self.k() as usize);
+        let mut words = bits::pack(&rows, pixels, k, self.bits);
+        words.extend(bits::pack(&mask, pixels, k, 1));
+        vec![Expected::exact(words)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(11);
+    let mut case = |conv: Conv2d, bits: u32| {
+        let (window, channels) = (Window::from(conv), conv.out_channels as u32);
+        let positions = window.out_pixels() as usize;
+        let codes = random.codes(positions * conv.out_channels, bits);
+        let planes = bits::pack(&codes, positions, conv.out_channels, bits);
+        let label = format!(
+            "{}x{}x{}x{channels} kernel {}x{} stride {} bits {bits}",
+            conv.samples, conv.height, conv.width, conv.kernel_h, conv.kernel_w, conv.stride
+        );
+        Case::new(label, BitUnfoldGrad { window, channels, bits }, vec![planes, vec![]])
+    };
+    let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 3)).collect();
+    cases.extend((1..=8).map(|bits| case(Conv2d::same([1, 3, 4, 1], [3, 3], 37, 1), bits)));
+    cases
+}

@@ -1,0 +1,90 @@
+//! Search for values that are not finite. Numerics: the bits of the float format. Shader:
+//! `shaders/check_finite.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
+
+/// Sets bit 0 of `flags[slot]` where any of `len` values is infinite or NaN; never clears it.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckFinite {
+    /// Values.
+    pub len: u32,
+    /// Word of `flags` to set.
+    pub slot: u32,
+    /// Words of `flags`.
+    pub flags_len: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "check_finite",
+        source: Cow::Borrowed(include_str!("../../../shaders/check_finite.wgsl")),
+        bindings: &[read("values"), write("flags")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "sign bit", from: "0x7fffffffu", to: "0xffffffffu" },
+        Mutation { rule: "infinity", from: ">= 0x7f800000u", to: "> 0x7f800000u" },
+        Mutation { rule: "largest finite value", from: "0x7f800000u", to: "0x7f7fffffu" },
+        Mutation { rule: "slot", from: "flags[params.slot]", to: "flags[0]" },
+        Mutation { rule: "bit", from: "], 1u)", to: "], 2u)" },
+        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
+    ],
+};
+
+impl Kernel for CheckFinite {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![Param::u32("len", self.len), Param::u32("slot", self.slot)]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(u64::from(self.len))
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![u64::from(self.len), u64::from(self.flags_len)]
+    }
+    fn loop_trips(&self) -> u64 {
+        0
+    }
+    fn work(&self) -> Work {
+        Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let mut flags = buffers[1][..self.flags_len as usize].to_vec();
+        if buffers[0][..self.len as usize].iter().any(|&bits| !f32::from_bits(bits).is_finite()) {
+            flags[self.slot as usize] |= 1;
+        }
+        vec![Expected::exact(flags)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(35);
+    let mut case = |len: u32, fault: Option<u32>, slot: u32| {
+        let mut values = random.floats(len as usize, -1e30, 1e30);
+        values[0] = f32::MIN.to_bits();
+        if let Some(bits) = fault {
+            // The last value, so that the tail counts.
+            values[len as usize - 1] = bits;
+        }
+        let flags = vec![0, 4, 0, 1, 0];
+        let label = format!("{len} fault {fault:x?} slot {slot}");
+        Case::new(label, CheckFinite { len, slot, flags_len: 5 }, vec![values, flags])
+    };
+    let faults = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN].map(f32::to_bits);
+    let mut cases: Vec<Case> = [1, 63, 64, 65, 1021].into_iter().map(|len| case(len, None, 2)).collect();
+    cases.extend([2, 63, 64, 65, 1021].into_iter().map(|len| case(len, Some(faults[0]), 2)));
+    cases.extend(faults.into_iter().map(|fault| case(3, Some(fault), 4)));
+    // A flag that is already set stays set, beside other bits.
+    cases.extend([1, 3].into_iter().map(|slot| case(3, Some(0x7f80_0001), slot)));
+    cases.push(case(3, None, 3));
+    cases
+}

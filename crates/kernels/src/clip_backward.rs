@@ -1,0 +1,75 @@
+//! Gradient of the clip. Numerics: `reference::activation::clip_backward`. Shader:
+//! `shaders/clip_backward.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::activation::clip_backward;
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP,
+    floats::{relative, special, to_f64},
+    groups_for,
+};
+
+/// Passes `len` gradients where `0 <= x <= 1`, both ends included, and stops the others.
+#[derive(Clone, Copy, Debug)]
+pub struct ClipBackward {
+    /// Values.
+    pub len: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "clip_backward",
+        source: Cow::Borrowed(include_str!("../../../shaders/clip_backward.wgsl")),
+        bindings: &[read("x"), read("grad"), write("grad_input")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "lower end included", from: ">= 0.0", to: "> 0.0" },
+        Mutation { rule: "upper end included", from: "<= 1.0", to: "< 1.0" },
+        Mutation { rule: "lower end", from: "value >= 0.0 && ", to: "" },
+        Mutation { rule: "upper end", from: " && value <= 1.0", to: "" },
+        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
+        Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
+    ],
+};
+
+impl Kernel for ClipBackward {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![Param::u32("len", self.len)]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(u64::from(self.len))
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![u64::from(self.len); 3]
+    }
+    fn loop_trips(&self) -> u64 {
+        0
+    }
+    fn work(&self) -> Work {
+        Work { operations: u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let (x, grad) = (to_f64(buffers[0], self.len), to_f64(buffers[1], self.len));
+        vec![relative(&clip_backward(&x, &grad), 0.0)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(23);
+    let mut case = |len: u32| {
+        let inputs =
+            vec![special(&mut random, len, -1.0, 2.0), random.floats(len as usize, -1.0, 1.0), vec![]];
+        Case::new(format!("{len}"), ClipBackward { len }, inputs)
+    };
+    [1, 7, 63, 64, 65, 128, 1021].into_iter().map(&mut case).collect()
+}

@@ -1,0 +1,71 @@
+//! Clip to the unit interval. Numerics: `reference::activation::clip_forward`. Shader:
+//! `shaders/clip_forward.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::activation::clip_forward;
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP,
+    floats::{relative, special, to_f64},
+    groups_for,
+};
+
+/// Clips `len` values: `y = min(max(x, 0), 1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct ClipForward {
+    /// Values.
+    pub len: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "clip_forward",
+        source: Cow::Borrowed(include_str!("../../../shaders/clip_forward.wgsl")),
+        bindings: &[read("x"), write("y")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "lower end", from: "0.0, 1.0", to: "-1.0, 1.0" },
+        Mutation { rule: "upper end", from: "0.0, 1.0", to: "0.0, 1e9" },
+        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
+        Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
+    ],
+};
+
+impl Kernel for ClipForward {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![Param::u32("len", self.len)]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(u64::from(self.len))
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![u64::from(self.len); 2]
+    }
+    fn loop_trips(&self) -> u64 {
+        0
+    }
+    fn work(&self) -> Work {
+        Work { operations: u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        vec![relative(&clip_forward(&to_f64(buffers[0], self.len)), 0.0)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(21);
+    let mut case = |len: u32| {
+        let inputs = vec![special(&mut random, len, -1.0, 2.0), vec![]];
+        Case::new(format!("{len}"), ClipForward { len }, inputs)
+    };
+    [1, 7, 63, 64, 65, 128, 1021].into_iter().map(&mut case).collect()
+}

@@ -1,0 +1,40 @@
+//! What the kernels of the float convolution share.
+//!
+//! Each of them has two shaders: one for any number of input channels, and a faster one for multiples of
+//! four, which loads four channels at once.
+
+use reference::conv::Conv2d;
+
+/// Output pixels, input pixels and output channels that one invocation computes together.
+pub(crate) const TILE: u32 = 4;
+
+/// Convolutions for cases, of any number of channels: one pixel, tile sizes and one more or less, primes,
+/// padding, stride, taps beyond a stride, linear layers in both forms, a sample count that divides nothing.
+pub(crate) fn shapes() -> Vec<Conv2d> {
+    let (same, valid) = (Conv2d::same, Conv2d::valid);
+    vec![
+        valid([1, 1, 1, 1], [1, 1], 1, 1),
+        valid([2, 5, 4, 3], [3, 3], 5, 1),
+        same([1, 5, 7, 3], [3, 3], 4, 1),
+        same([3, 7, 6, 2], [3, 5], 7, 2),
+        same([2, 9, 9, 1], [5, 5], 3, 3),
+        valid([2, 8, 5, 6], [2, 1], 9, 2),
+        same([1, 6, 6, 5], [1, 1], 3, 2),
+        valid([5, 3, 3, 7], [3, 3], 13, 1),
+        valid([7, 1, 1, 31], [1, 1], 10, 1),
+        valid([1, 1, 1, 4], [1, 1], 1, 1),
+        valid([2, 5, 4, 4], [3, 3], 5, 1),
+        same([1, 5, 7, 8], [3, 3], 4, 1),
+        same([3, 7, 6, 12], [3, 5], 7, 2),
+        same([2, 9, 9, 4], [5, 5], 3, 3),
+        valid([2, 8, 5, 20], [2, 1], 9, 2),
+        same([1, 6, 6, 16], [1, 1], 3, 2),
+        valid([5, 3, 3, 28], [3, 3], 13, 1),
+        valid([7, 1, 1, 64], [1, 1], 10, 1),
+    ]
+}
+
+/// Whether the channels of the shape come in fours.
+pub(crate) fn in_fours(in_channels: u32) -> bool {
+    in_channels.is_multiple_of(4)
+}

@@ -1,0 +1,161 @@
+//! Gradient of the weight of a convolution of floats. Numerics: `reference::conv::Conv2d`. Shader:
+//! `shaders/conv2d_grad_weight.wgsl`, or `shaders/conv2d_grad_weight_vec4.wgsl` where the input channels come
+//! in fours.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::conv::Conv2d;
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP, Window,
+    conv2d::{TILE, in_fours, shapes},
+    conv2d_grad_weight_vec4,
+    floats::{UNIT, to_f64},
+    groups_for,
+};
+
+/// `partials[s, co, ky, kx, ci] = sum over (n, oy, ox) of grad_output[n, oy, ox, co] * input[n, iy, ix, ci]`
+/// over the samples `n` of part `s`, `samples_per_partial` a part; a [`ColumnSum`](crate::ColumnSum) over the
+/// parts finishes the gradient.
+///
+/// Parts keep the loop of an invocation below its limit and give wide devices enough invocations.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2dGradWeight {
+    /// Geometry.
+    pub window: Window,
+    /// Channels of the input.
+    pub in_channels: u32,
+    /// Channels of the output.
+    pub out_channels: u32,
+    /// Samples of one part; times the output positions of a sample, the loop trips of an invocation.
+    pub samples_per_partial: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "conv2d_grad_weight",
+        source: Cow::Borrowed(include_str!("../../../shaders/conv2d_grad_weight.wgsl")),
+        bindings: &[read("grad_output"), read("input"), write("partials")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "stride", from: "x += params.stride", to: "x += 1u" },
+        Mutation { rule: "padding above", from: " - params.pad_top", to: "" },
+        Mutation { rule: "padding left", from: " - params.pad_left", to: "" },
+        Mutation { rule: "row below the image", from: "(y + dy < vec4(params.height)) & ", to: "" },
+        Mutation { rule: "column right of the image", from: " & (x + dx < vec4(params.width))", to: "" },
+        Mutation { rule: "last position", from: "position < positions", to: "position + 1u < positions" },
+        Mutation {
+            rule: "last part shorter",
+            from: "min(params.samples_per_partial, params.samples - sample)",
+            to: "params.samples_per_partial",
+        },
+        Mutation { rule: "part of the gradients", from: "var at = sample *", to: "var at = 0u *" },
+        Mutation { rule: "part of the input", from: "var line = sample *", to: "var line = 0u *" },
+        Mutation { rule: "next sample", from: "line += params.height", to: "line += 0u" },
+        Mutation {
+            rule: "channel past the end",
+            from: "if channel < params.out_channels",
+            to: "if channel <= params.out_channels",
+        },
+        Mutation { rule: "fourth output channel", from: "grad_output[at.w]", to: "grad_output[at.z]" },
+        Mutation { rule: "outside is zero", from: "select(vec4(0.0), read, inside)", to: "read" },
+        Mutation { rule: "end of a row", from: "if count > 3u", to: "if count > 2u" },
+    ],
+};
+
+impl Conv2dGradWeight {
+    fn conv(&self) -> Conv2d {
+        self.window.to_reference(self.in_channels, self.out_channels)
+    }
+
+    /// Parts, `ceil(samples / samples_per_partial)`.
+    pub fn partials(&self) -> u32 {
+        self.window.samples.div_ceil(self.samples_per_partial)
+    }
+}
+
+impl Kernel for Conv2dGradWeight {
+    fn shader(&self) -> &Shader {
+        if in_fours(self.in_channels) { &conv2d_grad_weight_vec4::ENTRY.shader } else { &ENTRY.shader }
+    }
+    fn params(&self) -> Vec<Param> {
+        let mut params = self.window.params();
+        params.extend([
+            Param::u32("in_channels", self.in_channels),
+            Param::u32("out_channels", self.out_channels),
+        ]);
+        params.push(Param::u32("samples_per_partial", self.samples_per_partial));
+        params
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        let tile = if in_fours(self.in_channels) { 2 * TILE } else { TILE };
+        let row = self.window.taps() * self.in_channels;
+        let tiles = u64::from(row.div_ceil(tile)) * u64::from(self.out_channels.div_ceil(TILE));
+        groups_for(tiles * u64::from(self.partials()))
+    }
+    fn lens(&self) -> Vec<u64> {
+        let conv = self.conv();
+        let partials = u64::from(self.partials()) * conv.weight_len() as u64;
+        vec![conv.output_len() as u64, conv.input_len() as u64, partials]
+    }
+    fn loop_trips(&self) -> u64 {
+        let samples = self.samples_per_partial.min(self.window.samples);
+        u64::from(samples) * u64::from(self.window.out_height) * u64::from(self.window.out_width)
+    }
+    fn work(&self) -> Work {
+        let products = (self.conv().output_len() * self.conv().taps()) as u64 * u64::from(self.in_channels);
+        Work { operations: 2 * products, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let conv = self.conv();
+        let [grad, input] =
+            [(0, conv.output_len()), (1, conv.input_len())].map(|(at, len)| to_f64(buffers[at], len as u32));
+        let size = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
+        let per_sample = (conv.output_len() / conv.samples, conv.input_len() / conv.samples);
+        let (mut partials, mut bounds) = (vec![], vec![]);
+        for first in (0..conv.samples).step_by(self.samples_per_partial as usize) {
+            let end = conv.samples.min(first + self.samples_per_partial as usize);
+            let part = Conv2d { samples: end - first, ..conv };
+            let grad = &grad[first * per_sample.0..end * per_sample.0];
+            let input = &input[first * per_sample.1..end * per_sample.1];
+            partials.extend(part.grad_weight(grad, input));
+            let terms = (part.samples * part.positions() + 2) as f64;
+            bounds.extend(part.grad_weight(&size(grad), &size(input)).iter().map(|size| terms * UNIT * size));
+        }
+        vec![Expected::within(&partials, &bounds)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    cases_where(false)
+}
+
+/// The cases whose input channels come in fours, or those whose do not.
+pub(crate) fn cases_where(fours: bool) -> Vec<Case> {
+    let mut random = Random::new(43);
+    let mut case = |conv: Conv2d, samples_per_partial: u32| {
+        let (in_channels, out_channels) = (conv.in_channels as u32, conv.out_channels as u32);
+        let kernel = Conv2dGradWeight { window: conv.into(), in_channels, out_channels, samples_per_partial };
+        let grad = random.floats(conv.output_len(), -1.0, 2.0);
+        let input = random.floats(conv.input_len(), -1.0, 1.0);
+        Case::new(
+            format!("{conv:?} samples per partial {samples_per_partial}"),
+            kernel,
+            vec![grad, input, vec![]],
+        )
+    };
+    let deep = Conv2d::valid([1, 251, 251, if fours { 4 } else { 1 }], [1, 1], 1, 1);
+    let mut shapes = shapes();
+    shapes.push(deep);
+    shapes.retain(|conv| in_fours(conv.in_channels as u32) == fours);
+    shapes
+        .into_iter()
+        .zip([1, 2, 100, 3].into_iter().cycle())
+        .map(|(conv, samples)| case(conv, samples))
+        .collect()
+}

@@ -1,0 +1,171 @@
+//! One host file per WGSL shader, and the registry that drives tests, validation, mutation checks and translation.
+//!
+//! Each module pairs with `shaders/<module>.wgsl` and holds a kernel (sizes, bindings, parameters), the reference result
+//! that the shader must reproduce, a case table of odd sizes, and the mutations that the cases must notice. A shader is
+//! reachable only through its [`Entry`] in [`REGISTRY`]. Kernels know neither layers nor the graphics API.
+
+mod adam;
+mod add;
+mod and_product;
+mod batch_norm_backward;
+mod batch_norm_backward_sums;
+mod batch_norm_forward;
+mod batch_norm_stats;
+mod bit_pack;
+mod bit_transpose;
+mod bit_unfold;
+mod bit_unfold_grad;
+mod bit_unpack;
+mod case;
+mod check;
+mod check_finite;
+mod clip_backward;
+mod clip_forward;
+mod column_sum;
+mod conv2d;
+mod conv2d_forward;
+mod conv2d_forward_vec4;
+mod conv2d_grad_input;
+mod conv2d_grad_input_vec4;
+mod conv2d_grad_weight;
+mod conv2d_grad_weight_vec4;
+mod dequantize;
+mod dropout_backward;
+mod dropout_forward;
+mod floats;
+mod global_avg_pool_backward;
+mod global_avg_pool_forward;
+mod image_gather;
+mod max_pool_backward;
+mod max_pool_forward;
+mod metrics;
+mod pool;
+mod product;
+mod quantize_activation;
+mod quantize_gradient;
+mod quantize_weight;
+mod reduce;
+mod relu_backward;
+mod relu_forward;
+mod rounding;
+mod row_sums;
+mod running_update;
+mod sgd;
+mod softmax_cross_entropy;
+mod step_token;
+mod threshold_pack;
+mod tiling;
+mod weight_backward;
+mod window;
+mod xor_product;
+
+pub use adam::Adam;
+pub use add::Add;
+pub use and_product::AndProduct;
+pub use batch_norm_backward::BatchNormBackward;
+pub use batch_norm_backward_sums::BatchNormBackwardSums;
+pub use batch_norm_forward::BatchNormForward;
+pub use batch_norm_stats::BatchNormStats;
+pub use bit_pack::BitPack;
+pub use bit_transpose::BitTranspose;
+pub use bit_unfold::BitUnfold;
+pub use bit_unfold_grad::BitUnfoldGrad;
+pub use bit_unpack::BitUnpack;
+pub use case::{Case, Entry, Mutant, Mutation, Random};
+pub use check::{Checker, POISON};
+pub use check_finite::CheckFinite;
+pub use clip_backward::ClipBackward;
+pub use clip_forward::ClipForward;
+pub use column_sum::ColumnSum;
+pub use conv2d_forward::Conv2dForward;
+pub use conv2d_grad_input::Conv2dGradInput;
+pub use conv2d_grad_weight::Conv2dGradWeight;
+pub use dequantize::Dequantize;
+pub use dropout_backward::DropoutBackward;
+pub use dropout_forward::DropoutForward;
+pub use global_avg_pool_backward::GlobalAvgPoolBackward;
+pub use global_avg_pool_forward::GlobalAvgPoolForward;
+pub use image_gather::ImageGather;
+pub use max_pool_backward::MaxPoolBackward;
+pub use max_pool_forward::MaxPoolForward;
+pub use metrics::Metrics;
+pub use product::{By, Output, PlaneGroup, Product, ProductError, ScaleIndex};
+pub use quantize_activation::QuantizeActivation;
+pub use quantize_gradient::QuantizeGradient;
+pub use quantize_weight::{QuantizeWeight, WeightRule};
+pub use reduce::{Reduce, ReduceMap, ReduceOp};
+pub use reference::product::Kind;
+pub use relu_backward::ReluBackward;
+pub use relu_forward::ReluForward;
+pub use row_sums::RowSums;
+pub use running_update::RunningUpdate;
+pub use sgd::Sgd;
+pub use softmax_cross_entropy::SoftmaxCrossEntropy;
+pub use step_token::StepToken;
+pub use threshold_pack::ThresholdPack;
+pub use tiling::{WORKGROUP, groups_for, words_for};
+pub use weight_backward::WeightBackward;
+pub use window::Window;
+pub use xor_product::XorProduct;
+
+/// Texts that shaders import by name.
+pub const SHARED: recording::shader::Library = &[
+    ("bits", include_str!("../../../shaders/shared/bits.wgsl")),
+    ("code_words", include_str!("../../../shaders/shared/code_words.wgsl")),
+    ("dispatch", include_str!("../../../shaders/shared/dispatch.wgsl")),
+    ("field", include_str!("../../../shaders/shared/field.wgsl")),
+    ("math", include_str!("../../../shaders/shared/math.wgsl")),
+    ("product", include_str!("../../../shaders/shared/product.wgsl")),
+    ("random", include_str!("../../../shaders/shared/random.wgsl")),
+    ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
+    ("window", include_str!("../../../shaders/shared/window.wgsl")),
+];
+
+/// Every kernel of the product.
+pub static REGISTRY: &[&Entry] = &[
+    &adam::ENTRY,
+    &add::ENTRY,
+    &and_product::ENTRY,
+    &batch_norm_backward::ENTRY,
+    &batch_norm_backward_sums::ENTRY,
+    &batch_norm_forward::ENTRY,
+    &batch_norm_stats::ENTRY,
+    &bit_pack::ENTRY,
+    &bit_transpose::ENTRY,
+    &bit_unfold::ENTRY,
+    &bit_unfold_grad::ENTRY,
+    &bit_unpack::ENTRY,
+    &check_finite::ENTRY,
+    &clip_backward::ENTRY,
+    &clip_forward::ENTRY,
+    &column_sum::ENTRY,
+    &conv2d_forward::ENTRY,
+    &conv2d_forward_vec4::ENTRY,
+    &conv2d_grad_input::ENTRY,
+    &conv2d_grad_input_vec4::ENTRY,
+    &conv2d_grad_weight::ENTRY,
+    &conv2d_grad_weight_vec4::ENTRY,
+    &dequantize::ENTRY,
+    &dropout_backward::ENTRY,
+    &dropout_forward::ENTRY,
+    &global_avg_pool_backward::ENTRY,
+    &global_avg_pool_forward::ENTRY,
+    &image_gather::ENTRY,
+    &max_pool_backward::ENTRY,
+    &max_pool_forward::ENTRY,
+    &metrics::ENTRY,
+    &quantize_activation::ENTRY,
+    &quantize_gradient::ENTRY,
+    &quantize_weight::ENTRY,
+    &reduce::ENTRY,
+    &relu_backward::ENTRY,
+    &relu_forward::ENTRY,
+    &row_sums::ENTRY,
+    &running_update::ENTRY,
+    &sgd::ENTRY,
+    &softmax_cross_entropy::ENTRY,
+    &step_token::ENTRY,
+    &threshold_pack::ENTRY,
+    &weight_backward::ENTRY,
+    &xor_product::ENTRY,
+];

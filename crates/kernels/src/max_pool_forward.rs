@@ -1,0 +1,105 @@
+//! Maximum pool. Numerics: `reference::pool::Pool2d::max_pool_forward`. Shader:
+//! `shaders/max_pool_forward.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP, Window,
+    floats::{relative, to_f64, to_words},
+    groups_for,
+    pool::{to_reference, windows},
+};
+
+/// Maxima of `x[input pixels][channels]` over square windows, `y[output pixels][channels]`, and the tap `ky *
+/// kernel + kx` of the first one; padding takes no part.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPoolForward {
+    /// Geometry; the kernel is square.
+    pub window: Window,
+    /// Channels.
+    pub channels: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "max_pool_forward",
+        source: Cow::Borrowed(include_str!("../../../shaders/max_pool_forward.wgsl")),
+        bindings: &[read("x"), write("y"), write("argmax")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "first maximum", from: "value > best", to: "value >= best" },
+        Mutation {
+            rule: "padding takes part",
+            from: "if pixel == OUTSIDE {\n            continue;\n        }",
+            to: "if pixel == OUTSIDE {\n            best = max(best, 0.0);\n            continue;\n        }",
+        },
+        Mutation { rule: "last tap", from: "tap < params.kernel_h", to: "tap + 1u < params.kernel_h" },
+        Mutation { rule: "negative maxima", from: "best_tap == OUTSIDE || ", to: "" },
+        Mutation { rule: "channel", from: "index % params.channels", to: "index % params.width" },
+        Mutation { rule: "stride", from: "params.stride", to: "1u" },
+        Mutation { rule: "padding", from: "- params.pad_top", to: "- params.pad_left * 0u" },
+        Mutation {
+            rule: "tail value",
+            from: "out_pixel >= params.samples",
+            to: "out_pixel + 1u >= params.samples",
+        },
+    ],
+};
+
+impl Kernel for MaxPoolForward {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        [self.window.params(), vec![Param::u32("channels", self.channels)]].concat()
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(u64::from(self.window.out_pixels()) * u64::from(self.channels))
+    }
+    fn lens(&self) -> Vec<u64> {
+        let channels = u64::from(self.channels);
+        let outputs = u64::from(self.window.out_pixels()) * channels;
+        vec![u64::from(self.window.in_pixels()) * channels, outputs, outputs]
+    }
+    fn loop_trips(&self) -> u64 {
+        u64::from(self.window.taps())
+    }
+    fn work(&self) -> Work {
+        Work {
+            operations: u64::from(self.window.out_pixels())
+                * u64::from(self.window.taps())
+                * u64::from(self.channels),
+            bytes: 4 * self.lens().iter().sum::<u64>(),
+        }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let x = to_f64(buffers[0], self.window.in_pixels() * self.channels);
+        let (y, argmax) = to_reference(&self.window, self.channels).max_pool_forward(&x);
+        vec![relative(&y, 0.0), Expected::exact(argmax)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(38);
+    let mut case = |window: Window, channels: u32, codes: bool| {
+        let len = (window.in_pixels() * channels) as usize;
+        // Few distinct values make equal maxima common.
+        let x = if codes {
+            to_words(&(0..len).map(|_| f64::from(random.word() >> 30) - 3.0).collect::<Vec<_>>())
+        } else {
+            random.floats(len, -2.0, 1.0)
+        };
+        let kernel = MaxPoolForward { window, channels };
+        Case::new(format!("{window:?} channels {channels} codes {codes}"), kernel, vec![x, vec![], vec![]])
+    };
+    let mut cases: Vec<Case> = windows().into_iter().map(|window| case(window, 5, false)).collect();
+    cases.extend(windows().into_iter().map(|window| case(window, 3, true)));
+    cases.push(case(windows()[2], 65, true));
+    cases
+}

@@ -1,0 +1,92 @@
+//! What the reference gives for a product of packed operands.
+
+use recording::Expected;
+use reference::{
+    bits,
+    product::{Kind, apply_mask, centered, matmul},
+};
+
+use super::{By, Output, PlaneGroup, Product, ScaleIndex};
+
+const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64;
+
+/// Contents of dst from `[lhs, rhs, lhs_scale, rhs_scale, dst]` and what the planes of each side stand for.
+pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]) -> Expected {
+    let [lhs, rhs, lhs_scale, rhs_scale, dst] = buffers;
+    let (m, n) = (product.m as usize, product.n as usize);
+    let mut before = dst[..product.lens()[4] as usize].to_vec();
+    let segments = (product.first_segment..product.first_segment + product.segments).map(|segment| {
+        let left = integers(product, product.lhs, kinds[0], lhs, (m, segment));
+        let right = integers(product, product.rhs, kinds[1], rhs, (n, segment));
+        (segment, matmul(&left, &right, m, n, product.k as usize))
+    });
+    let at = |index: usize| {
+        index / n * product.dst_row_stride as usize + index % n * product.dst_col_stride as usize
+    };
+    if product.output == Output::I32 {
+        let mut totals = vec![0; m * n];
+        for (_, values) in segments {
+            totals.iter_mut().zip(values).for_each(|(total, value)| *total += value);
+        }
+        for (index, total) in totals.into_iter().enumerate() {
+            let old = if product.accumulate { i64::from(before[at(index)].cast_signed()) } else { 0 };
+            before[at(index)] = ((old + total) as i32).cast_unsigned();
+        }
+        return Expected::exact(before);
+    }
+    let mut values: Vec<f64> = before.iter().map(|&word| f64::from(f32::from_bits(word))).collect();
+    let mut bounds = vec![0.0; values.len()];
+    for index in 0..m * n {
+        if !product.accumulate {
+            values[at(index)] = 0.0;
+        }
+        bounds[at(index)] = values[at(index)].abs();
+    }
+    for (segment, integers) in segments {
+        for (index, value) in integers.into_iter().enumerate() {
+            let scale = |scale: ScaleIndex, buffer: &[u32]| {
+                let element = match scale.by {
+                    By::One => 0,
+                    By::Row => (index / n) as u32,
+                    By::Column => (index % n) as u32,
+                    By::Segment => segment,
+                };
+                f64::from(f32::from_bits(buffer[(element / scale.div) as usize]))
+            };
+            let factor = f64::from(product.factor);
+            let scales = factor * scale(product.lhs_scale, lhs_scale) * scale(product.rhs_scale, rhs_scale);
+            values[at(index)] += value as f64 * scales;
+            bounds[at(index)] += (value as f64 * scales).abs();
+        }
+    }
+    // A term is rounded when its integer is converted, twice in its scale and once more as a product, then added.
+    let roundings = f64::from(product.segments) + 4.0;
+    bounds.iter_mut().for_each(|bound| *bound *= roundings * UNIT_ROUNDOFF);
+    Expected::within(&values, &bounds)
+}
+
+/// The integers that `k` elements of one segment stand for, `[rows][k]`, zero where the mask leaves an element out.
+fn integers(
+    product: &Product,
+    group: PlaneGroup,
+    kind: Kind,
+    buffer: &[u32],
+    (rows, segment): (usize, u32),
+) -> Vec<i64> {
+    let (words, row_words) = (product.words() as usize, product.row_words as usize);
+    let first = (segment * product.segment_words + product.first_word) as usize;
+    let unpack = |plane: u32, planes: u32| {
+        let packed: Vec<u32> = (plane as usize * rows..(plane + planes) as usize * rows)
+            .flat_map(|row| buffer[row * row_words + first..][..words].iter().copied())
+            .collect();
+        bits::unpack(&packed, rows, product.k as usize, planes)
+    };
+    let values = centered(&unpack(group.first_plane, group.planes), group.planes, kind);
+    match group.mask {
+        Some(mask) => {
+            let kept: Vec<bool> = unpack(mask, 1).into_iter().map(|bit| bit == 1).collect();
+            apply_mask(&values, &kept)
+        }
+        None => values,
+    }
+}

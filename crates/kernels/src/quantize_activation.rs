@@ -1,0 +1,96 @@
+//! Activations to bit planes. Numerics: `reference::quantize::activation_codes`. Shader:
+//! `shaders/quantize_activation.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+
+use crate::floats::to_f64;
+use crate::rounding::{RoundedCodes, rounding_band};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+
+/// Quantizes `x[rows][channels]` to `planes[bits][rows][words]`: `round(n clip(x, 0, 1))`, equation 11 of DoReFa-Net.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizeActivation {
+    /// Pixels `(n, h, w)`.
+    pub rows: u32,
+    /// Channels.
+    pub channels: u32,
+    /// Planes, 1 to 8.
+    pub bits: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "quantize_activation",
+        source: Cow::Borrowed(include_str!("../../../shaders/quantize_activation.wgsl")),
+        bindings: &[read("x"), write("planes")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "ties to even", from: "round(levels * value)", to: "floor(levels * value + 0.5)" },
+        Mutation { rule: "clip above", from: "0.0, 1.0);", to: "0.0, 2.0);" },
+        Mutation { rule: "levels", from: "f32((1u << BITS) - 1u)", to: "f32(1u << BITS)" },
+        Mutation { rule: "row stride", from: "x[row * params.channels", to: "x[row * words * 32u" },
+        Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
+        Mutation { rule: "high planes", from: "code >> 4u", to: "code >> 3u" },
+    ],
+};
+
+impl QuantizeActivation {
+    fn words(&self) -> u64 {
+        u64::from(self.rows) * u64::from(words_for(self.channels))
+    }
+}
+
+impl Kernel for QuantizeActivation {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![Param::u32("rows", self.rows), Param::u32("channels", self.channels)]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(self.words())
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![u64::from(self.rows) * u64::from(self.channels), u64::from(self.bits) * self.words()]
+    }
+    fn loop_trips(&self) -> u64 {
+        32 + u64::from(self.bits)
+    }
+    fn work(&self) -> Work {
+        Work { operations: 2 * self.lens()[0], bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let levels = f64::from(reference::quantize::levels(self.bits));
+        let mut codes = RoundedCodes::new(self.bits);
+        for x in to_f64(buffers[0], self.rows * self.channels) {
+            let x_times_n = levels * x.clamp(0.0, 1.0);
+            // A product that is a half-integer exactly is exact on the device too, so its rounding is not open.
+            let tie = reference::quantize::distance_to_rounding(x_times_n) == 0.0;
+            codes.push(x, if tie { 0.0 } else { rounding_band(x_times_n) });
+        }
+        vec![codes.expected(self.rows, self.channels)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let sizes = [(1, 1), (1, 31), (3, 32), (2, 33), (7, 63), (65, 64), (5, 97), (1, 4099), (1021, 1)];
+    let mut random = Random::new(3);
+    let mut case = |(rows, channels): (u32, u32), bits: u32| {
+        let mut x = random.floats((rows * channels) as usize, -0.25, 1.25);
+        let special = [0.5, -0.0, 0.0, 1.0, -1.0, 2.0, 1e-30, 3e38, -3e38, f32::INFINITY, 0.25, 0.75];
+        for (x, special) in x.iter_mut().step_by(3).zip(special) {
+            *x = special.to_bits();
+        }
+        let kernel = QuantizeActivation { rows, channels, bits };
+        Case::new(format!("{rows}x{channels} bits {bits}"), kernel, vec![x, vec![]])
+    };
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2)).collect();
+    cases.extend((1..=8).map(|bits| case((11, 45), bits)));
+    cases
+}

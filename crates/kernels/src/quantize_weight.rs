@@ -1,0 +1,204 @@
+//! Weights to bit planes. Numerics: `reference::quantize`. Shader: `shaders/quantize_weight.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::quantize::{levels, sign};
+
+use crate::floats::{UNIT, to_f64};
+use crate::rounding::{RoundedCodes, TANH_ERROR, rounding_band};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+
+/// How a weight becomes a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightRule {
+    /// One bit, 1 where the weight is not negative: equation 7 of DoReFa-Net. The scale is not read.
+    Sign,
+    /// `round(n (tanh(w) / (2 max |tanh w|) + 1/2))`: equation 9.
+    Tanh,
+}
+
+/// Quantizes `rows` x `k` elements of a weight tensor to `planes[bits][rows][words]`.
+///
+/// Element `j` of a row is `weight[row * row_stride + (j / inner) * outer_stride + (j % inner) * inner_stride]`, so the
+/// same kernel packs OHWI weights by output channel (`k = (ky, kx, ci)`) and by input channel (`k = (ky, kx, co)`).
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizeWeight {
+    /// Rows of the packed matrix.
+    pub rows: u32,
+    /// Elements per row, a multiple of `inner`.
+    pub k: u32,
+    /// Elements of a row that lie `inner_stride` apart.
+    pub inner: u32,
+    /// Distance of rows.
+    pub row_stride: u32,
+    /// Distance of runs of `inner` elements.
+    pub outer_stride: u32,
+    /// Distance of the elements of a run.
+    pub inner_stride: u32,
+    /// Planes, 1 to 8; 1 under [`WeightRule::Sign`].
+    pub bits: u32,
+    /// The rule.
+    pub rule: WeightRule,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "quantize_weight",
+        source: Cow::Borrowed(include_str!("../../../shaders/quantize_weight.wgsl")),
+        bindings: &[read("weight"), read("scale"), write("planes")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "sign of minus zero", from: "bits > 0x80000000u", to: "bits >= 0x80000000u" },
+        Mutation { rule: "ties to even", from: "u32(round(f32(", to: "u32(floor(0.5 + f32(" },
+        Mutation { rule: "scale", from: "(2.0 * scale[0])", to: "(2.0 * min(scale[0], 0.9))" },
+        Mutation { rule: "tensor of zeros", from: "var x = 0.5;", to: "var x = 0.0;" },
+        Mutation { rule: "odd tanh", from: "select(t, -t, x < 0.0)", to: "t" },
+        Mutation { rule: "outer stride", from: "outer * params.outer_stride", to: "outer * params.inner" },
+        Mutation { rule: "inner stride", from: "inner * params.inner_stride", to: "inner" },
+        Mutation { rule: "row stride", from: "row * params.row_stride", to: "row * params.k" },
+    ],
+};
+
+impl QuantizeWeight {
+    /// Packs OHWI weights `[out_channels][taps][in_channels]` by output channel, the operand of the forward pass.
+    pub fn by_output([out_channels, taps, in_channels]: [u32; 3], bits: u32, rule: WeightRule) -> Self {
+        Self {
+            rows: out_channels,
+            k: taps * in_channels,
+            inner: in_channels,
+            row_stride: taps * in_channels,
+            outer_stride: in_channels,
+            inner_stride: 1,
+            bits,
+            rule,
+        }
+    }
+
+    /// Packs the same weights by input channel, the operand of the gradient of the input.
+    pub fn by_input([out_channels, taps, in_channels]: [u32; 3], bits: u32, rule: WeightRule) -> Self {
+        Self {
+            rows: in_channels,
+            k: taps * out_channels,
+            inner: out_channels,
+            row_stride: 1,
+            outer_stride: in_channels,
+            inner_stride: taps * in_channels,
+            bits,
+            rule,
+        }
+    }
+
+    fn words(&self) -> u64 {
+        u64::from(self.rows) * u64::from(words_for(self.k))
+    }
+
+    fn index(&self, row: u32, j: u32) -> usize {
+        (row * self.row_stride + j / self.inner * self.outer_stride + j % self.inner * self.inner_stride)
+            as usize
+    }
+
+    fn tanh_codes(&self, weight: &[f64], max: f64) -> RoundedCodes {
+        let n = f64::from(levels(self.bits));
+        let mut codes = RoundedCodes::new(self.bits);
+        for &w in weight {
+            let half = if max > 0.0 { w.tanh() / (2.0 * max) } else { 0.0 };
+            // Zero is halfway between two codes and exact on every device; elsewhere the tangent, the quotient (2.5 units)
+            // and the sum widen the band.
+            let error = n * half.abs() * (TANH_ERROR + 3.0 * UNIT) + rounding_band(n * (half + 0.5));
+            codes.push(half + 0.5, if half == 0.0 { 0.0 } else { error });
+        }
+        codes
+    }
+}
+
+impl Kernel for QuantizeWeight {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![
+            Param::u32("rows", self.rows),
+            Param::u32("k", self.k),
+            Param::u32("inner", self.inner),
+            Param::u32("row_stride", self.row_stride),
+            Param::u32("outer_stride", self.outer_stride),
+            Param::u32("inner_stride", self.inner_stride),
+        ]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![
+            Constant::new("WORKGROUP", WORKGROUP),
+            Constant::new("BITS", self.bits),
+            Constant::new("RULE", self.rule as u32),
+        ]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(self.words())
+    }
+    fn lens(&self) -> Vec<u64> {
+        let last = self.index(self.rows - 1, self.k - 1) as u64;
+        vec![last + 1, 1, u64::from(self.bits) * self.words()]
+    }
+    fn loop_trips(&self) -> u64 {
+        32 + u64::from(self.bits)
+    }
+    fn work(&self) -> Work {
+        let operations = match self.rule {
+            WeightRule::Sign => 0,
+            WeightRule::Tanh => 32 * u64::from(self.rows) * u64::from(self.k),
+        };
+        Work { operations, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let elements = (0..self.rows).flat_map(|row| (0..self.k).map(move |j| (row, j)));
+        let weight: Vec<u32> = elements.map(|(row, j)| buffers[0][self.index(row, j)]).collect();
+        let weight = to_f64(&weight, self.rows * self.k);
+        match self.rule {
+            WeightRule::Sign => {
+                let codes: Vec<u32> = weight.iter().map(|&w| u32::from(sign(w) > 0.0)).collect();
+                let (rows, k) = (self.rows as usize, self.k as usize);
+                vec![Expected::exact(reference::bits::pack(&codes, rows, k, self.bits))]
+            }
+            WeightRule::Tanh => {
+                let max = f64::from(f32::from_bits(buffers[1][0]));
+                vec![self.tanh_codes(&weight, max).expected(self.rows, self.k)]
+            }
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(4);
+    let mut cases = Vec::new();
+    let shapes =
+        [[1, 1, 1], [3, 1, 31], [2, 1, 32], [5, 9, 7], [33, 9, 5], [1, 25, 41], [67, 1, 1], [1, 4099, 1]];
+    let mut add = |label: &str, shape: [u32; 3], bits: u32, rule: WeightRule, zeros: bool| {
+        let len = shape.iter().product::<u32>() as usize;
+        let mut weight = if zeros { vec![0; len] } else { random.floats(len, -1.75, 1.75) };
+        let special = [0.0, -0.0, -1e-38, 1e-30, 20.0, -20.0, -1e-44];
+        for (w, special) in weight.iter_mut().step_by(5).skip(1).zip(special).filter(|_| !zeros) {
+            *w = f32::to_bits(special);
+        }
+        let max = to_f64(&weight, len as u32).iter().fold(0.0, |max: f64, w| max.max(w.tanh().abs())) as f32;
+        let [co, taps, ci] = shape;
+        for (by, kernel) in [
+            ("output", QuantizeWeight::by_output(shape, bits, rule)),
+            ("input", QuantizeWeight::by_input(shape, bits, rule)),
+        ] {
+            let label = format!("{label}{co}x{taps}x{ci} by {by} {rule:?} bits {bits}");
+            cases.push(Case::new(label, kernel, vec![weight.clone(), vec![max.to_bits()], vec![]]));
+        }
+    };
+    for shape in shapes {
+        add("", shape, 1, WeightRule::Sign, false);
+        add("", shape, 3, WeightRule::Tanh, false);
+    }
+    for bits in 1..=8 {
+        add("", [7, 4, 11], bits, WeightRule::Tanh, false);
+        add("zeros ", [3, 1, 5], bits, WeightRule::Tanh, true);
+    }
+    add("zeros ", [3, 1, 5], 1, WeightRule::Sign, true);
+    cases
+}

@@ -1,0 +1,73 @@
+//! Gradient of the rectifier. Numerics: `reference::activation::relu_backward`. Shader:
+//! `shaders/relu_backward.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::activation::relu_backward;
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP,
+    floats::{relative, special, to_f64},
+    groups_for,
+};
+
+/// Passes `len` gradients where `x > 0` and stops the others.
+#[derive(Clone, Copy, Debug)]
+pub struct ReluBackward {
+    /// Values.
+    pub len: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "relu_backward",
+        source: Cow::Borrowed(include_str!("../../../shaders/relu_backward.wgsl")),
+        bindings: &[read("x"), read("grad"), write("grad_input")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "zero excluded", from: "x[index] > 0.0", to: "x[index] >= 0.0" },
+        Mutation { rule: "gate inverted", from: "x[index] > 0.0", to: "x[index] <= 0.0" },
+        Mutation { rule: "gate dropped", from: "x[index] > 0.0", to: "true" },
+        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
+    ],
+};
+
+impl Kernel for ReluBackward {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![Param::u32("len", self.len)]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(u64::from(self.len))
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![u64::from(self.len); 3]
+    }
+    fn loop_trips(&self) -> u64 {
+        0
+    }
+    fn work(&self) -> Work {
+        Work { operations: u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let (x, grad) = (to_f64(buffers[0], self.len), to_f64(buffers[1], self.len));
+        vec![relative(&relu_backward(&x, &grad), 0.0)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(24);
+    let mut case = |len: u32| {
+        let inputs =
+            vec![special(&mut random, len, -1.0, 2.0), random.floats(len as usize, -1.0, 1.0), vec![]];
+        Case::new(format!("{len}"), ReluBackward { len }, inputs)
+    };
+    [1, 7, 63, 64, 65, 128, 1021].into_iter().map(&mut case).collect()
+}

@@ -1,0 +1,102 @@
+//! Sums of codes, the offset term of products with centered codes. Numerics: `reference::product::row_sums`.
+//! Shader: `shaders/row_sums.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::{bits, product};
+
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
+
+/// Sums the codes of every segment: `planes [bits][rows][segments * segment_words]` to `sums i32 [rows][segments]`.
+///
+/// `bits * segment_words` must stay below 60,000, the loop limit of an invocation.
+#[derive(Clone, Copy, Debug)]
+pub struct RowSums {
+    /// Rows.
+    pub rows: u32,
+    /// Segments of a row, each summed by itself.
+    pub segments: u32,
+    /// Words of a segment in one plane; pad bits are zero.
+    pub segment_words: u32,
+    /// Planes, 1 to 8.
+    pub bits: u32,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "row_sums",
+        source: Cow::Borrowed(include_str!("../../../shaders/row_sums.wgsl")),
+        bindings: &[read("planes"), write("sums")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "plane weight", from: "ones << plane", to: "ones" },
+        Mutation {
+            rule: "last word of a segment",
+            from: "word < params.segment_words",
+            to: "word + 1u < params.segment_words",
+        },
+        Mutation { rule: "plane stride", from: "plane * total + index", to: "plane * params.rows + index" },
+        Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
+        Mutation { rule: "last segment", from: "index >= total", to: "index + 1u >= total" },
+    ],
+};
+
+impl RowSums {
+    fn sums(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.segments)
+    }
+}
+
+impl Kernel for RowSums {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![
+            Param::u32("rows", self.rows),
+            Param::u32("segments", self.segments),
+            Param::u32("segment_words", self.segment_words),
+        ]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(self.sums())
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![u64::from(self.bits) * self.sums() * u64::from(self.segment_words), self.sums()]
+    }
+    fn loop_trips(&self) -> u64 {
+        u64::from(self.bits) * (1 + u64::from(self.segment_words))
+    }
+    fn work(&self) -> Work {
+        Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let planes = &buffers[0][..self.lens()[0] as usize];
+        let (rows, k) = (self.sums() as usize, 32 * self.segment_words as usize);
+        let sums = product::row_sums(&bits::unpack(planes, rows, k, self.bits), rows, k);
+        vec![Expected::exact(sums.into_iter().map(|sum| (sum as i32).cast_unsigned()).collect())]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let sizes =
+        [(1, 1, 1), (3, 1, 18), (64, 1, 2), (65, 1, 1), (5, 7, 3), (9, 13, 1), (2, 1, 1031), (1, 257, 2)];
+    let mut random = Random::new(13);
+    let mut case = |(rows, segments, segment_words): (u32, u32, u32), bits: u32| {
+        let kernel = RowSums { rows, segments, segment_words, bits };
+        let planes = random.words(kernel.lens()[0] as usize);
+        Case::new(
+            format!("{rows}x{segments} segments of {segment_words} words bits {bits}"),
+            kernel,
+            vec![planes, vec![]],
+        )
+    };
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 3)).collect();
+    cases.extend((1..=8).map(|bits| case((3, 2, 5), bits)));
+    cases
+}

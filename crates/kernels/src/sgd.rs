@@ -1,0 +1,121 @@
+//! Stochastic gradient descent with momentum. Numerics: `reference::optimizer::sgd_nesterov`. Shader:
+//! `shaders/sgd.wgsl`.
+
+use std::borrow::Cow;
+
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::optimizer::sgd_nesterov;
+
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP,
+    floats::{UNIT, to_f64},
+    groups_for,
+};
+
+/// One step for `len` weights in place: `d = grad + weight_decay * weight`, `velocity = momentum * velocity +
+/// d`, `weight -= rate * (nesterov ? d + momentum * velocity : velocity)`, the rate from word 3 of `step`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    /// Values.
+    pub len: u32,
+    /// Decay of the velocity.
+    pub momentum: f32,
+    /// Added to the gradient, times the weight.
+    pub weight_decay: f32,
+    /// Whether the step looks ahead by one velocity.
+    pub nesterov: bool,
+}
+
+pub(crate) static ENTRY: Entry = Entry {
+    shader: Shader {
+        name: "sgd",
+        source: Cow::Borrowed(include_str!("../../../shaders/sgd.wgsl")),
+        bindings: &[read("step"), read("grad"), write("weight"), write("velocity")],
+    },
+    cases,
+    mutations: &[
+        Mutation { rule: "weight decay", from: " + params.weight_decay * old", to: "" },
+        Mutation {
+            rule: "momentum",
+            from: "params.momentum * velocity[index] + d",
+            to: "velocity[index] + d",
+        },
+        Mutation { rule: "velocity", from: "velocity[index] = v", to: "velocity[index] = d" },
+        Mutation {
+            rule: "look ahead always",
+            from: "d + params.momentum * v, NESTEROV",
+            to: "d + params.momentum * v, true",
+        },
+        Mutation {
+            rule: "look ahead never",
+            from: "d + params.momentum * v, NESTEROV",
+            to: "d + params.momentum * v, false",
+        },
+        Mutation { rule: "rate word", from: "step[3]", to: "step[4]" },
+        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
+        Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
+    ],
+};
+
+impl Kernel for Sgd {
+    fn shader(&self) -> &Shader {
+        &ENTRY.shader
+    }
+    fn params(&self) -> Vec<Param> {
+        vec![
+            Param::u32("len", self.len),
+            Param::f32("momentum", self.momentum),
+            Param::f32("weight_decay", self.weight_decay),
+        ]
+    }
+    fn constants(&self) -> Vec<Constant> {
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("NESTEROV", u32::from(self.nesterov))]
+    }
+    fn workgroups(&self) -> u64 {
+        groups_for(u64::from(self.len))
+    }
+    fn lens(&self) -> Vec<u64> {
+        vec![8, u64::from(self.len), u64::from(self.len), u64::from(self.len)]
+    }
+    fn loop_trips(&self) -> u64 {
+        0
+    }
+    fn work(&self) -> Work {
+        Work { operations: 6 * u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
+        let rate = f64::from(f32::from_bits(buffers[0][3]));
+        let [grad, old, old_velocity] = [1, 2, 3].map(|at| to_f64(buffers[at], self.len));
+        let (momentum, decay) = (f64::from(self.momentum), f64::from(self.weight_decay));
+        let (mut weight, mut velocity) = (old.clone(), old_velocity.clone());
+        sgd_nesterov(&mut weight, &grad, &mut velocity, rate, momentum, decay, self.nesterov);
+        let (mut weight_bounds, mut velocity_bounds) = (vec![], vec![]);
+        for ((grad, old), velocity) in grad.iter().zip(&old).zip(&old_velocity) {
+            let terms = grad.abs() + (decay * old).abs() + (momentum * velocity).abs();
+            velocity_bounds.push(3.0 * UNIT * terms);
+            weight_bounds.push(UNIT * (old.abs() + 8.0 * rate * (1.0 + momentum) * terms));
+        }
+        vec![Expected::within(&weight, &weight_bounds), Expected::within(&velocity, &velocity_bounds)]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut random = Random::new(33);
+    let mut case = |len: u32, momentum: f32, weight_decay: f32, nesterov: bool| {
+        let kernel = Sgd { len, momentum, weight_decay, nesterov };
+        let mut floats = |size: f32| random.floats(len as usize, -size, size);
+        let inputs = vec![step_words(), floats(1.0), floats(1.0), floats(2.0)];
+        let label = format!("{len} momentum {momentum} decay {weight_decay} nesterov {nesterov}");
+        Case::new(label, kernel, inputs)
+    };
+    let mut cases: Vec<Case> =
+        [1, 7, 63, 64, 65, 128, 1021].into_iter().map(|len| case(len, 0.9, 0.01, false)).collect();
+    cases.push(case(65, 0.9, 0.01, true));
+    cases.push(case(65, 0.0, 0.0, false));
+    cases
+}
+
+/// Step 3, seed, learning rate, and other values where another word is read.
+fn step_words() -> Vec<u32> {
+    vec![3, 17, 0, 0.125f32.to_bits(), 0.5f32.to_bits(), 2.0f32.to_bits(), 0, 0]
+}

@@ -1,0 +1,26 @@
+//! The float activations, element by element.
+
+/// `min(max(x, 0), 1)`.
+pub fn clip_forward(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| x.clamp(0.0, 1.0)).collect()
+}
+
+/// The gradient of the clip: passed where `0 <= x <= 1`, both ends included.
+pub fn clip_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
+    pass_where(x, grad, |x| (0.0..=1.0).contains(&x))
+}
+
+/// `max(x, 0)`.
+pub fn relu_forward(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| x.max(0.0)).collect()
+}
+
+/// The gradient of the rectifier: passed where `x > 0`.
+pub fn relu_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
+    pass_where(x, grad, |x| x > 0.0)
+}
+
+fn pass_where(x: &[f64], grad: &[f64], passes: impl Fn(f64) -> bool) -> Vec<f64> {
+    assert_eq!(x.len(), grad.len(), "inputs and gradients must pair up");
+    x.iter().zip(grad).map(|(&x, &grad)| if passes(x) { grad } else { 0.0 }).collect()
+}

@@ -1,0 +1,88 @@
+//! Images of 8 bits to float inputs: resize, flip, crop.
+
+/// The shape of a gather from `source[images][height][width][channels]` to
+/// `[views][out_height][out_width][channels]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// Rows of a source image.
+    pub height: usize,
+    /// Columns of a source image.
+    pub width: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
+    /// Rows after resizing.
+    pub resize_height: usize,
+    /// Columns after resizing.
+    pub resize_width: usize,
+    /// Rows of the crop.
+    pub out_height: usize,
+    /// Columns of the crop.
+    pub out_width: usize,
+}
+
+/// How one output image is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Index of the source image.
+    pub image: usize,
+    /// Whether the resized image is mirrored left to right before it is cropped.
+    pub flip: bool,
+    /// Row of the resized image where the crop starts; may be negative.
+    pub dy: i32,
+    /// Column of the resized (and mirrored) image where the crop starts; may be negative.
+    pub dx: i32,
+}
+
+/// Each view in turn: bilinear resize, mirror if `flip`, crop at `(dy, dx)` with zeros outside, over 255.
+///
+/// Pixel centers are aligned: row `y` of the resized image samples `(y + 1/2) height / resize_height - 1/2`,
+/// and neighbors beyond an edge are the edge. Without a change of size this copies pixels exactly.
+pub fn gather(shape: &Gather, source: &[u8], views: &[View]) -> Vec<f64> {
+    assert_eq!(
+        source.len() % (shape.height * shape.width * shape.channels),
+        0,
+        "source must be whole images"
+    );
+    let mut output = Vec::with_capacity(views.len() * shape.out_height * shape.out_width * shape.channels);
+    for view in views {
+        for y in 0..shape.out_height {
+            for x in 0..shape.out_width {
+                let row = inside(y, view.dy, shape.resize_height);
+                let column = inside(x, view.dx, shape.resize_width)
+                    .map(|column| if view.flip { shape.resize_width - 1 - column } else { column });
+                for channel in 0..shape.channels {
+                    let value = row.zip(column).map_or(0.0, |(row, column)| {
+                        sample(shape, source, view.image, [row, column, channel])
+                    });
+                    output.push(value / 255.0);
+                }
+            }
+        }
+    }
+    output
+}
+
+fn inside(position: usize, offset: i32, size: usize) -> Option<usize> {
+    let shifted = i64::try_from(position).expect("an image side fits in 64 bits") + i64::from(offset);
+    usize::try_from(shifted).ok().filter(|&shifted| shifted < size)
+}
+
+/// A pixel of the resized image from its four neighbors.
+fn sample(shape: &Gather, source: &[u8], image: usize, [row, column, channel]: [usize; 3]) -> f64 {
+    let (top, bottom, down) = neighbors(row, shape.height, shape.resize_height);
+    let (left, right, across) = neighbors(column, shape.width, shape.resize_width);
+    let at = |y: usize, x: usize| {
+        f64::from(source[((image * shape.height + y) * shape.width + x) * shape.channels + channel])
+    };
+    let upper = at(top, left) * (1.0 - across) + at(top, right) * across;
+    let lower = at(bottom, left) * (1.0 - across) + at(bottom, right) * across;
+    upper * (1.0 - down) + lower * down
+}
+
+/// The two source positions around a resized one, clamped to the edge, and the weight of the second.
+fn neighbors(position: usize, size: usize, resized: usize) -> (usize, usize, f64) {
+    let center = (position as f64 + 0.5) * size as f64 / resized as f64 - 0.5;
+    let first = center.floor();
+    let clamp = |index: f64| index.clamp(0.0, (size - 1) as f64) as usize;
+    (clamp(first), clamp(first + 1.0), center - first)
+}

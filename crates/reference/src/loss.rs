@@ -1,0 +1,47 @@
+//! Softmax cross-entropy with the mean over the batch, and the ranks that accuracy counts.
+
+/// What a batch of logits gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftmaxCrossEntropy {
+    /// `-ln p[label]` of each sample; the loss of the batch is their mean.
+    pub loss: Vec<f64>,
+    /// The gradient of the mean loss, `(p - onehot) / samples`, as `[samples][classes]`.
+    pub grad: Vec<f64>,
+    /// Whether the label ranks first.
+    pub top1: Vec<bool>,
+    /// Whether the label ranks among the first five.
+    pub top5: Vec<bool>,
+}
+
+/// `p = softmax(logits)` by rows of `logits[labels.len()][classes]`, shifted by the row's maximum.
+///
+/// # Panics
+///
+/// When a label is not below `classes`.
+pub fn softmax_cross_entropy(logits: &[f64], labels: &[u32], classes: usize) -> SoftmaxCrossEntropy {
+    let samples = labels.len();
+    assert_eq!(logits.len(), samples * classes, "logits must be samples * classes");
+    let mut result = SoftmaxCrossEntropy { loss: vec![], grad: vec![], top1: vec![], top5: vec![] };
+    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+        let label = label as usize;
+        assert!(label < classes, "label {label} is not below {classes} classes");
+        let max = row.iter().fold(f64::NEG_INFINITY, |max, &logit| max.max(logit));
+        let sum: f64 = row.iter().map(|logit| (logit - max).exp()).sum();
+        result.loss.push(sum.ln() - (row[label] - max));
+        for (class, logit) in row.iter().enumerate() {
+            let target = if class == label { 1.0 } else { 0.0 };
+            result.grad.push(((logit - max).exp() / sum - target) / samples as f64);
+        }
+        let rank = rank(row, label);
+        result.top1.push(rank < 1);
+        result.top5.push(rank < 5);
+    }
+    result
+}
+
+/// Logits that stand before the label: the greater ones, and equal ones of a lower index.
+pub fn rank(row: &[f64], label: usize) -> usize {
+    let before =
+        |&(class, &logit): &(usize, &f64)| logit > row[label] || (logit == row[label] && class < label);
+    row.iter().enumerate().filter(before).count()
+}

@@ -1,0 +1,14 @@
+//! The reference against mathematics: hand values, identities, finite differences, distributions.
+
+mod bits;
+mod conv;
+mod data;
+mod gradients;
+mod image;
+mod layers;
+mod optimizer;
+mod product;
+mod quantize;
+mod random;
+mod stochastic;
+mod threshold;

@@ -1,0 +1,45 @@
+//#import dispatch
+// d = grad + weight_decay * weight, m = beta1 * m + (1 - beta1) * d, v = beta2 * v + (1 - beta2) * d^2,
+// weight -= step[4] * m / (sqrt(v) * correction + epsilon), where correction is step[5] if CORRECTED and 1
+// otherwise.
+// step: 8 words, [4] the bias-corrected learning rate and [5] 1 / sqrt(1 - beta2^t) as float bits; grad,
+// weight, m, v: len floats.
+// One invocation updates one weight.
+struct Params {
+    len: u32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> grad: array<f32>;
+@group(0) @binding(3) var<storage, read_write> weight: array<f32>;
+@group(0) @binding(4) var<storage, read_write> m: array<f32>;
+@group(0) @binding(5) var<storage, read_write> v: array<f32>;
+
+override WORKGROUP: u32;
+override CORRECTED: bool;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * WORKGROUP + local;
+    if index >= params.len {
+        return;
+    }
+    let rate = bitcast<f32>(step[4]);
+    let correction = select(1.0, bitcast<f32>(step[5]), CORRECTED);
+    let old = weight[index];
+    let d = grad[index] + params.weight_decay * old;
+    let first = params.beta1 * m[index] + (1.0 - params.beta1) * d;
+    let second = params.beta2 * v[index] + (1.0 - params.beta2) * (d * d);
+    m[index] = first;
+    v[index] = second;
+    weight[index] = old - rate * first / (sqrt(second) * correction + params.epsilon);
+}

@@ -1,0 +1,29 @@
+//#import dispatch
+// grad_input[i] = grad[i] where 0 <= x[i] <= 1, both ends included, else 0.
+// x, grad, grad_input: len floats.
+// One invocation passes or stops one gradient.
+struct Params {
+    len: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> grad: array<f32>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<f32>;
+
+override WORKGROUP: u32;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * WORKGROUP + local;
+    if index >= params.len {
+        return;
+    }
+    let value = x[index];
+    let inside = value >= 0.0 && value <= 1.0;
+    grad_input[index] = select(0.0, grad[index], inside);
+}

@@ -1,0 +1,46 @@
+//#import dispatch
+//#import bits
+// dst[row, i] = factor * scale[row / rows_per_scale] * value(q), q = the code of element i, value = q, or 2 q - n
+// with n = 2^BITS - 1 where SIGN is 1.
+// planes: BITS x rows x words_for(k); scale: one for rows_per_scale rows; dst: rows x k.
+// One invocation writes one element.
+struct Params {
+    rows: u32,
+    k: u32,
+    rows_per_scale: u32,
+    factor: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> planes: array<u32>;
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dst: array<f32>;
+
+override WORKGROUP: u32;
+override BITS: u32;
+override SIGN: u32;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * WORKGROUP + local;
+    if index >= params.rows * params.k {
+        return;
+    }
+    let words = words_for(params.k);
+    let row = index / params.k;
+    let column = index % params.k;
+    var code = 0u;
+    for (var plane = 0u; plane < BITS; plane++) {
+        let word = planes[(plane * params.rows + row) * words + column / 32u];
+        code |= ((word >> (column % 32u)) & 1u) << plane;
+    }
+    var value = i32(code);
+    if SIGN == 1u {
+        value = 2 * value - i32((1u << BITS) - 1u);
+    }
+    dst[index] = params.factor * scale[row / params.rows_per_scale] * f32(value);
+}

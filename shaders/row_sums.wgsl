@@ -1,0 +1,39 @@
+//#import dispatch
+// sums[row, segment] = sum over the segment's elements of their codes = sum over p of 2^p popcount(planes[p, row, segment]).
+// planes: BITS x rows x (segments * segment_words), pad bits zero; sums: rows x segments.
+// One invocation sums one segment of one row.
+struct Params {
+    rows: u32,
+    segments: u32,
+    segment_words: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> planes: array<u32>;
+@group(0) @binding(2) var<storage, read_write> sums: array<i32>;
+
+override WORKGROUP: u32;
+override BITS: u32;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * WORKGROUP + local;
+    let total = params.rows * params.segments;
+    if index >= total {
+        return;
+    }
+    var sum = 0u;
+    for (var plane = 0u; plane < BITS; plane++) {
+        let start = (plane * total + index) * params.segment_words;
+        var ones = 0u;
+        for (var word = 0u; word < params.segment_words; word++) {
+            ones += countOneBits(planes[start + word]);
+        }
+        sum += ones << plane;
+    }
+    sums[index] = i32(sum);
+}

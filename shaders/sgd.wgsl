@@ -1,0 +1,37 @@
+//#import dispatch
+// d = grad + weight_decay * weight, velocity = momentum * velocity + d,
+// weight -= step[3] * (NESTEROV ? d + momentum * velocity : velocity).
+// step: 8 words, [3] the learning rate as float bits; grad, weight, velocity: len floats.
+// One invocation updates one weight.
+struct Params {
+    len: u32,
+    momentum: f32,
+    weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> grad: array<f32>;
+@group(0) @binding(3) var<storage, read_write> weight: array<f32>;
+@group(0) @binding(4) var<storage, read_write> velocity: array<f32>;
+
+override WORKGROUP: u32;
+override NESTEROV: bool;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * WORKGROUP + local;
+    if index >= params.len {
+        return;
+    }
+    let rate = bitcast<f32>(step[3]);
+    let old = weight[index];
+    let d = grad[index] + params.weight_decay * old;
+    let v = params.momentum * velocity[index] + d;
+    velocity[index] = v;
+    weight[index] = old - rate * select(v, d + params.momentum * v, NESTEROV);
+}

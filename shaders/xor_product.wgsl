@@ -1,0 +1,132 @@
+//#import dispatch
+//#import product
+// Product of sign planes with sign planes, elements masked on either side left out:
+// v = n_lhs n_rhs popcount(m) - 2 sum over p, q of 2^(p+q) popcount((s_p ^ t_q) & m), n = 2^planes - 1, m the intersection of
+// the masks. Without a mask popcount(m) is the true number of elements, because pad bits are equal on both sides.
+// lhs: planes x m x row_words; rhs: planes x n x row_words; lhs_scale, rhs_scale: f32;
+// dst: f32 or i32 bits at i * dst_row_stride + j * dst_col_stride.
+// One invocation computes 4 x 4 elements of dst, LHS_STEP x RHS_STEP planes at a time.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> lhs: array<u32>;
+@group(0) @binding(2) var<storage, read> rhs: array<u32>;
+@group(0) @binding(3) var<storage, read> lhs_scale: array<f32>;
+@group(0) @binding(4) var<storage, read> rhs_scale: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dst: array<u32>;
+
+override WORKGROUP: u32;
+override LHS_PLANES: u32;
+override RHS_PLANES: u32;
+// Planes of each side that one pass over the words reads: 1 or 2, a divisor of the planes.
+override LHS_STEP: u32;
+override RHS_STEP: u32;
+override LHS_MASKED: bool;
+override RHS_MASKED: bool;
+override LHS_SCALE_BY: u32;
+override RHS_SCALE_BY: u32;
+override ACCUMULATE: bool;
+override OUTPUT_I32: bool;
+
+struct Masks {
+    lhs: vec4<u32>,
+    rhs: vec4<u32>,
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    product_tile(linear_group(group, groups) * WORKGROUP + local);
+}
+
+fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
+    let lhs_stride = params.m * params.row_words;
+    let rhs_stride = params.n * params.row_words;
+    let lhs_mask_at = lhs_start(rows, params.lhs_mask, segment);
+    let rhs_mask_at = rhs_start(columns, params.rhs_mask, segment);
+    var v = Tile();
+    for (var p = 0u; p < LHS_PLANES; p += LHS_STEP) {
+        let l = lhs_start(rows, params.lhs_plane + p, segment);
+        for (var q = 0u; q < RHS_PLANES; q += RHS_STEP) {
+            let r = rhs_start(columns, params.rhs_plane + q, segment);
+            var c0 = vec4<u32>();
+            var c1 = vec4<u32>();
+            var c2 = vec4<u32>();
+            var c3 = vec4<u32>();
+            for (var w = 0u; w < params.words; w++) {
+                let a0 = lhs_words(l + w);
+                var a1 = vec4<u32>();
+                if LHS_STEP == 2u {
+                    a1 = lhs_words(l + lhs_stride + w);
+                }
+                let b0 = rhs_words(r + w);
+                var b1 = vec4<u32>();
+                if RHS_STEP == 2u {
+                    b1 = rhs_words(r + rhs_stride + w);
+                }
+                let mask = masks(lhs_mask_at + w, rhs_mask_at + w);
+                c0 += xor_counts(a0.x, a1.x, b0, b1, vec4(mask.lhs.x) & mask.rhs);
+                c1 += xor_counts(a0.y, a1.y, b0, b1, vec4(mask.lhs.y) & mask.rhs);
+                c2 += xor_counts(a0.z, a1.z, b0, b1, vec4(mask.lhs.z) & mask.rhs);
+                c3 += xor_counts(a0.w, a1.w, b0, b1, vec4(mask.lhs.w) & mask.rhs);
+            }
+            v = add_shifted(v, c0, c1, c2, c3, p + q);
+        }
+    }
+    let levels = i32(((1u << LHS_PLANES) - 1u) * ((1u << RHS_PLANES) - 1u));
+    let valid = valid_elements(lhs_mask_at, rhs_mask_at);
+    return Tile(
+        levels * valid.r0 - 2 * v.r0,
+        levels * valid.r1 - 2 * v.r1,
+        levels * valid.r2 - 2 * v.r2,
+        levels * valid.r3 - 2 * v.r3,
+    );
+}
+
+// Elements of a segment that both masks keep.
+fn valid_elements(lhs_mask_at: vec4<u32>, rhs_mask_at: vec4<u32>) -> Tile {
+    if !LHS_MASKED && !RHS_MASKED {
+        let k = vec4(i32(params.k));
+        return Tile(k, k, k, k);
+    }
+    var c0 = vec4<u32>();
+    var c1 = vec4<u32>();
+    var c2 = vec4<u32>();
+    var c3 = vec4<u32>();
+    for (var w = 0u; w < params.words; w++) {
+        let mask = masks(lhs_mask_at + w, rhs_mask_at + w);
+        c0 += countOneBits(vec4(mask.lhs.x) & mask.rhs);
+        c1 += countOneBits(vec4(mask.lhs.y) & mask.rhs);
+        c2 += countOneBits(vec4(mask.lhs.z) & mask.rhs);
+        c3 += countOneBits(vec4(mask.lhs.w) & mask.rhs);
+    }
+    return add_shifted(Tile(), c0, c1, c2, c3, 0u);
+}
+
+// Words of the masks of four rows of each side, all ones for a side without one.
+fn masks(lhs_at: vec4<u32>, rhs_at: vec4<u32>) -> Masks {
+    var words = Masks(vec4(0xffffffffu), vec4(0xffffffffu));
+    if LHS_MASKED {
+        words.lhs = lhs_words(lhs_at);
+    }
+    if RHS_MASKED {
+        words.rhs = rhs_words(rhs_at);
+    }
+    return words;
+}
+
+// Weighted popcounts of one row's words with four columns' words under the mask of each pair.
+fn xor_counts(a0: u32, a1: u32, b0: vec4<u32>, b1: vec4<u32>, mask: vec4<u32>) -> vec4<u32> {
+    var counts = countOneBits((vec4(a0) ^ b0) & mask);
+    if RHS_STEP == 2u {
+        counts += 2u * countOneBits((vec4(a0) ^ b1) & mask);
+    }
+    if LHS_STEP == 2u {
+        counts += 2u * countOneBits((vec4(a1) ^ b0) & mask);
+        if RHS_STEP == 2u {
+            counts += 4u * countOneBits((vec4(a1) ^ b1) & mask);
+        }
+    }
+    return counts;
+}

@@ -1,0 +1,76 @@
+//! Repository tasks: `cargo xtask validate`, `translate`, `layout`, `wasm`, `readme`, `ci`.
+
+mod ci;
+mod device;
+mod layout;
+mod mutate;
+mod outcome;
+mod readme;
+mod shaders;
+mod translate;
+mod validate;
+mod wasm;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Proves the shaders and checks the repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs every case of every kernel on an adapter and compares with the CPU reference.
+    Validate(validate::Options),
+    /// Translates every shader to SPIR-V, HLSL and MSL, without a device.
+    Translate(translate::Options),
+    /// Compares bindings, parameters and constants of every shader with its host file.
+    Layout,
+    /// Checks the crates that have to run in a browser.
+    Wasm,
+    /// Checks the links of the README.
+    Readme,
+    /// Runs everything, cheapest first, up to the first failure.
+    Ci(ci::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Validate(options) => validate::run(&options),
+        Task::Translate(options) => translate::run(&options),
+        Task::Layout => layout::run(),
+        Task::Wasm => wasm::run(),
+        Task::Readme => readme::run(),
+        Task::Ci(options) => ci::run(&options),
+    };
+    match result {
+        Ok(passed) => ExitCode::from(u8::from(!passed)),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root folder").to_path_buf()
+}
+
+/// Runs cargo in the root folder; true if it succeeds.
+fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<bool> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).envs(variables.iter().copied()).current_dir(root());
+    let status = command.status().with_context(|| format!("cannot start cargo {}", arguments.join(" ")))?;
+    Ok(status.success())
+}
