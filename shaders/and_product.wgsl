@@ -1,8 +1,10 @@
 //#import dispatch
 //#import product
-// Product of unit planes lhs with unit or sign planes rhs: v = sum over p, q of 2^(p+q) popcount(a_p & b_q) for unit rhs, and
-// sum over elements of a * (2b - n) for sign rhs, n = 2^RHS_PLANES - 1, masked elements of rhs left out.
-// lhs: planes x m x row_words; rhs: planes x n x row_words; row_sums: m x total_segments, the sums of the codes of lhs;
+// Product of unit planes lhs with unit or sign planes rhs: v = sum over p, q of 2^(p+q) popcount(a_p & b_q)
+// for unit rhs, and sum over elements of a * (2b - n) for sign rhs, n = 2^RHS_PLANES - 1, masked elements of
+// rhs left out.
+// lhs: planes x m x row_words; rhs: planes x n x row_words; row_sums: m x total_segments, the sums of the
+// codes of lhs;
 // lhs_scale, rhs_scale: f32; dst: f32 or i32 bits at i * dst_row_stride + j * dst_col_stride.
 // One invocation computes 4 x 4 elements of dst, LHS_STEP x RHS_STEP planes at a time.
 @group(0) @binding(0) var<uniform> params: Params;
@@ -16,7 +18,7 @@
 override WORKGROUP: u32;
 override LHS_PLANES: u32;
 override RHS_PLANES: u32;
-// Planes of each side that one pass over the words reads: 1 or 2, a divisor of the planes.
+// Planes of each side that one pass over the words reads: 1, 2 or 4, a divisor of the planes.
 override LHS_STEP: u32;
 override RHS_STEP: u32;
 override RHS_SIGN: bool;
@@ -38,8 +40,6 @@ fn main(
 }
 
 fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
-    let lhs_stride = params.m * params.row_words;
-    let rhs_stride = params.n * params.row_words;
     let mask_at = rhs_start(columns, params.rhs_mask, segment);
     var v = Tile();
     for (var p = 0u; p < LHS_PLANES; p += LHS_STEP) {
@@ -51,25 +51,16 @@ fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
             var c2 = vec4<u32>();
             var c3 = vec4<u32>();
             for (var w = 0u; w < params.words; w++) {
-                let a0 = lhs_words(l + w);
-                var a1 = vec4<u32>();
-                if LHS_STEP == 2u {
-                    a1 = lhs_words(l + lhs_stride + w);
-                }
-                var b0 = rhs_words(r + w);
-                var b1 = vec4<u32>();
-                if RHS_STEP == 2u {
-                    b1 = rhs_words(r + rhs_stride + w);
-                }
+                let a = lhs_planes(l + w);
+                let b = rhs_planes(r + w);
+                var mask = ALL;
                 if RHS_MASKED {
-                    let mask = rhs_words(mask_at + w);
-                    b0 &= mask;
-                    b1 &= mask;
+                    mask = rhs_words(mask_at + w);
                 }
-                c0 += and_counts(a0.x, a1.x, b0, b1);
-                c1 += and_counts(a0.y, a1.y, b0, b1);
-                c2 += and_counts(a0.z, a1.z, b0, b1);
-                c3 += and_counts(a0.w, a1.w, b0, b1);
+                c0 += step_counts(vec4(a.p0.x, a.p1.x, a.p2.x, a.p3.x), b, mask);
+                c1 += step_counts(vec4(a.p0.y, a.p1.y, a.p2.y, a.p3.y), b, mask);
+                c2 += step_counts(vec4(a.p0.z, a.p1.z, a.p2.z, a.p3.z), b, mask);
+                c3 += step_counts(vec4(a.p0.w, a.p1.w, a.p2.w, a.p3.w), b, mask);
             }
             v = add_shifted(v, c0, c1, c2, c3, p + q);
         }
@@ -106,7 +97,7 @@ fn lhs_sums(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
         var c3 = vec4<u32>();
         for (var w = 0u; w < params.words; w++) {
             let a = lhs_words(l + w);
-            var kept = vec4(0xffffffffu);
+            var kept = ALL;
             if RHS_MASKED {
                 kept = rhs_words(mask_at + w);
             }
@@ -120,17 +111,6 @@ fn lhs_sums(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
     return sums;
 }
 
-// Weighted popcounts of one row's words with four columns' words.
-fn and_counts(a0: u32, a1: u32, b0: vec4<u32>, b1: vec4<u32>) -> vec4<u32> {
-    var counts = countOneBits(vec4(a0) & b0);
-    if RHS_STEP == 2u {
-        counts += 2u * countOneBits(vec4(a0) & b1);
-    }
-    if LHS_STEP == 2u {
-        counts += 2u * countOneBits(vec4(a1) & b0);
-        if RHS_STEP == 2u {
-            counts += 4u * countOneBits(vec4(a1) & b1);
-        }
-    }
-    return counts;
+fn pair_counts(a: vec4<u32>, b: vec4<u32>, mask: vec4<u32>) -> vec4<u32> {
+    return countOneBits(a & b & mask);
 }

@@ -1,8 +1,11 @@
 //#import dispatch
 //#import bits
-// transposed[p, j, n, position] = planes[p, (n, position), j]: the position axis becomes the packed one, sample by sample.
-// planes: planes x (samples * positions) x words_for(k); transposed: planes x k x samples x words_for(positions).
-// One invocation transposes one block of 32 positions by 32 elements in registers; blocks at the edges are partly zero.
+// transposed[p, j, n, position] = planes[p, (n, position), j]: the position axis becomes the packed one,
+// sample by sample.
+// planes: planes x (samples * positions) x words_for(k); transposed: planes x k x samples x
+// words_for(positions).
+// One invocation transposes one block of 32 positions by 32 elements in registers; blocks at the edges are
+// partly zero.
 struct Params {
     samples: u32,
     positions: u32,
@@ -56,8 +59,8 @@ fn main(
     }
 }
 
-// One stage of the transposition: swaps the off-diagonal quarters of every square of 2 * distance rows, where `low` selects
-// the columns of the left half.
+// One stage of the transposition: swaps the off-diagonal quarters of every square of 2 * distance rows, where
+// `low` selects the columns of the left half.
 fn exchange(block: ptr<function, array<u32, BLOCK>>, distance: u32, low: u32) {
     for (var pair = 0u; pair < 16u; pair++) {
         let upper = (pair / distance) * 2u * distance + pair % distance;

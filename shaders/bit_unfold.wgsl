@@ -1,9 +1,12 @@
 //#import dispatch
 //#import bits
 //#import window
-// unfolded[p, out pixel, (ky, kx, ci)] = planes[p, input pixel under tap (ky, kx), ci], zero where the tap is padding.
-// planes: BITS x in_pixels x words_for(channels); unfolded: BITS x out_pixels x words_for(taps * channels), rows dense.
-// One invocation gathers one word position of one output pixel in all planes, a run of bits of one source word at a time.
+// unfolded[p, out pixel, (ky, kx, ci)] = planes[p, input pixel under tap (ky, kx), ci], zero where the tap is
+// padding.
+// planes: BITS x in_pixels x words_for(channels); unfolded: BITS x out_pixels x words_for(taps * channels),
+// rows dense.
+// One invocation gathers a run of words of one output pixel in all planes, as many bits of one source word at
+// a time as follow each other.
 struct Params {
     samples: u32,
     height: u32,
@@ -16,6 +19,8 @@ struct Params {
     out_height: u32,
     out_width: u32,
     channels: u32,
+    // Words that one invocation gathers.
+    run: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,32 +40,49 @@ fn main(
 ) {
     let k = params.kernel_h * params.kernel_w * params.channels;
     let words = words_for(k);
+    let chunks = (words + params.run - 1u) / params.run;
     let rows = params.samples * params.out_height * params.out_width;
     let index = linear_group(group, groups) * WORKGROUP + local;
-    if index >= rows * words {
+    if index >= rows * chunks {
         return;
     }
-    let row = index / words;
-    let first = (index % words) * 32u;
-    let end = min(first + 32u, k);
+    let row = index / chunks;
+    let at = window_position(row, params.out_height, params.out_width);
+    let first_word = (index - row * chunks) * params.run;
+    let tap = first_word * 32u / params.channels;
+    var channel = first_word * 32u - tap * params.channels;
+    var ky = tap / params.kernel_w;
+    var kx = tap - ky * params.kernel_w;
     let source_words = words_for(params.channels);
     let source_plane = params.samples * params.height * params.width * source_words;
-    var gathered: array<u32, MAX_BITS>;
-    var element = first;
-    while element < end {
-        let channel = element % params.channels;
-        let run = min(min(32u - channel % 32u, params.channels - channel), end - element);
-        let pixel = window_input(row, element / params.channels);
-        if pixel != OUTSIDE {
-            let source = pixel * source_words + channel / 32u;
-            for (var plane = 0u; plane < BITS; plane++) {
-                let bits = extractBits(planes[plane * source_plane + source], channel % 32u, run);
-                gathered[plane] |= bits << (element - first);
+    for (var word = first_word; word < min(first_word + params.run, words); word++) {
+        var gathered: array<u32, MAX_BITS>;
+        let count = min(32u, k - word * 32u);
+        var done = 0u;
+        while done < count {
+            let shift = channel % 32u;
+            let bits = min(min(32u - shift, params.channels - channel), count - done);
+            let pixel = window_input_at(at, ky, kx);
+            if pixel != OUTSIDE {
+                let source = pixel * source_words + channel / 32u;
+                let ones = 0xffffffffu >> (32u - bits);
+                for (var plane = 0u; plane < BITS; plane++) {
+                    gathered[plane] |= ((planes[plane * source_plane + source] >> shift) & ones) << done;
+                }
+            }
+            done += bits;
+            channel += bits;
+            if channel == params.channels {
+                channel = 0u;
+                kx += 1u;
+            }
+            if kx == params.kernel_w {
+                kx = 0u;
+                ky += 1u;
             }
         }
-        element += run;
-    }
-    for (var plane = 0u; plane < BITS; plane++) {
-        unfolded[plane * rows * words + index] = gathered[plane];
+        for (var plane = 0u; plane < BITS; plane++) {
+            unfolded[(plane * rows + row) * words + word] = gathered[plane];
+        }
     }
 }

@@ -7,7 +7,7 @@
 // out_channels;
 // output: samples x out_height x out_width x out_channels.
 // The input channels are a multiple of 4 and input and weight are read four channels at a time.
-// One invocation computes four consecutive pixels of four channels, each sum in the order of k.
+// One invocation computes eight consecutive pixels of four channels, each sum in the order of k.
 struct Params {
     samples: u32,
     height: u32,
@@ -40,46 +40,72 @@ fn main(
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
     let pixels = params.samples * params.out_height * params.out_width;
-    let tiles = (pixels + 3u) / 4u;
-    let pixel = index % tiles * 4u;
+    let tiles = (pixels + 7u) / 8u;
+    let pixel = index % tiles * 8u;
     let channel = index / tiles * 4u;
     if channel >= params.out_channels {
         return;
     }
     let f0 = field_of(pixel);
-    let f1 = field_of(min(pixel + 1u, pixels - 1u));
-    let f2 = field_of(min(pixel + 2u, pixels - 1u));
-    let f3 = field_of(min(pixel + 3u, pixels - 1u));
+    let f1 = next_field(f0);
+    let f2 = next_field(f1);
+    let f3 = next_field(f2);
+    let f4 = next_field(f3);
+    let f5 = next_field(f4);
+    let f6 = next_field(f5);
+    let f7 = next_field(f6);
     let depth = params.in_channels / 4u;
     let row = params.kernel_h * params.kernel_w * depth;
-    let last = params.out_channels - 1u;
-    let rows = min(channel + vec4(0u, 1u, 2u, 3u), vec4(last)) * row;
+    let rows = min(channel + vec4(0u, 1u, 2u, 3u), vec4(params.out_channels - 1u)) * row;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
     var a2 = vec4(0.0);
     var a3 = vec4(0.0);
-    var tap = vec4(0u);
+    var a4 = vec4(0.0);
+    var a5 = vec4(0.0);
+    var a6 = vec4(0.0);
+    var a7 = vec4(0.0);
+    var at = rows;
     for (var ky = 0u; ky < params.kernel_h; ky++) {
         for (var kx = 0u; kx < params.kernel_w; kx++) {
             let s0 = source(f0, ky, kx);
             let s1 = source(f1, ky, kx);
             let s2 = source(f2, ky, kx);
             let s3 = source(f3, ky, kx);
-            let at = rows + tap;
+            let s4 = source(f4, ky, kx);
+            let s5 = source(f5, ky, kx);
+            let s6 = source(f6, ky, kx);
+            let s7 = source(f7, ky, kx);
+            let p0 = s0.pixel * depth;
+            let p1 = s1.pixel * depth;
+            let p2 = s2.pixel * depth;
+            let p3 = s3.pixel * depth;
+            let p4 = s4.pixel * depth;
+            let p5 = s5.pixel * depth;
+            let p6 = s6.pixel * depth;
+            let p7 = s7.pixel * depth;
             for (var c = 0u; c < depth; c++) {
                 let w = mat4x4(weight[at.x + c], weight[at.y + c], weight[at.z + c], weight[at.w + c]);
-                a0 += select(vec4(0.0), input[s0.pixel * depth + c], s0.inside) * w;
-                a1 += select(vec4(0.0), input[s1.pixel * depth + c], s1.inside) * w;
-                a2 += select(vec4(0.0), input[s2.pixel * depth + c], s2.inside) * w;
-                a3 += select(vec4(0.0), input[s3.pixel * depth + c], s3.inside) * w;
+                a0 += select(vec4(0.0), input[p0 + c], s0.inside) * w;
+                a1 += select(vec4(0.0), input[p1 + c], s1.inside) * w;
+                a2 += select(vec4(0.0), input[p2 + c], s2.inside) * w;
+                a3 += select(vec4(0.0), input[p3 + c], s3.inside) * w;
+                a4 += select(vec4(0.0), input[p4 + c], s4.inside) * w;
+                a5 += select(vec4(0.0), input[p5 + c], s5.inside) * w;
+                a6 += select(vec4(0.0), input[p6 + c], s6.inside) * w;
+                a7 += select(vec4(0.0), input[p7 + c], s7.inside) * w;
             }
-            tap += depth;
+            at += depth;
         }
     }
     store(pixel, channel, a0);
     store(pixel + 1u, channel, a1);
     store(pixel + 2u, channel, a2);
     store(pixel + 3u, channel, a3);
+    store(pixel + 4u, channel, a4);
+    store(pixel + 5u, channel, a5);
+    store(pixel + 6u, channel, a6);
+    store(pixel + 7u, channel, a7);
 }
 
 fn store(pixel: u32, channel: u32, values: vec4<f32>) {
@@ -99,4 +125,17 @@ fn store_one(pixel: u32, channel: u32, value: f32) {
         }
         output[pixel * params.out_channels + channel] = result;
     }
+}
+
+struct Source {
+    pixel: u32,
+    inside: bool,
+}
+
+// The input pixel under one tap of a field, or pixel 0 outside the image.
+fn source(field: Field, ky: u32, kx: u32) -> Source {
+    let y = field.y + ky;
+    let x = field.x + kx;
+    let inside = y < params.height && x < params.width;
+    return Source(select(0u, (field.line + y) * params.width + x, inside), inside);
 }

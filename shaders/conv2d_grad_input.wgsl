@@ -6,7 +6,8 @@
 // grad_output: samples x out_height x out_width x out_channels floats; weight: out_channels x taps x
 // in_channels;
 // grad_input: samples x height x width x in_channels.
-// One invocation computes four consecutive pixels of four channels, each sum in the order of k.
+// One invocation computes eight consecutive pixels of four channels, each sum in the order of k; taps that no
+// pixel uses are skipped.
 struct Params {
     samples: u32,
     height: u32,
@@ -38,10 +39,10 @@ fn main(
     let index = linear_group(group, groups) * WORKGROUP + local;
     let pixels = params.samples * params.height * params.width;
     let depth = params.in_channels;
-    let tiles = (pixels + 3u) / 4u;
-    let pixel = index % tiles * 4u;
-    let channel = index / tiles * 4u;
-    if channel >= depth {
+    let tiles = (depth + 3u) / 4u;
+    let channel = index % tiles * 4u;
+    let pixel = index / tiles * 8u;
+    if pixel >= pixels {
         return;
     }
     let channels = min(channel + vec4(0u, 1u, 2u, 3u), vec4(depth - 1u));
@@ -49,11 +50,19 @@ fn main(
     let r1 = reader_of(min(pixel + 1u, pixels - 1u));
     let r2 = reader_of(min(pixel + 2u, pixels - 1u));
     let r3 = reader_of(min(pixel + 3u, pixels - 1u));
+    let r4 = reader_of(min(pixel + 4u, pixels - 1u));
+    let r5 = reader_of(min(pixel + 5u, pixels - 1u));
+    let r6 = reader_of(min(pixel + 6u, pixels - 1u));
+    let r7 = reader_of(min(pixel + 7u, pixels - 1u));
     let row = params.kernel_h * params.kernel_w * depth;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
     var a2 = vec4(0.0);
     var a3 = vec4(0.0);
+    var a4 = vec4(0.0);
+    var a5 = vec4(0.0);
+    var a6 = vec4(0.0);
+    var a7 = vec4(0.0);
     var tap = 0u;
     for (var ky = 0u; ky < params.kernel_h; ky++) {
         for (var kx = 0u; kx < params.kernel_w; kx++) {
@@ -63,27 +72,48 @@ fn main(
             let s1 = source(r1, down, phase);
             let s2 = source(r2, down, phase);
             let s3 = source(r3, down, phase);
+            let s4 = source(r4, down, phase);
+            let s5 = source(r5, down, phase);
+            let s6 = source(r6, down, phase);
+            let s7 = source(r7, down, phase);
             var at = tap;
+            tap += depth;
+            let early = s0.inside || s1.inside || s2.inside || s3.inside;
+            let late = s4.inside || s5.inside || s6.inside || s7.inside;
+            if !(early || late) {
+                continue;
+            }
             for (var c = 0u; c < params.out_channels; c++) {
                 let g0 = select(0.0, grad_output[s0.first + c], s0.inside);
                 let g1 = select(0.0, grad_output[s1.first + c], s1.inside);
                 let g2 = select(0.0, grad_output[s2.first + c], s2.inside);
                 let g3 = select(0.0, grad_output[s3.first + c], s3.inside);
+                let g4 = select(0.0, grad_output[s4.first + c], s4.inside);
+                let g5 = select(0.0, grad_output[s5.first + c], s5.inside);
+                let g6 = select(0.0, grad_output[s6.first + c], s6.inside);
+                let g7 = select(0.0, grad_output[s7.first + c], s7.inside);
                 let k = at + channels;
                 let w = vec4(weight[k.x], weight[k.y], weight[k.z], weight[k.w]);
                 a0 += g0 * w;
                 a1 += g1 * w;
                 a2 += g2 * w;
                 a3 += g3 * w;
+                a4 += g4 * w;
+                a5 += g5 * w;
+                a6 += g6 * w;
+                a7 += g7 * w;
                 at += row;
             }
-            tap += depth;
         }
     }
     store(pixel, channel, a0);
     store(pixel + 1u, channel, a1);
     store(pixel + 2u, channel, a2);
     store(pixel + 3u, channel, a3);
+    store(pixel + 4u, channel, a4);
+    store(pixel + 5u, channel, a5);
+    store(pixel + 6u, channel, a6);
+    store(pixel + 7u, channel, a7);
 }
 
 fn store(pixel: u32, channel: u32, values: vec4<f32>) {

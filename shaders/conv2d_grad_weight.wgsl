@@ -5,7 +5,7 @@
 // grad_output: samples x out_height x out_width x out_channels floats; input: samples x height x width x
 // in_channels;
 // partials: ceil(samples / samples_per_partial) x out_channels x taps x in_channels.
-// One invocation computes four output channels of four consecutive (ky, kx, ci) of one part, each sum in the
+// One invocation computes eight output channels of four consecutive (ky, kx, ci) of one part, each sum in the
 // order of positions.
 struct Params {
     samples: u32,
@@ -40,9 +40,9 @@ fn main(
     let depth = params.in_channels;
     let row = params.kernel_h * params.kernel_w * depth;
     let row_tiles = (row + 3u) / 4u;
-    let channel_tiles = (params.out_channels + 3u) / 4u;
+    let channel_tiles = (params.out_channels + 7u) / 8u;
     let first = index % row_tiles * 4u;
-    let channel = index / row_tiles % channel_tiles * 4u;
+    let channel = index / row_tiles % channel_tiles * 8u;
     let part = index / row_tiles / channel_tiles;
     let sample = part * params.samples_per_partial;
     if sample >= params.samples {
@@ -53,7 +53,9 @@ fn main(
     let ky = tap / params.kernel_w;
     let kx = tap % params.kernel_w;
     let ci = k % depth;
-    let channels = min(channel + vec4(0u, 1u, 2u, 3u), vec4(params.out_channels - 1u));
+    let last = vec4(params.out_channels - 1u);
+    let channels = min(channel + vec4(0u, 1u, 2u, 3u), last);
+    let more = min(channel + vec4(4u, 5u, 6u, 7u), last);
     let samples = min(params.samples_per_partial, params.samples - sample);
     let positions = samples * params.out_height * params.out_width;
     // What stays of an input index when the position moves; coordinates in the padding wrap to huge ones.
@@ -63,22 +65,31 @@ fn main(
     var line = sample * params.height;
     var y = 0u;
     var x = 0u;
-    var at = sample * params.out_height * params.out_width * params.out_channels + channels;
+    var at = sample * params.out_height * params.out_width * params.out_channels;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
     var a2 = vec4(0.0);
     var a3 = vec4(0.0);
+    var a4 = vec4(0.0);
+    var a5 = vec4(0.0);
+    var a6 = vec4(0.0);
+    var a7 = vec4(0.0);
     for (var position = 0u; position < positions; position++) {
         let base = ((line + y) * params.width + x) * depth;
         let inside = (y + dy < vec4(params.height)) & (x + dx < vec4(params.width));
         let sites = select(vec4(0u), base + offset, inside);
-        let g = vec4(grad_output[at.x], grad_output[at.y], grad_output[at.z], grad_output[at.w]);
+        let g = gradients(at + channels);
+        let h = gradients(at + more);
         let read = vec4(input[sites.x], input[sites.y], input[sites.z], input[sites.w]);
         let v = select(vec4(0.0), read, inside);
         a0 += g.x * v;
         a1 += g.y * v;
         a2 += g.z * v;
         a3 += g.w * v;
+        a4 += h.x * v;
+        a5 += h.y * v;
+        a6 += h.z * v;
+        a7 += h.w * v;
         at += params.out_channels;
         x += params.stride;
         if x == params.out_width * params.stride {
@@ -94,6 +105,10 @@ fn main(
     store(part, channel + 1u, first, a1);
     store(part, channel + 2u, first, a2);
     store(part, channel + 3u, first, a3);
+    store(part, channel + 4u, first, a4);
+    store(part, channel + 5u, first, a5);
+    store(part, channel + 6u, first, a6);
+    store(part, channel + 7u, first, a7);
 }
 
 fn store(part: u32, channel: u32, first: u32, values: vec4<f32>) {
@@ -112,4 +127,8 @@ fn store(part: u32, channel: u32, first: u32, values: vec4<f32>) {
             partials[at + 3u] = values.w;
         }
     }
+}
+
+fn gradients(at: vec4<u32>) -> vec4<f32> {
+    return vec4(grad_output[at.x], grad_output[at.y], grad_output[at.z], grad_output[at.w]);
 }

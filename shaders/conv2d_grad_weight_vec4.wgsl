@@ -6,8 +6,8 @@
 // in_channels;
 // partials: ceil(samples / samples_per_partial) x out_channels x taps x in_channels.
 // The input channels are a multiple of 4 and input and partials are accessed four channels at a time.
-// One invocation computes four output channels of eight consecutive (ky, kx, ci) of one part, each sum in the
-// order of positions.
+// One invocation computes eight output channels of eight consecutive (ky, kx, ci) of one part, each sum in
+// the order of positions.
 struct Params {
     samples: u32,
     height: u32,
@@ -41,9 +41,9 @@ fn main(
     let depth = params.in_channels / 4u;
     let row = params.kernel_h * params.kernel_w * depth;
     let row_tiles = (row + 1u) / 2u;
-    let channel_tiles = (params.out_channels + 3u) / 4u;
+    let channel_tiles = (params.out_channels + 7u) / 8u;
     let first = index % row_tiles * 2u;
-    let channel = index / row_tiles % channel_tiles * 4u;
+    let channel = index / row_tiles % channel_tiles * 8u;
     let part = index / row_tiles / channel_tiles;
     let sample = part * params.samples_per_partial;
     if sample >= params.samples {
@@ -55,7 +55,9 @@ fn main(
     let ky = tap / params.kernel_w;
     let kx = tap % params.kernel_w;
     let ci = k % depth;
-    let channels = min(channel + vec4(0u, 1u, 2u, 3u), vec4(params.out_channels - 1u));
+    let last = vec4(params.out_channels - 1u);
+    let channels = min(channel + vec4(0u, 1u, 2u, 3u), last);
+    let more = min(channel + vec4(4u, 5u, 6u, 7u), last);
     let samples = min(params.samples_per_partial, params.samples - sample);
     let positions = samples * params.out_height * params.out_width;
     // What stays of an input index when the position moves; coordinates in the padding wrap to huge ones.
@@ -65,30 +67,47 @@ fn main(
     var line = sample * params.height;
     var y = 0u;
     var x = 0u;
-    var at = sample * params.out_height * params.out_width * params.out_channels + channels;
+    var at = sample * params.out_height * params.out_width * params.out_channels;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
     var a2 = vec4(0.0);
     var a3 = vec4(0.0);
+    var a4 = vec4(0.0);
+    var a5 = vec4(0.0);
+    var a6 = vec4(0.0);
+    var a7 = vec4(0.0);
     var b0 = vec4(0.0);
     var b1 = vec4(0.0);
     var b2 = vec4(0.0);
     var b3 = vec4(0.0);
+    var b4 = vec4(0.0);
+    var b5 = vec4(0.0);
+    var b6 = vec4(0.0);
+    var b7 = vec4(0.0);
     for (var position = 0u; position < positions; position++) {
         let base = ((line + y) * params.width + x) * depth;
         let inside = (y + dy < vec2(params.height)) & (x + dx < vec2(params.width));
         let sites = select(vec2(0u), base + offset, inside);
-        let g = vec4(grad_output[at.x], grad_output[at.y], grad_output[at.z], grad_output[at.w]);
+        let g = gradients(at + channels);
+        let h = gradients(at + more);
         let v = select(vec4(0.0), input[sites.x], inside.x);
         let w = select(vec4(0.0), input[sites.y], inside.y);
         a0 += g.x * v;
         a1 += g.y * v;
         a2 += g.z * v;
         a3 += g.w * v;
+        a4 += h.x * v;
+        a5 += h.y * v;
+        a6 += h.z * v;
+        a7 += h.w * v;
         b0 += g.x * w;
         b1 += g.y * w;
         b2 += g.z * w;
         b3 += g.w * w;
+        b4 += h.x * w;
+        b5 += h.y * w;
+        b6 += h.z * w;
+        b7 += h.w * w;
         at += params.out_channels;
         x += params.stride;
         if x == params.out_width * params.stride {
@@ -104,6 +123,10 @@ fn main(
     store(part, channel + 1u, first, a1, b1);
     store(part, channel + 2u, first, a2, b2);
     store(part, channel + 3u, first, a3, b3);
+    store(part, channel + 4u, first, a4, b4);
+    store(part, channel + 5u, first, a5, b5);
+    store(part, channel + 6u, first, a6, b6);
+    store(part, channel + 7u, first, a7, b7);
 }
 
 fn store(part: u32, channel: u32, first: u32, a: vec4<f32>, b: vec4<f32>) {
@@ -115,4 +138,8 @@ fn store(part: u32, channel: u32, first: u32, a: vec4<f32>, b: vec4<f32>) {
             partials[at + 1u] = b;
         }
     }
+}
+
+fn gradients(at: vec4<u32>) -> vec4<f32> {
+    return vec4(grad_output[at.x], grad_output[at.y], grad_output[at.z], grad_output[at.w]);
 }

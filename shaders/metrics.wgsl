@@ -2,7 +2,7 @@
 // metrics[0] += sum of losses (as float bits), metrics[1] += samples with hits bit 0, metrics[2] += samples
 // with hits bit 1, metrics[3] += samples.
 // losses: samples floats; hits: samples words; metrics: 4 words.
-// One invocation adds everything up in sample order.
+// One invocation adds loss after loss to the sum so far, so that it does not matter how a batch is cut.
 struct Params {
     samples: u32,
 }
@@ -24,7 +24,7 @@ fn main(
     if index != 0u {
         return;
     }
-    var loss = 0.0;
+    var loss = bitcast<f32>(metrics[0]);
     var first = 0u;
     var five = 0u;
     for (var sample = 0u; sample < params.samples; sample++) {
@@ -33,7 +33,7 @@ fn main(
         first += hit & 1u;
         five += (hit >> 1u) & 1u;
     }
-    metrics[0] = bitcast<u32>(bitcast<f32>(metrics[0]) + loss);
+    metrics[0] = bitcast<u32>(loss);
     metrics[1] += first;
     metrics[2] += five;
     metrics[3] += params.samples;

@@ -1,5 +1,6 @@
 //#import dispatch
-// sums[row, segment] = sum over the segment's elements of their codes = sum over p of 2^p popcount(planes[p, row, segment]).
+// sums[row, segment] = sum over the segment's elements of their codes = sum over p of 2^p popcount(planes[p,
+// row, segment]).
 // planes: BITS x rows x (segments * segment_words), pad bits zero; sums: rows x segments.
 // One invocation sums one segment of one row.
 struct Params {

@@ -1,8 +1,9 @@
 //#import dispatch
 //#import product
 // Product of sign planes with sign planes, elements masked on either side left out:
-// v = n_lhs n_rhs popcount(m) - 2 sum over p, q of 2^(p+q) popcount((s_p ^ t_q) & m), n = 2^planes - 1, m the intersection of
-// the masks. Without a mask popcount(m) is the true number of elements, because pad bits are equal on both sides.
+// v = n_lhs n_rhs popcount(m) - 2 sum over p, q of 2^(p+q) popcount((s_p ^ t_q) & m), n = 2^planes - 1, m the
+// intersection of the masks. Without a mask popcount(m) is the true number of elements, because pad bits are
+// equal on both sides.
 // lhs: planes x m x row_words; rhs: planes x n x row_words; lhs_scale, rhs_scale: f32;
 // dst: f32 or i32 bits at i * dst_row_stride + j * dst_col_stride.
 // One invocation computes 4 x 4 elements of dst, LHS_STEP x RHS_STEP planes at a time.
@@ -16,7 +17,7 @@
 override WORKGROUP: u32;
 override LHS_PLANES: u32;
 override RHS_PLANES: u32;
-// Planes of each side that one pass over the words reads: 1 or 2, a divisor of the planes.
+// Planes of each side that one pass over the words reads: 1, 2 or 4, a divisor of the planes.
 override LHS_STEP: u32;
 override RHS_STEP: u32;
 override LHS_MASKED: bool;
@@ -41,8 +42,6 @@ fn main(
 }
 
 fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
-    let lhs_stride = params.m * params.row_words;
-    let rhs_stride = params.n * params.row_words;
     let lhs_mask_at = lhs_start(rows, params.lhs_mask, segment);
     let rhs_mask_at = rhs_start(columns, params.rhs_mask, segment);
     var v = Tile();
@@ -55,21 +54,13 @@ fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
             var c2 = vec4<u32>();
             var c3 = vec4<u32>();
             for (var w = 0u; w < params.words; w++) {
-                let a0 = lhs_words(l + w);
-                var a1 = vec4<u32>();
-                if LHS_STEP == 2u {
-                    a1 = lhs_words(l + lhs_stride + w);
-                }
-                let b0 = rhs_words(r + w);
-                var b1 = vec4<u32>();
-                if RHS_STEP == 2u {
-                    b1 = rhs_words(r + rhs_stride + w);
-                }
+                let a = lhs_planes(l + w);
+                let b = rhs_planes(r + w);
                 let mask = masks(lhs_mask_at + w, rhs_mask_at + w);
-                c0 += xor_counts(a0.x, a1.x, b0, b1, vec4(mask.lhs.x) & mask.rhs);
-                c1 += xor_counts(a0.y, a1.y, b0, b1, vec4(mask.lhs.y) & mask.rhs);
-                c2 += xor_counts(a0.z, a1.z, b0, b1, vec4(mask.lhs.z) & mask.rhs);
-                c3 += xor_counts(a0.w, a1.w, b0, b1, vec4(mask.lhs.w) & mask.rhs);
+                c0 += step_counts(vec4(a.p0.x, a.p1.x, a.p2.x, a.p3.x), b, vec4(mask.lhs.x) & mask.rhs);
+                c1 += step_counts(vec4(a.p0.y, a.p1.y, a.p2.y, a.p3.y), b, vec4(mask.lhs.y) & mask.rhs);
+                c2 += step_counts(vec4(a.p0.z, a.p1.z, a.p2.z, a.p3.z), b, vec4(mask.lhs.z) & mask.rhs);
+                c3 += step_counts(vec4(a.p0.w, a.p1.w, a.p2.w, a.p3.w), b, vec4(mask.lhs.w) & mask.rhs);
             }
             v = add_shifted(v, c0, c1, c2, c3, p + q);
         }
@@ -90,6 +81,14 @@ fn valid_elements(lhs_mask_at: vec4<u32>, rhs_mask_at: vec4<u32>) -> Tile {
         let k = vec4(i32(params.k));
         return Tile(k, k, k, k);
     }
+    if !RHS_MASKED {
+        var counts = vec4<u32>();
+        for (var w = 0u; w < params.words; w++) {
+            counts += countOneBits(lhs_words(lhs_mask_at + w));
+        }
+        let kept = vec4<i32>(counts);
+        return Tile(vec4(kept.x), vec4(kept.y), vec4(kept.z), vec4(kept.w));
+    }
     var c0 = vec4<u32>();
     var c1 = vec4<u32>();
     var c2 = vec4<u32>();
@@ -106,7 +105,7 @@ fn valid_elements(lhs_mask_at: vec4<u32>, rhs_mask_at: vec4<u32>) -> Tile {
 
 // Words of the masks of four rows of each side, all ones for a side without one.
 fn masks(lhs_at: vec4<u32>, rhs_at: vec4<u32>) -> Masks {
-    var words = Masks(vec4(0xffffffffu), vec4(0xffffffffu));
+    var words = Masks(ALL, ALL);
     if LHS_MASKED {
         words.lhs = lhs_words(lhs_at);
     }
@@ -116,17 +115,6 @@ fn masks(lhs_at: vec4<u32>, rhs_at: vec4<u32>) -> Masks {
     return words;
 }
 
-// Weighted popcounts of one row's words with four columns' words under the mask of each pair.
-fn xor_counts(a0: u32, a1: u32, b0: vec4<u32>, b1: vec4<u32>, mask: vec4<u32>) -> vec4<u32> {
-    var counts = countOneBits((vec4(a0) ^ b0) & mask);
-    if RHS_STEP == 2u {
-        counts += 2u * countOneBits((vec4(a0) ^ b1) & mask);
-    }
-    if LHS_STEP == 2u {
-        counts += 2u * countOneBits((vec4(a1) ^ b0) & mask);
-        if RHS_STEP == 2u {
-            counts += 4u * countOneBits((vec4(a1) ^ b1) & mask);
-        }
-    }
-    return counts;
+fn pair_counts(a: vec4<u32>, b: vec4<u32>, mask: vec4<u32>) -> vec4<u32> {
+    return countOneBits((a ^ b) & mask);
 }

@@ -14,15 +14,17 @@ fn field_of(out_pixel: u32) -> Field {
     return Field(line / params.out_height * params.height, y, x);
 }
 
-struct Source {
-    pixel: u32,
-    inside: bool,
-}
-
-// The input pixel under one tap of a field, or pixel 0 outside the image.
-fn source(field: Field, ky: u32, kx: u32) -> Source {
-    let y = field.y + ky;
-    let x = field.x + kx;
-    let inside = y < params.height && x < params.width;
-    return Source(select(0u, (field.line + y) * params.width + x, inside), inside);
+// The field of the next output pixel; after the last one, a field outside every image.
+fn next_field(field: Field) -> Field {
+    let x = field.x + params.stride;
+    if x != params.out_width * params.stride - params.pad_left {
+        return Field(field.line, field.y, x);
+    }
+    let y = field.y + params.stride;
+    if y != params.out_height * params.stride - params.pad_top {
+        return Field(field.line, y, 0u - params.pad_left);
+    }
+    let line = field.line + params.height;
+    let exists = line < params.samples * params.height;
+    return Field(line, select(0x80000000u, 0u - params.pad_top, exists), 0u - params.pad_left);
 }

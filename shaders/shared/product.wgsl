@@ -1,11 +1,13 @@
 // What products of packed operands share: the tiling, the segments, the scales and the store.
 //
-// dst[i, j] = [dst +] sum over segments s in order of f32(v[s, i, j]) * (factor * lhs_scale * rhs_scale), where v is the
-// integer product of row i of lhs and row j of rhs over the words of segment s, which the importing shader's
-// segment_tile() gives. With OUTPUT_I32, dst[i, j] = [dst +] sum of v[s, i, j].
+// dst[i, j] = [dst +] sum over segments s in order of f32(v[s, i, j]) * (factor * lhs_scale * rhs_scale),
+// where v is the integer product of row i of lhs and row j of rhs over the words of segment s, which the
+// importing shader's segment_tile() gives; its pair_counts() counts the ones of one pair of planes. With
+// OUTPUT_I32, dst[i, j] = [dst +] sum of v[s, i, j].
 //
-// One invocation owns 4 x 4 elements of dst, kept as 4 rows of vec4. Neighboring invocations differ in their rows, so that
-// they read the same words of rhs. A tile past the edge repeats the last row or column and does not store it.
+// One invocation owns 4 x 4 elements of dst, kept as 4 rows of vec4. Neighboring invocations differ in their
+// rows, so that they read the same words of rhs. A tile past the edge repeats the last row or column and does
+// not store it.
 struct Params {
     m: u32,
     n: u32,
@@ -50,6 +52,7 @@ const BY_ROW = 1u;
 const BY_COLUMN = 2u;
 const BY_SEGMENT = 3u;
 
+const ALL = vec4<u32>(0xffffffffu);
 const LANES = vec4<u32>(0u, 1u, 2u, 3u);
 
 fn product_tile(index: u32) {
@@ -108,13 +111,75 @@ fn rhs_words(at: vec4<u32>) -> vec4<u32> {
     return vec4(rhs[at.x], rhs[at.y], rhs[at.z], rhs[at.w]);
 }
 
+// Words of four rows in the planes of one step; planes past the step are zero.
+struct Planes {
+    p0: vec4<u32>,
+    p1: vec4<u32>,
+    p2: vec4<u32>,
+    p3: vec4<u32>,
+}
+
+fn lhs_planes(at: vec4<u32>) -> Planes {
+    let stride = params.m * params.row_words;
+    var planes = Planes(lhs_words(at), vec4<u32>(), vec4<u32>(), vec4<u32>());
+    if LHS_STEP >= 2u {
+        planes.p1 = lhs_words(at + stride);
+    }
+    if LHS_STEP == 4u {
+        planes.p2 = lhs_words(at + 2u * stride);
+        planes.p3 = lhs_words(at + 3u * stride);
+    }
+    return planes;
+}
+
+fn rhs_planes(at: vec4<u32>) -> Planes {
+    let stride = params.n * params.row_words;
+    var planes = Planes(rhs_words(at), vec4<u32>(), vec4<u32>(), vec4<u32>());
+    if RHS_STEP >= 2u {
+        planes.p1 = rhs_words(at + stride);
+    }
+    if RHS_STEP == 4u {
+        planes.p2 = rhs_words(at + 2u * stride);
+        planes.p3 = rhs_words(at + 3u * stride);
+    }
+    return planes;
+}
+
+// Sum over the planes of a step of 2^(p+q) times the counts of plane p of one row with plane q of four
+// columns.
+fn step_counts(a: vec4<u32>, b: Planes, mask: vec4<u32>) -> vec4<u32> {
+    var counts = plane_counts(a.x, b, mask);
+    if LHS_STEP >= 2u {
+        counts += 2u * plane_counts(a.y, b, mask);
+    }
+    if LHS_STEP == 4u {
+        counts += 4u * plane_counts(a.z, b, mask) + 8u * plane_counts(a.w, b, mask);
+    }
+    return counts;
+}
+
+fn plane_counts(a: u32, b: Planes, mask: vec4<u32>) -> vec4<u32> {
+    var counts = pair_counts(vec4(a), b.p0, mask);
+    if RHS_STEP >= 2u {
+        counts += 2u * pair_counts(vec4(a), b.p1, mask);
+    }
+    if RHS_STEP == 4u {
+        counts += 4u * pair_counts(vec4(a), b.p2, mask) + 8u * pair_counts(vec4(a), b.p3, mask);
+    }
+    return counts;
+}
+
 // Indices of the first words of four rows in one plane and segment.
 fn lhs_start(rows: vec4<u32>, plane: u32, segment: u32) -> vec4<u32> {
-    return (plane * params.m + rows) * params.row_words + segment * params.segment_words + params.first_word;
+    return (plane * params.m + rows) * params.row_words + first_of(segment);
 }
 
 fn rhs_start(columns: vec4<u32>, plane: u32, segment: u32) -> vec4<u32> {
-    return (plane * params.n + columns) * params.row_words + segment * params.segment_words + params.first_word;
+    return (plane * params.n + columns) * params.row_words + first_of(segment);
+}
+
+fn first_of(segment: u32) -> u32 {
+    return segment * params.segment_words + params.first_word;
 }
 
 // v plus counts of the weight 2^shift.

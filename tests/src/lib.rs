@@ -2,11 +2,13 @@
 //!
 //! A missing adapter fails a test, unless `BITPLANE_GPU_TESTS=skip` is set; then the test says that it was skipped.
 
+use std::collections::BTreeMap;
+
 use bitplane::models::{self, Model, ModelInput};
 use gpu::Gpu;
-use graph::{Batch, Bits, EpsilonForm, Optimizer, Session, SessionOptions};
+use graph::{Batch, Bits, EpsilonForm, NamedTensor, Optimizer, Phase, Session, SessionOptions, StepReport};
 use pollster::block_on;
-use recording::HostExecutor;
+use recording::{BufferSlice, Executor, HostExecutor};
 
 /// The best adapter, or `None` where tests without one were asked for.
 pub fn open_gpu() -> Option<Gpu> {
@@ -42,6 +44,7 @@ pub fn options(model: &Model, batch_size: u32) -> SessionOptions {
         optimizer,
         seed: 7,
         input: model.input,
+        first_sample: 0,
         max_binding_words: None,
         frozen_batch_norm: false,
         fold: true,
@@ -84,6 +87,66 @@ impl Pictures {
     /// Pictures `from..to` as a batch.
     pub fn part(&self, from: usize, to: usize) -> Batch<'_> {
         let size = self.pixels.len() / self.labels.len();
-        Batch { pixels: &self.pixels[from * size..to * size], labels: &self.labels[from..to], transforms: &[] }
+        Batch {
+            pixels: &self.pixels[from * size..to * size],
+            labels: &self.labels[from..to],
+            transforms: &[],
+        }
     }
+}
+
+/// Widths W, A and G.
+pub fn bits([weight, activation, gradient]: [u32; 3]) -> Bits {
+    Bits::new(weight, activation, gradient).expect("valid widths")
+}
+
+/// `count` training steps on the same batch, from step `first` on.
+pub fn train<E: Executor>(
+    session: &mut Session<E>,
+    batch: &Batch<'_>,
+    first: u32,
+    count: u32,
+) -> Vec<StepReport> {
+    (first..first + count).map(|step| block_on(session.step(batch, step, 1e-3)).expect("a step")).collect()
+}
+
+/// The bits of every tensor, by name, so that NaN and the sign of zero count.
+pub fn words(tensors: &[NamedTensor]) -> BTreeMap<String, Vec<u32>> {
+    let words = |tensor: &NamedTensor| tensor.values.iter().map(|value| value.to_bits()).collect();
+    tensors.iter().map(|tensor| (tensor.name.clone(), words(tensor))).collect()
+}
+
+/// Fails with the first name whose bits differ.
+pub fn assert_same(got: &[NamedTensor], want: &[NamedTensor], what: &str) {
+    let (got, want) = (words(got), words(want));
+    assert!(got.keys().eq(want.keys()), "{what}: other tensors");
+    for (name, got) in &got {
+        let differing = got.iter().zip(&want[name]).filter(|(a, b)| a != b).count();
+        assert!(differing == 0, "{what}: {differing} of {} values of `{name}` differ", got.len());
+    }
+}
+
+/// The largest absolute value.
+pub fn largest(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |max, value| max.max(f64::from(value.abs())))
+}
+
+/// The largest absolute difference.
+pub fn deviation(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0, |max, (a, b)| max.max((f64::from(*a) - f64::from(*b)).abs()))
+}
+
+/// The index of the first largest score of each sample.
+pub fn classes_of(logits: &[f32], classes: usize) -> Vec<usize> {
+    let first_largest = |row: &[f32]| (0..classes).rev().max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    logits.chunks(classes).map(|row| first_largest(row).expect("there are classes")).collect()
+}
+
+/// Where the values of a parameter lie: what the update of the `nth` parameter of `layer`, by name, writes.
+pub fn parameter_slice<E: Executor>(session: &Session<E>, layer: &str, nth: usize) -> BufferSlice {
+    let apply = session.recording(Phase::Apply).expect("an update");
+    let updates = apply.dispatches.iter().filter(|dispatch| dispatch.kernel.name() == "adam");
+    let update = updates.filter(|dispatch| dispatch.scope.layer == layer).nth(nth);
+    update.and_then(|dispatch| dispatch.outputs().next()).expect("Adam writes the values first")
 }

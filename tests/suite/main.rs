@@ -1,3 +1,14 @@
 //! Tests that cross crates.
 
+mod bit_products;
+mod chunks;
+mod deep_products;
+mod deployed;
+mod determinism;
+mod fan_out;
+mod faults;
+mod half_batches;
+mod host_executor;
+mod memory;
+mod sources;
 mod steps;

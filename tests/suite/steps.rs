@@ -19,14 +19,23 @@ fn step_equals_reference(name: &str, size: u32, widths: [u32; 3]) {
     let compared: u64 = checks.iter().map(|c| c.comparison.compared).sum();
     let in_band: u64 = checks.iter().map(|c| c.comparison.in_band).sum();
     let worst = checks.iter().map(|c| c.comparison.worst).fold(0.0, f64::max);
-    println!("{name} {widths:?}: {} dispatches, {compared} values, {in_band} codes in the band, worst {worst:.3}", checks.len());
-    assert!(in_band * 10_000 <= compared, "{in_band} of {compared} codes took the other side of a rounding boundary");
+    println!(
+        "{name} {widths:?}: {} dispatches, {compared} values, {in_band} codes in the band, worst {worst:.3}",
+        checks.len()
+    );
+    assert!(
+        in_band * 10_000 <= compared,
+        "{in_band} of {compared} codes took the other side of a rounding boundary"
+    );
 }
 
 fn describe(check: &DispatchCheck) -> String {
     let DispatchCheck { phase, index, layer, pass, kernel, comparison } = check;
     let first = comparison.first.as_ref().map(ToString::to_string).unwrap_or_default();
-    format!("{phase:?} dispatch {index}, {layer} {pass} {kernel}: {} wrong, first {first}", comparison.mismatches)
+    format!(
+        "{phase:?} dispatch {index}, {layer} {pass} {kernel}: {} wrong, first {first}",
+        comparison.mismatches
+    )
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! Repository tasks: `cargo xtask validate`, `translate`, `layout`, `wasm`, `readme`, `ci`.
+//! Repository tasks: `cargo xtask validate`, `bisect`, `profile`, `translate`, `layout`, `wasm`, `readme`, `ci`.
 
+mod bisect;
 mod ci;
 mod device;
 mod layout;
+mod model;
 mod mutate;
 mod outcome;
+mod profile;
 mod readme;
 mod shaders;
 mod translate;
@@ -31,6 +34,11 @@ struct Arguments {
 enum Task {
     /// Runs every case of every kernel on an adapter and compares with the CPU reference.
     Validate(validate::Options),
+    /// Runs one training step of a model dispatch by dispatch, each on the device's own inputs, and names the first that
+    /// leaves its bounds.
+    Bisect(bisect::Options),
+    /// Times every kernel of one training step of a model.
+    Profile(profile::Options),
     /// Translates every shader to SPIR-V, HLSL and MSL, without a device.
     Translate(translate::Options),
     /// Compares bindings, parameters and constants of every shader with its host file.
@@ -46,6 +54,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Validate(options) => validate::run(&options),
+        Task::Bisect(options) => bisect::run(&options),
+        Task::Profile(options) => profile::run(&options),
         Task::Translate(options) => translate::run(&options),
         Task::Layout => layout::run(),
         Task::Wasm => wasm::run(),

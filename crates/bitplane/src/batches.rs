@@ -16,6 +16,8 @@ pub enum Augment {
     None,
     /// Mirrored left to right, half of the time.
     Flip,
+    /// Shifted by up to `crop-padding` pixels each way, zeros outside; for pictures that a mirror would spoil.
+    Crop,
     /// Mirrored half of the time, then shifted by up to `crop-padding` pixels each way, zeros outside.
     FlipCrop,
 }
@@ -40,15 +42,21 @@ impl Epoch {
     }
 
     /// How `sample` is shown in this epoch.
-    pub fn transform(&self, sample: u32, augment: Augment, crop_padding: u32, input: &InputSpec) -> Transform {
+    pub fn transform(
+        &self,
+        sample: u32,
+        augment: Augment,
+        crop_padding: u32,
+        input: &InputSpec,
+    ) -> Transform {
         let mut transform = centered(input);
         if augment == Augment::None {
             return transform;
         }
         let key = [(self.seed & 0xFFFF_FFFF) as u32, (self.seed >> 32) as u32];
         let words = philox4x32_10([sample, self.number, 0, AUGMENT_STREAM], key);
-        transform.flip = words[0] >> 31 == 1;
-        if augment == Augment::FlipCrop {
+        transform.flip = augment != Augment::Crop && words[0] >> 31 == 1;
+        if augment != Augment::Flip {
             transform.dy += shift(words[1], crop_padding);
             transform.dx += shift(words[2], crop_padding);
         }
@@ -121,7 +129,11 @@ mod tests {
         assert!(all.iter().all(|&(_, dy, dx)| (-4..=4).contains(&dy) && (-2..=6).contains(&dx)));
         let plain = Epoch::new(1, 2, 4).transform(3, Augment::None, 4, &input());
         assert_eq!(key(plain), (false, 0, 2));
-        let flips = (0..2000).filter(|&s| Epoch::new(9, 0, 1).transform(s, Augment::Flip, 4, &input()).flip).count();
+        let shifted: std::collections::BTreeSet<_> =
+            (0..2000).map(|s| key(Epoch::new(1, 2, 4).transform(s, Augment::Crop, 1, &input()))).collect();
+        assert_eq!(shifted.len(), 9, "every shift, no mirror");
+        let flips =
+            (0..2000).filter(|&s| Epoch::new(9, 0, 1).transform(s, Augment::Flip, 4, &input()).flip).count();
         assert!((900..1100).contains(&flips), "{flips}");
     }
 }

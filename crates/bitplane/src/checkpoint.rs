@@ -73,7 +73,8 @@ impl Identity {
         }
         compare("seed", self.seed.to_string(), wanted.seed.to_string());
         if found.is_empty() && self.config_hash != wanted.config_hash {
-            found.push("other training settings (batch size, optimizer, schedule or augmentation)".to_owned());
+            found
+                .push("other training settings (batch size, optimizer, schedule or augmentation)".to_owned());
         }
         found
     }
@@ -201,8 +202,7 @@ impl Checkpoint {
     /// [`CheckpointError::NonFinite`] where the state is not worth saving.
     pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
         self.check_finite()?;
-        let header =
-            Header { format: FORMAT, identity: self.identity.clone(), position: self.position };
+        let header = Header { format: FORMAT, identity: self.identity.clone(), position: self.position };
         let header = serde_json::to_string(&header).map_err(malformed)?;
         let payloads: Vec<Vec<u8>> = self
             .tensors
@@ -238,11 +238,10 @@ impl Checkpoint {
         if !names.iter().all(plain) {
             return Err(malformed("a tensor's name is too long or not printable ASCII"));
         }
-        let header = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|entries| entries.get(METADATA_KEY))
-            .ok_or_else(|| malformed("the `bitplane` entry is missing; another program wrote this file"))?;
+        let header =
+            metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).ok_or_else(|| {
+                malformed("the `bitplane` entry is missing; another program wrote this file")
+            })?;
         // The version decides how the rest is to be read.
         let format = serde_json::from_str::<serde_json::Value>(header).map_err(malformed)?["format"].as_u64();
         if format != Some(u64::from(FORMAT)) {
@@ -258,13 +257,8 @@ impl Checkpoint {
                 if view.dtype() != Dtype::F32 {
                     return Err(malformed(format!("tensor `{name}` is not f32")));
                 }
-                let values = view
-                    .data()
-                    .as_chunks::<4>()
-                    .0
-                    .iter()
-                    .map(|bytes| f32::from_le_bytes(*bytes))
-                    .collect();
+                let values =
+                    view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
                 Ok(NamedTensor { name, shape: view.shape().to_vec(), values })
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -320,7 +314,11 @@ pub(crate) mod tests {
                 best: Some(Best { epoch: 1, correct: 5, total: 9 }),
             },
             tensors: vec![
-                NamedTensor { name: "conv.weight".into(), shape: vec![2, 2], values: vec![0.1, -0.0, 1e-40, 3e38] },
+                NamedTensor {
+                    name: "conv.weight".into(),
+                    shape: vec![2, 2],
+                    values: vec![0.1, -0.0, 1e-40, 3e38],
+                },
                 NamedTensor { name: "conv.bias".into(), shape: vec![1], values: vec![step as f32] },
                 NamedTensor { name: "empty".into(), shape: vec![0], values: vec![] },
             ],
@@ -373,7 +371,8 @@ pub(crate) mod tests {
         assert!(Checkpoint::decode(&file("{}")).unwrap_err().to_string().contains("another program"));
         let entry = r#"{"__metadata__":{"bitplane":"{\"format\":9}"}}"#;
         assert!(matches!(Checkpoint::decode(&file(entry)), Err(CheckpointError::Format { found: 9 })));
-        let overflow = r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}"#;
+        let overflow =
+            r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}"#;
         assert!(Checkpoint::decode(&file(overflow)).is_err());
         let many: String = (0..30_000)
             .map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#))
@@ -386,7 +385,8 @@ pub(crate) mod tests {
     fn differences_are_listed() {
         let wanted = sample(1).identity;
         assert!(wanted.differences(&wanted).is_empty());
-        let other = Identity { model: "svhn-c".into(), bits: [8, 8, 8], classes: vec!["x".into()], ..wanted.clone() };
+        let other =
+            Identity { model: "svhn-c".into(), bits: [8, 8, 8], classes: vec!["x".into()], ..wanted.clone() };
         let text = other.differences(&wanted).join("; ");
         assert_eq!(
             text,

@@ -69,7 +69,8 @@ impl Config {
                 OptimizerKind::Adam => 1e-3,
             }
         };
-        let bits = settings.bits.as_deref().map_or(DEFAULT_BITS, |text| text.parse().expect("bits were checked"));
+        let bits =
+            settings.bits.as_deref().map_or(DEFAULT_BITS, |text| text.parse().expect("bits were checked"));
         Self {
             data: absolute(settings.data.as_deref().unwrap_or(DEFAULT_DATA)),
             model: settings.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
@@ -89,7 +90,7 @@ impl Config {
             lr_milestones: settings.lr_milestones.unwrap_or_else(|| recipe.lr_milestones.clone()),
             lr_warmup_epochs: settings.lr_warmup_epochs.unwrap_or(recipe.lr_warmup_epochs),
             augment: settings.augment.unwrap_or(recipe.augment),
-            crop_padding: settings.crop_padding.unwrap_or(4),
+            crop_padding: settings.crop_padding.unwrap_or(recipe.crop_padding),
             seed: settings.seed.unwrap_or(0),
             device: settings.device,
             limit_train_batches: settings.limit_train_batches,

@@ -32,6 +32,7 @@ impl Engine {
             optimizer: config.optimizer(),
             seed: config.seed,
             input,
+            first_sample: 0,
             max_binding_words: None,
             frozen_batch_norm: false,
             fold: true,

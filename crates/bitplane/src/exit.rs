@@ -181,7 +181,11 @@ mod tests {
         let missing = SettingsError::Missing { file: "x".into() };
         let foreign = StoreError::Foreign { path: "x".into(), differences: "y".into() };
         assert!(lost.is_recoverable() && !limit.is_recoverable());
-        let gone = Failure::DeviceGone { tries: 4, cause: Box::new(executor(ExecutorError::DeviceLost { reason: String::new() })), checkpoint: None };
+        let gone = Failure::DeviceGone {
+            tries: 4,
+            cause: Box::new(executor(ExecutorError::DeviceLost { reason: String::new() })),
+            checkpoint: None,
+        };
         let cases = [
             (Failure::Usage { message: String::new() }, 2),
             (Failure::Settings(missing), 2),

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use bitplane::cli::Cli;
 use bitplane::commands;
 use bitplane::exit::Exit;
-use bitplane::output::note;
+use bitplane::output::{note, printable_lines};
 use clap::Parser;
 
 /// What the last panic said; printed only if nobody catches it.
@@ -24,11 +24,12 @@ fn main() {
     let code = match catch_unwind(|| commands::run(cli.command)) {
         Ok(Ok(())) => Exit::Success,
         Ok(Err(failure)) => {
-            note(&format!("error: {failure}"));
+            note(&format!("error: {}", printable_lines(&failure.to_string())));
             failure.exit()
         }
         Err(_) => {
-            let message = PANIC.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |text| text.clone());
+            let message =
+                PANIC.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |text| text.clone());
             note(&format!("internal error: {message}"));
             note("this is a bug in bitplane; please report it with the command line and the lines above");
             Exit::Internal

@@ -53,6 +53,8 @@ pub struct Recipe {
     pub lr_warmup_epochs: u32,
     /// Augmentation.
     pub augment: Augment,
+    /// Largest shift of an augmentation that crops, in pixels.
+    pub crop_padding: u32,
 }
 
 /// Why a model cannot be built.
@@ -131,6 +133,7 @@ fn adam_recipe() -> Recipe {
         lr_milestones: Vec::new(),
         lr_warmup_epochs: 0,
         augment: Augment::None,
+        crop_padding: 4,
     }
 }
 

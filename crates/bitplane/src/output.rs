@@ -29,3 +29,8 @@ pub fn note(text: &str) {
 pub fn shown(path: &Path) -> String {
     data::printable(&path.display().to_string())
 }
+
+/// Text of several lines with each line made safe to print.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(data::printable).collect::<Vec<_>>().join("\n")
+}

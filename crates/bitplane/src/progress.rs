@@ -121,6 +121,9 @@ mod tests {
 
     #[test]
     fn durations_read_as_clocks() {
-        assert_eq!([0, 59, 123, 3723].map(|s| duration(Duration::from_secs(s))), ["0:00", "0:59", "2:03", "1:02:03"]);
+        assert_eq!(
+            [0, 59, 123, 3723].map(|s| duration(Duration::from_secs(s))),
+            ["0:00", "0:59", "2:03", "1:02:03"]
+        );
     }
 }

@@ -177,7 +177,9 @@ impl RunFolder {
             .map_while(|line| serde_json::from_str(line).ok())
             .collect();
         records.truncate(epochs as usize);
-        if records.len() < epochs as usize || records.iter().zip(1..).any(|(record, epoch)| record.epoch != epoch) {
+        if records.len() < epochs as usize
+            || records.iter().zip(1..).any(|(record, epoch)| record.epoch != epoch)
+        {
             let message = format!("it does not hold one line for each of the first {epochs} epochs");
             return Err(RunError::Metrics { path, message });
         }
@@ -259,7 +261,10 @@ fn is_empty(path: &Path) -> Result<bool, StorageError> {
 
 fn checkpoint_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect()
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
+        .collect()
 }
 
 fn remove_if_there(storage: &dyn Storage, path: &Path) -> Result<(), StorageError> {

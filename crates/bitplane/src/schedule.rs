@@ -72,7 +72,15 @@ mod tests {
     use super::*;
 
     fn schedule(kind: SchedulerKind) -> Schedule {
-        Schedule { kind, base: 0.8, epochs: 10, step_size: 3, gamma: 0.5, milestones: vec![2, 7], warmup_epochs: 0 }
+        Schedule {
+            kind,
+            base: 0.8,
+            epochs: 10,
+            step_size: 3,
+            gamma: 0.5,
+            milestones: vec![2, 7],
+            warmup_epochs: 0,
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use graph::Bits;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
-use crate::output::shown;
+use crate::output::{printable_lines, shown};
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
 
@@ -168,8 +168,10 @@ impl Settings {
             }
             Err(error) => return Err(StorageError::at("read", path)(error).into()),
         };
-        let text = String::from_utf8(bytes)
-            .map_err(|_| SettingsError::Parse { file: file.clone(), message: "is not UTF-8 text".to_owned() })?;
+        let text = String::from_utf8(bytes).map_err(|_| SettingsError::Parse {
+            file: file.clone(),
+            message: "is not UTF-8 text".to_owned(),
+        })?;
         Self::parse(&text, &file)
     }
 
@@ -259,7 +261,9 @@ impl Settings {
                 return Err((key, value.to_string(), format!("{least} to {most}")));
             }
         }
-        if let Some(epoch) = self.lr_milestones.iter().flatten().find(|&&epoch| !(1..=1_000_000).contains(&epoch)) {
+        if let Some(epoch) =
+            self.lr_milestones.iter().flatten().find(|&&epoch| !(1..=1_000_000).contains(&epoch))
+        {
             return Err(("lr-milestones", epoch.to_string(), "epochs from 1 to 1000000".to_owned()));
         }
         // TOML has no larger integers, and the seed must survive in the saved settings.
@@ -283,11 +287,6 @@ impl Settings {
     }
 }
 
-/// Text of several lines with each line made safe to print.
-fn printable_lines(text: &str) -> String {
-    text.lines().map(data::printable).collect::<Vec<_>>().join("\n")
-}
-
 /// The line of a key's value in a text that parsed, from 1.
 fn line_of(text: &str, key: &str) -> usize {
     let table = toml::de::DeTable::parse(text).expect("the text parsed before");
@@ -305,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_file_is_read_and_flags_win() {
-        let file = Settings::parse("lr = 0.5\nepochs = 3\nbits = \"1,2,4\"\nlr-milestones = [2, 4]", "f").unwrap();
+        let file =
+            Settings::parse("lr = 0.5\nepochs = 3\nbits = \"1,2,4\"\nlr-milestones = [2, 4]", "f").unwrap();
         let flags = Settings { lr: Some(0.25), ..Settings::default() };
         let both = flags.or(file);
         assert_eq!((both.lr, both.epochs, both.lr_milestones), (Some(0.25), Some(3), Some(vec![2, 4])));

@@ -130,7 +130,9 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose another --output-dir that you may write to"
         }
-        io::ErrorKind::NotADirectory => "; a file stands where a folder is needed, choose another --output-dir",
+        io::ErrorKind::NotADirectory => {
+            "; a file stands where a folder is needed, choose another --output-dir"
+        }
         _ => "",
     }
 }

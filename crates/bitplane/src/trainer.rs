@@ -12,7 +12,7 @@ use crate::checkpoint::{Best, Checkpoint, CheckpointError, Identity, Position};
 use crate::config::Config;
 use crate::evaluation::{Portions, Totals, evaluate};
 use crate::exit::Failure;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, plant_nan};
 use crate::manifest::{Store, StoreError};
 use crate::progress::Progress;
 use crate::recovery::Recovery;
@@ -55,6 +55,8 @@ pub struct Setup<'a> {
     pub run: &'a RunFolder,
     /// How files are written.
     pub storage: &'a dyn Storage,
+    /// What is to go wrong on purpose.
+    pub fault: Option<Fault>,
 }
 
 /// Where a training starts.
@@ -120,7 +122,9 @@ pub fn steps_per_epoch(config: &Config, data: &Dataset) -> Result<u32, Failure> 
         );
         return Err(Failure::Usage { message });
     }
-    let steps = u32::try_from(samples / batch).unwrap_or(u32::MAX).min(config.limit_train_batches.unwrap_or(u32::MAX));
+    let steps = u32::try_from(samples / batch)
+        .unwrap_or(u32::MAX)
+        .min(config.limit_train_batches.unwrap_or(u32::MAX));
     if u64::from(steps) * u64::from(config.epochs) >= u64::from(u32::MAX) - 16 {
         let message = format!("{} epochs of {steps} steps are more than 2^32 steps", config.epochs);
         return Err(Failure::Usage { message });
@@ -146,9 +150,12 @@ impl<'a, B: Backend> Trainer<'a, B> {
         }
         Ok(Self {
             schedule: setup.config.schedule(),
-            position: start.checkpoint.as_ref().map_or_else(Position::default, |checkpoint| checkpoint.position),
+            position: start
+                .checkpoint
+                .as_ref()
+                .map_or_else(Position::default, |checkpoint| checkpoint.position),
             progress: Progress::new(setup.config.epochs, steps_per_epoch, setup.config.print_freq),
-            fault: Fault::from_environment()?,
+            fault: setup.fault.clone(),
             records: start.records,
             saved: start.checkpoint,
             last_save: Instant::now(),
@@ -199,7 +206,8 @@ impl<'a, B: Backend> Trainer<'a, B> {
             self.disturb()?;
             let samples = epoch.samples(self.position.step_in_epoch, config.batch_size);
             gather(train, samples, &mut pixels, &mut labels);
-            let show = |&sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
+            let show =
+                |&sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
             let transforms: Vec<Transform> = samples.iter().map(show).collect();
             let batch = Batch { pixels: &pixels, labels: &labels, transforms: &transforms };
             let report = {
@@ -241,8 +249,13 @@ impl<'a, B: Backend> Trainer<'a, B> {
         let config = self.setup.config;
         let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
         let go_on = || !signal::interrupted();
-        let totals =
-            evaluate(self.session.as_mut().expect(OPEN), &self.setup.data.test, &self.setup.input, portions, go_on)?;
+        let totals = evaluate(
+            self.session.as_mut().expect(OPEN),
+            &self.setup.data.test,
+            &self.setup.input,
+            portions,
+            go_on,
+        )?;
         match totals {
             Some(totals) => Ok(totals),
             None => {
@@ -316,11 +329,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
         match self.fault.as_mut().and_then(|fault| fault.strikes(step)) {
             None => {}
             Some(FaultKind::Destroy) => self.backend.lose_device(self.session.as_mut().expect(OPEN)),
-            Some(FaultKind::Nan) => {
-                let mut tensors = block_on(self.session.as_mut().expect(OPEN).state())?;
-                tensors[0].values[0] = f32::NAN;
-                self.session.as_mut().expect(OPEN).load_state(&tensors)?;
-            }
+            Some(FaultKind::Nan(layer)) => plant_nan(self.session.as_mut().expect(OPEN), &layer)?,
         }
         Ok(())
     }
@@ -363,7 +372,9 @@ impl<'a, B: Backend> Trainer<'a, B> {
         let what = match &failure {
             Failure::Diverged { what, .. } => what.clone(),
             Failure::Graph(error @ GraphError::NonFinite { .. }) => error.to_string(),
-            Failure::Store(StoreError::Refused { source: CheckpointError::NonFinite { tensor, .. }, .. }) => {
+            Failure::Store(StoreError::Refused {
+                source: CheckpointError::NonFinite { tensor, .. }, ..
+            }) => {
                 format!("non-finite value in {tensor}")
             }
             _ => return failure,

@@ -12,7 +12,7 @@ use kernels::{
 use recording::{BufferSlice, Kernel};
 
 use crate::{
-    GraphError, Packed, Recorder, Tensor,
+    Geometry, GraphError, Packed, Padding, Recorder, Shape, Tensor,
     convolution::Convolution,
     planes::{Destination, Group, Operand, ProductShape, record_product},
     quantizers::GradientPlanes,
@@ -36,6 +36,18 @@ impl Unfolded {
 }
 
 impl Convolution {
+    /// The same products where the kernel covers the whole image once: a 1x1 convolution of one pixel whose channels are
+    /// (ky, kx, ci). Buffers of both forms hold the same words in the same order, and no tap lies outside the image.
+    pub(crate) fn flattened(self) -> Self {
+        let Shape { height, width, channels } = self.input;
+        if self.output.pixels() != 1 || self.geometry.kernel != (height, width) || self.window(1).pad_top != 0
+        {
+            return self;
+        }
+        let input = Shape::new(1, 1, height * width * channels);
+        Self { geometry: Geometry::square(1, 1, Padding::Valid), input, ..self }
+    }
+
     /// A 1x1 kernel with stride 1 reads each pixel once, so the packed tensor is its own unfolding.
     fn is_pointwise(&self) -> bool {
         self.taps() == 1 && self.geometry.stride == 1 && self.input.pixels() == self.output.pixels()
@@ -83,7 +95,8 @@ impl Convolution {
         record_product(recorder, shape, &unfolded.operand(unfolded.planes), weight, Some(sums), dst)
     }
 
-    /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel.
+    /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel. Called on the
+    /// [`Convolution::flattened`] form, for which the weights must be packed too.
     pub(crate) fn bit_grad_input(
         &self,
         recorder: &mut Recorder,

@@ -35,12 +35,13 @@ pub enum GraphError {
     },
     /// One block of samples of a tensor passes the adapter's binding limit.
     #[error(
-        "`{tensor}` needs {needed} bytes for {samples} samples, the adapter binds at most {limit} bytes at once"
+        "`{tensor}` needs {needed} bytes{}, the adapter binds at most {limit} bytes at once",
+        for_samples(*samples)
     )]
     TooLarge {
         /// Buffer label.
         tensor: String,
-        /// Samples that cannot be split further.
+        /// Samples that cannot be split further, 0 for a tensor that does not grow with them.
         samples: u32,
         /// Bytes needed.
         needed: u64,
@@ -86,4 +87,8 @@ impl GraphError {
     pub(crate) fn layer(layer: &str, message: impl Into<String>) -> Self {
         Self::Layer { layer: layer.to_owned(), message: message.into() }
     }
+}
+
+fn for_samples(samples: u32) -> String {
+    if samples == 0 { String::new() } else { format!(" for {samples} samples") }
 }

@@ -101,6 +101,7 @@ pub struct Recorder {
     pub(crate) phase: Phase,
     pub(crate) mode: Mode,
     pub(crate) scope: Scope,
+    pub(crate) first_sample: u32,
     chunks: Vec<Chunk>,
     constant: bool,
 }
@@ -128,6 +129,7 @@ impl Recorder {
             phase: Phase::Forward,
             mode: Mode::Train,
             scope: Scope::default(),
+            first_sample: 0,
             chunks,
             constant: false,
         };
@@ -147,6 +149,11 @@ impl Recorder {
     /// Samples of the whole batch.
     pub fn batch(&self) -> u32 {
         self.chunks.iter().map(|c| c.samples).sum()
+    }
+
+    /// Number of the first of `chunk`'s rows of random numbers, `pixels` of them a sample.
+    pub fn first_row(&self, chunk: Chunk, pixels: u32) -> u32 {
+        self.first_sample.wrapping_add(chunk.first_sample).wrapping_mul(pixels)
     }
 
     /// How batch norm takes its statistics now.
@@ -177,6 +184,11 @@ impl Recorder {
     /// A buffer that keeps its contents between steps.
     pub fn persistent(&mut self, label: &str, words: u64) -> BufferSlice {
         self.buffer(label, words, true, 0)
+    }
+
+    /// A buffer that keeps its contents between steps and grows with the samples of `chunk`.
+    pub fn persistent_per_sample(&mut self, label: &str, chunk: Chunk, words: u64) -> BufferSlice {
+        self.buffer(label, words, true, chunk.samples)
     }
 
     /// An f32 tensor over all chunks.

@@ -38,6 +38,7 @@ impl Schedule {
     /// Records every phase of `network`.
     pub fn record(network: &Network, options: &SessionOptions, chunk: u32) -> Result<Self, GraphError> {
         let mut recorder = Recorder::new(options.batch_size, chunk);
+        recorder.first_sample = options.first_sample;
         declare_parameters(&mut recorder, network, options);
         let mut ports = declare_ports(&mut recorder, network, &options.input);
 
@@ -89,9 +90,9 @@ fn declare_ports(recorder: &mut Recorder, network: &Network, input: &InputSpec) 
     let mut ports = Ports::default();
     for chunk in recorder.chunks() {
         let bytes = u64::from(chunk.samples) * u64::from(input.source_len());
-        ports.source.push(recorder.persistent("source pixels", bytes.div_ceil(4)));
-        ports.table.push(recorder.persistent("views", 4 * u64::from(chunk.samples)));
-        ports.labels.push(recorder.persistent("labels", u64::from(chunk.samples)));
+        ports.source.push(recorder.persistent_per_sample("source pixels", chunk, bytes.div_ceil(4)));
+        ports.table.push(recorder.persistent_per_sample("views", chunk, 4 * u64::from(chunk.samples)));
+        ports.labels.push(recorder.persistent_per_sample("labels", chunk, u64::from(chunk.samples)));
     }
     debug_assert_eq!(network.input, Shape::new(input.out_height, input.out_width, input.channels));
     ports
@@ -181,8 +182,9 @@ fn loss_of(
     let (mut losses, mut hits) = (Vec::new(), Vec::new());
     for chunk in recorder.chunks() {
         let words = u64::from(chunk.samples);
-        let [loss, hit] = ["losses", "hits"].map(|label| {
-            if keep { recorder.persistent(label, words) } else { recorder.per_sample(label, chunk, words) }
+        let [loss, hit] = ["losses", "hits"].map(|label| match keep {
+            true => recorder.persistent_per_sample(label, chunk, words),
+            false => recorder.per_sample(label, chunk, words),
         });
         let kernel = SoftmaxCrossEntropy {
             samples: chunk.samples,
@@ -205,7 +207,8 @@ fn persistent_copies(
 ) -> Result<Vec<BufferSlice>, GraphError> {
     let mut copies = Vec::new();
     for chunk in recorder.chunks() {
-        let copy = recorder.persistent("logits", u64::from(chunk.samples) * u64::from(network.classes));
+        let words = u64::from(chunk.samples) * u64::from(network.classes);
+        let copy = recorder.persistent_per_sample("logits", chunk, words);
         let kernel = kernels::ColumnSum::new(chunk.samples, network.classes, 1);
         recorder.dispatch(kernel, &[logits.chunks[chunk.index], copy])?;
         copies.push(copy);

@@ -51,6 +51,9 @@ pub struct SessionOptions {
     pub seed: u64,
     /// Input pictures.
     pub input: InputSpec,
+    /// Position of the first sample in the batch that the stochastic rounding and dropout are numbered by: 0, or where
+    /// several sessions share a batch, the samples before this one's part.
+    pub first_sample: u32,
     /// A binding limit below the executor's.
     pub max_binding_words: Option<u64>,
     /// Train with running statistics as constants.
@@ -471,6 +474,11 @@ impl<E: Executor> Session<E> {
     /// The dispatches of a phase over the executor's buffers.
     pub fn recording(&self, phase: Phase) -> Option<&Recording> {
         self.recordings.get(&phase)
+    }
+
+    /// The executor and the prepared recording of a phase, e.g. to time it kernel by kernel.
+    pub fn prepared(&mut self, phase: Phase) -> (&mut E, Option<&E::Prepared>) {
+        (&mut self.executor, self.prepared.get(&phase))
     }
 
     /// Samples that are dispatched at once; the batch where nothing was cut.

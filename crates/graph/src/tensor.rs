@@ -45,7 +45,7 @@ pub enum Value {
     /// Quantized activations.
     Packed(Packed),
     /// A quantized convolution whose epilogue is not chosen yet; occurs in deployed evaluation only.
-    Deferred(Deferred),
+    Deferred(Box<Deferred>),
 }
 
 /// What a layer's output looks like before anything is recorded.

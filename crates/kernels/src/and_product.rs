@@ -1,4 +1,5 @@
-//! Products of unit planes with unit or sign planes. Numerics: `reference::product::matmul` on centered codes.
+//! Products of unit planes with unit or sign planes. Numerics: `reference::product::matmul` on centered
+//! codes.
 //! Shader: `shaders/and_product.wgsl`.
 
 use std::borrow::Cow;
@@ -11,11 +12,12 @@ use crate::{
     product::{Shape, expected, sizes, table},
 };
 
-/// The [`Product`] of unit planes on the left (codes q) with planes of `rhs_kind` on the right (q, or 2q - n).
+/// The [`Product`] of unit planes on the left (codes q) with planes of `rhs_kind` on the right (q, or 2q -
+/// n).
 ///
 /// Bindings: lhs, rhs, row_sums `i32 [m][total segments]`, lhs_scale, rhs_scale, dst. `row_sums` holds the
-/// [`RowSums`](crate::RowSums) of the left group; it is read where the right planes are sign planes without a mask and
-/// whole segments are multiplied, see [`AndProduct::uses_row_sums`].
+/// [`RowSums`](crate::RowSums) of the left group; it is read where the right planes are sign planes without a
+/// mask and whole segments are multiplied, see [`AndProduct::uses_row_sums`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AndProduct(pub Product);
 
@@ -36,8 +38,9 @@ pub(crate) static ENTRY: Entry = Entry {
     mutations: &[
         Mutation { rule: "skipped last word", from: "w < params.words", to: "w + 1u < params.words" },
         Mutation { rule: "plane weight", from: "p + q)", to: "p)" },
-        Mutation { rule: "weight inside a step", from: "4u * countOneBits", to: "2u * countOneBits" },
-        Mutation { rule: "second plane of a step", from: "l + lhs_stride + w", to: "l + w" },
+        Mutation { rule: "weight inside a step", from: "counts += 2u * pair", to: "counts += pair" },
+        Mutation { rule: "second plane of a step", from: "lhs_words(at + stride)", to: "lhs_words(at)" },
+        Mutation { rule: "fourth plane of a step", from: "at + 3u * stride", to: "at + 2u * stride" },
         Mutation { rule: "segment skipped", from: "s < params.segments", to: "s + 1u < params.segments" },
         Mutation { rule: "first segment", from: "params.first_segment + s", to: "s" },
         Mutation { rule: "accumulation ignored", from: "if ACCUMULATE {", to: "if false {" },
@@ -55,7 +58,7 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "params.segment_words",
         },
         Mutation { rule: "offset of sign planes", from: "2 * v.r1 - levels * offset.r1", to: "2 * v.r1" },
-        Mutation { rule: "mask of the right side", from: "b0 &= mask;", to: "" },
+        Mutation { rule: "mask of the right side", from: " mask = rhs_words(mask_at + w);", to: "" },
         Mutation { rule: "mask in the offset", from: "kept = rhs_words(mask_at + w);", to: "" },
         Mutation {
             rule: "segment of a row sum",

@@ -1,4 +1,5 @@
-//! Bit planes packed along positions. Numerics: `reference::product::transpose`. Shader: `shaders/bit_transpose.wgsl`.
+//! Bit planes packed along positions. Numerics: `reference::product::transpose`. Shader:
+//! `shaders/bit_transpose.wgsl`.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,8 @@ use reference::bits;
 
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
 
-/// Turns `planes [planes][samples * positions][words(k)]` into `transposed [planes][k][samples][words(positions)]`:
+/// Turns `planes [planes][samples * positions][words(k)]` into `transposed
+/// [planes][k][samples][words(positions)]`:
 /// the operands of the grad_weight product, in which every sample is a segment of its own words.
 #[derive(Clone, Copy, Debug)]
 pub struct BitTranspose {

@@ -1,4 +1,5 @@
-//! Patches of packed activations. Numerics: `reference::conv::Conv2d::unfold`. Shader: `shaders/bit_unfold.wgsl`.
+//! Patches of packed activations. Numerics: `reference::conv::Conv2d::unfold`. Shader:
+//! `shaders/bit_unfold.wgsl`.
 
 use std::borrow::Cow;
 
@@ -19,6 +20,12 @@ pub struct BitUnfold {
     pub bits: u32,
 }
 
+/// Words of a row of `words` that one invocation gathers, at most 8: its divisions serve all of them, and
+/// equal runs keep all lanes busy.
+pub(crate) fn run(words: u32) -> u32 {
+    words.div_ceil(words.div_ceil(8))
+}
+
 pub(crate) static ENTRY: Entry = Entry {
     shader: Shader {
         name: "bit_unfold",
@@ -27,21 +34,19 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "run across source words", from: "32u - channel % 32u", to: "32u" },
+        Mutation { rule: "run across source words", from: "32u - shift", to: "32u" },
         Mutation { rule: "padding above and below", from: "iy < params.height && ", to: "" },
-        Mutation {
-            rule: "stride",
-            from: "* params.stride + tap / params.kernel_w",
-            to: "+ tap / params.kernel_w",
-        },
-        Mutation { rule: "left padding", from: "x - params.pad_left", to: "x" },
+        Mutation { rule: "stride", from: "* params.stride + ky", to: "+ ky" },
+        Mutation { rule: "left padding", from: "kx - params.pad_left", to: "kx" },
+        Mutation { rule: "next line of taps", from: "ky += 1u", to: "ky += 0u" },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
+        Mutation { rule: "dense position of a tap", from: "& ones) << done", to: "& ones) << shift" },
+        Mutation { rule: "last row", from: "index >= rows * chunks", to: "index + 1u >= rows * chunks" },
         Mutation {
-            rule: "dense position of a tap",
-            from: "bits << (element - first)",
-            to: "bits << (channel % 32u)",
+            rule: "last word of a row",
+            from: "first_word + params.run, words)",
+            to: "first_word + params.run, words - 1u)",
         },
-        Mutation { rule: "last word", from: "index >= rows * words", to: "index + 1u >= rows * words" },
     ],
 };
 
@@ -51,8 +56,12 @@ impl BitUnfold {
         self.window.taps() * self.channels
     }
 
-    fn words(&self) -> u64 {
-        u64::from(self.window.out_pixels()) * u64::from(words_for(self.k()))
+    fn rows(&self) -> u64 {
+        u64::from(self.window.out_pixels())
+    }
+
+    fn row_words(&self) -> u64 {
+        u64::from(words_for(self.k()))
     }
 }
 
@@ -63,20 +72,21 @@ impl Kernel for BitUnfold {
     fn params(&self) -> Vec<Param> {
         let mut params = self.window.params();
         params.push(Param::u32("channels", self.channels));
+        params.push(Param::u32("run", run(words_for(self.k()))));
         params
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(self.words())
+        groups_for(self.rows() * self.row_words().div_ceil(u64::from(run(words_for(self.k())))))
     }
     fn lens(&self) -> Vec<u64> {
         let source = u64::from(self.window.in_pixels()) * u64::from(words_for(self.channels));
-        vec![u64::from(self.bits) * source, u64::from(self.bits) * self.words()]
+        vec![u64::from(self.bits) * source, u64::from(self.bits) * self.rows() * self.row_words()]
     }
     fn loop_trips(&self) -> u64 {
-        32 * (1 + u64::from(self.bits)) + u64::from(self.bits)
+        u64::from(run(words_for(self.k()))) * (1 + 32 * (1 + u64::from(self.bits)) + u64::from(self.bits))
     }
     fn work(&self) -> Work {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }

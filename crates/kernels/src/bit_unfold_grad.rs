@@ -7,7 +7,9 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::{bits, conv::Conv2d};
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP, Window, bit_unfold::geometries, groups_for, words_for,
+    Case, Entry, Mutation, Random, WORKGROUP, Window,
+    bit_unfold::{geometries, run},
+    groups_for, words_for,
 };
 
 /// Gathers `planes [bits][out pixels][words(channels)]` into the dense rows of the grad_input product,
@@ -32,14 +34,19 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "run across source words", from: "32u - channel % 32u", to: "32u" },
-        Mutation { rule: "stride divides", from: "(y - ky) % params.stride == 0u && ", to: "" },
+        Mutation { rule: "run across source words", from: "32u - shift", to: "32u" },
+        Mutation { rule: "stride divides", from: "y % params.stride == 0u && ", to: "" },
         Mutation { rule: "rows past the output", from: "oy < params.out_height && ", to: "" },
-        Mutation { rule: "top padding", from: "params.height + params.pad_top", to: "params.height" },
+        Mutation { rule: "top padding", from: "at.y + params.pad_top", to: "at.y" },
         Mutation { rule: "mask of every tap", from: "mask |=", to: "mask =" },
-        Mutation { rule: "mask plane", from: "unfolded[BITS *", to: "unfolded[(BITS - 1u) *" },
+        Mutation { rule: "mask plane", from: "unfolded[(BITS * rows", to: "unfolded[((BITS - 1u) * rows" },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
-        Mutation { rule: "last word", from: "index >= rows * words", to: "index + 1u >= rows * words" },
+        Mutation { rule: "last row", from: "index >= rows * chunks", to: "index + 1u >= rows * chunks" },
+        Mutation {
+            rule: "last word of a row",
+            from: "first_word + params.run, words)",
+            to: "first_word + params.run, words - 1u)",
+        },
     ],
 };
 
@@ -49,8 +56,12 @@ impl BitUnfoldGrad {
         self.window.taps() * self.channels
     }
 
-    fn words(&self) -> u64 {
-        u64::from(self.window.in_pixels()) * u64::from(words_for(self.k()))
+    fn rows(&self) -> u64 {
+        u64::from(self.window.in_pixels())
+    }
+
+    fn row_words(&self) -> u64 {
+        u64::from(words_for(self.k()))
     }
 }
 
@@ -61,20 +72,21 @@ impl Kernel for BitUnfoldGrad {
     fn params(&self) -> Vec<Param> {
         let mut params = self.window.params();
         params.push(Param::u32("channels", self.channels));
+        params.push(Param::u32("run", run(words_for(self.k()))));
         params
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(self.words())
+        groups_for(self.rows() * self.row_words().div_ceil(u64::from(run(words_for(self.k())))))
     }
     fn lens(&self) -> Vec<u64> {
         let source = u64::from(self.window.out_pixels()) * u64::from(words_for(self.channels));
-        vec![u64::from(self.bits) * source, u64::from(self.bits + 1) * self.words()]
+        vec![u64::from(self.bits) * source, u64::from(self.bits + 1) * self.rows() * self.row_words()]
     }
     fn loop_trips(&self) -> u64 {
-        32 * (1 + u64::from(self.bits)) + u64::from(self.bits)
+        u64::from(run(words_for(self.k()))) * (1 + 32 * (1 + u64::from(self.bits)) + u64::from(self.bits))
     }
     fn work(&self) -> Work {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }

@@ -5,7 +5,9 @@
 
 use reference::conv::Conv2d;
 
-/// Output pixels, input pixels and output channels that one invocation computes together.
+use crate::Window;
+
+/// Pixels or channels that one invocation computes together, or half of them.
 pub(crate) const TILE: u32 = 4;
 
 /// Convolutions for cases, of any number of channels: one pixel, tile sizes and one more or less, primes,
@@ -22,6 +24,7 @@ pub(crate) fn shapes() -> Vec<Conv2d> {
         same([1, 6, 6, 5], [1, 1], 3, 2),
         valid([5, 3, 3, 7], [3, 3], 13, 1),
         valid([7, 1, 1, 31], [1, 1], 10, 1),
+        valid([11, 3, 5, 2], [3, 4], 17, 1),
         valid([1, 1, 1, 4], [1, 1], 1, 1),
         valid([2, 5, 4, 4], [3, 3], 5, 1),
         same([1, 5, 7, 8], [3, 3], 4, 1),
@@ -31,7 +34,23 @@ pub(crate) fn shapes() -> Vec<Conv2d> {
         same([1, 6, 6, 16], [1, 1], 3, 2),
         valid([5, 3, 3, 28], [3, 3], 13, 1),
         valid([7, 1, 1, 64], [1, 1], 10, 1),
+        valid([11, 3, 5, 8], [3, 4], 17, 1),
+        valid([3, 2, 2, 5], [2, 2], 3, 1),
     ]
+}
+
+/// The same convolution as a linear layer, where the kernel is as large as the image: all taps become
+/// channels.
+///
+/// The buffers are the same words, the sums are in the same order, and no tap is tried in vain.
+pub(crate) fn flatten(window: Window, in_channels: u32) -> (Window, u32) {
+    let Window { height, width, kernel_h, kernel_w, out_height, out_width, pad_top, pad_left, .. } = window;
+    let whole = (kernel_h, kernel_w, out_height, out_width) == (height, width, 1, 1);
+    if !whole || (pad_top, pad_left) != (0, 0) {
+        return (window, in_channels);
+    }
+    let line = Window { height: 1, width: 1, kernel_h: 1, kernel_w: 1, stride: 1, ..window };
+    (line, window.taps() * in_channels)
 }
 
 /// Whether the channels of the shape come in fours.

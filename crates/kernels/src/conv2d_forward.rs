@@ -8,7 +8,7 @@ use reference::conv::Conv2d;
 
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
-    conv2d::{TILE, in_fours, shapes},
+    conv2d::{TILE, flatten, in_fours, shapes},
     conv2d_forward_vec4,
     floats::{UNIT, to_f64},
     groups_for,
@@ -42,22 +42,21 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "stride", from: "% params.out_height * params.stride", to: "% params.out_height" },
         Mutation { rule: "padding above", from: " - params.pad_top", to: "" },
         Mutation { rule: "padding left", from: " - params.pad_left", to: "" },
-        Mutation { rule: "row below the image", from: "y < params.height && ", to: "" },
-        Mutation { rule: "column right of the image", from: " && x < params.width", to: "" },
-        Mutation { rule: "last channel", from: "c < depth", to: "c + 1u < depth" },
         Mutation {
-            rule: "last tap of a line",
-            from: "kx < params.kernel_w",
-            to: "kx + 1u < params.kernel_w",
+            rule: "row below the image",
+            from: "let inside = y < params.height;",
+            to: "let inside = true;",
         },
+        Mutation {
+            rule: "column right of the image",
+            from: "let inside = place < line;",
+            to: "let inside = true;",
+        },
+        Mutation { rule: "last tap of a line", from: "c < run;", to: "c + 1u < run;" },
         Mutation { rule: "last line of taps", from: "ky < params.kernel_h", to: "ky + 1u < params.kernel_h" },
         Mutation { rule: "bias dropped", from: "if BIAS", to: "if false" },
         Mutation { rule: "bias always", from: "if BIAS", to: "if true" },
-        Mutation {
-            rule: "fourth pixel",
-            from: "+= select(0.0, input[s3.pixel",
-            to: "+= select(0.0, input[s2.pixel",
-        },
+        Mutation { rule: "fourth pixel", from: "input_of(r3,", to: "input_of(r2," },
         Mutation { rule: "fourth channel", from: "weight[at.w + c]", to: "weight[at.z + c]" },
         Mutation {
             rule: "pixel past the end",
@@ -70,6 +69,12 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "if channel <= params.out_channels",
         },
         Mutation { rule: "sample", from: " / params.out_height * params.height", to: "* 0u" },
+        Mutation {
+            rule: "next image",
+            from: "let line = field.line + params.height",
+            to: "let line = field.line",
+        },
+        Mutation { rule: "next line", from: "let y = field.y + params.stride", to: "let y = field.y" },
     ],
 };
 
@@ -77,18 +82,22 @@ impl Conv2dForward {
     fn conv(&self) -> Conv2d {
         self.window.to_reference(self.in_channels, self.out_channels)
     }
+
+    /// Window and input channels as the shader gets them.
+    fn flat(&self) -> (Window, u32) {
+        flatten(self.window, self.in_channels)
+    }
 }
 
 impl Kernel for Conv2dForward {
     fn shader(&self) -> &Shader {
-        if in_fours(self.in_channels) { &conv2d_forward_vec4::ENTRY.shader } else { &ENTRY.shader }
+        if in_fours(self.flat().1) { &conv2d_forward_vec4::ENTRY.shader } else { &ENTRY.shader }
     }
     fn params(&self) -> Vec<Param> {
-        let mut params = self.window.params();
-        params.extend([
-            Param::u32("in_channels", self.in_channels),
-            Param::u32("out_channels", self.out_channels),
-        ]);
+        let (window, in_channels) = self.flat();
+        let mut params = window.params();
+        params
+            .extend([Param::u32("in_channels", in_channels), Param::u32("out_channels", self.out_channels)]);
 
         params
     }
@@ -96,7 +105,7 @@ impl Kernel for Conv2dForward {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BIAS", u32::from(self.bias))]
     }
     fn workgroups(&self) -> u64 {
-        let tiles = u64::from(self.window.out_pixels().div_ceil(TILE));
+        let tiles = u64::from(self.window.out_pixels().div_ceil(2 * TILE));
         groups_for(tiles * u64::from(self.out_channels.div_ceil(TILE)))
     }
     fn lens(&self) -> Vec<u64> {
@@ -105,9 +114,13 @@ impl Kernel for Conv2dForward {
         vec![conv.input_len() as u64, conv.weight_len() as u64, bias, conv.output_len() as u64]
     }
     fn loop_trips(&self) -> u64 {
-        let Window { kernel_h, kernel_w, .. } = self.window;
-        let depth = if in_fours(self.in_channels) { self.in_channels / 4 } else { self.in_channels };
-        u64::from(kernel_h) * (1 + u64::from(kernel_w) * (1 + u64::from(depth)))
+        let (Window { kernel_h, kernel_w, .. }, in_channels) = self.flat();
+        let line = if in_fours(in_channels) {
+            u64::from(kernel_w) * (1 + u64::from(in_channels / 4))
+        } else {
+            u64::from(kernel_w) * u64::from(in_channels)
+        };
+        u64::from(kernel_h) * (1 + line)
     }
     fn work(&self) -> Work {
         let products = (self.conv().output_len() * self.conv().taps()) as u64 * u64::from(self.in_channels);
@@ -148,6 +161,6 @@ pub(crate) fn cases_where(fours: bool) -> Vec<Case> {
     let deep = Conv2d::valid([2, 1, 1, if fours { 240_004 } else { 60_001 }], [1, 1], 1, 1);
     let mut shapes = shapes();
     shapes.push(deep);
-    shapes.retain(|conv| in_fours(conv.in_channels as u32) == fours);
+    shapes.retain(|&conv| in_fours(flatten(conv.into(), conv.in_channels as u32).1) == fours);
     shapes.into_iter().enumerate().map(|(index, conv)| case(conv, index % 2 == 0)).collect()
 }

@@ -29,11 +29,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "last line of taps", from: "ky < params.kernel_h", to: "ky + 1u < params.kernel_h" },
         Mutation { rule: "bias dropped", from: "if BIAS", to: "if false" },
         Mutation { rule: "bias always", from: "if BIAS", to: "if true" },
-        Mutation {
-            rule: "fourth pixel",
-            from: "+= select(vec4(0.0), input[s3.pixel",
-            to: "+= select(vec4(0.0), input[s2.pixel",
-        },
+        Mutation { rule: "fourth pixel", from: "input[p3 + c]", to: "input[p2 + c]" },
         Mutation { rule: "fourth channel", from: "weight[at.w + c]", to: "weight[at.z + c]" },
         Mutation {
             rule: "pixel past the end",
@@ -46,6 +42,12 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "if channel <= params.out_channels",
         },
         Mutation { rule: "sample", from: " / params.out_height * params.height", to: "* 0u" },
+        Mutation {
+            rule: "next image",
+            from: "let line = field.line + params.height",
+            to: "let line = field.line",
+        },
+        Mutation { rule: "next line", from: "let y = field.y + params.stride", to: "let y = field.y" },
     ],
 };
 

@@ -9,7 +9,7 @@ use reference::conv::Conv2d;
 
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
-    conv2d::{TILE, in_fours, shapes},
+    conv2d::{TILE, flatten, in_fours, shapes},
     conv2d_grad_input_vec4,
     floats::{UNIT, to_f64},
     groups_for,
@@ -67,6 +67,12 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "if pixel < params.samples",
             to: "if pixel <= params.samples",
         },
+        Mutation { rule: "tap of one pixel alone", from: "s0.inside || ", to: "" },
+        Mutation {
+            rule: "eighth pixel",
+            from: "g7 = select(0.0, grad_output[s7.first",
+            to: "g7 = select(0.0, grad_output[s6.first",
+        },
         Mutation { rule: "fourth channel", from: "weight[k.w]", to: "weight[k.z]" },
         Mutation {
             rule: "channel past the end",
@@ -80,18 +86,22 @@ impl Conv2dGradInput {
     fn conv(&self) -> Conv2d {
         self.window.to_reference(self.in_channels, self.out_channels)
     }
+
+    /// Window and input channels as the shader gets them.
+    fn flat(&self) -> (Window, u32) {
+        flatten(self.window, self.in_channels)
+    }
 }
 
 impl Kernel for Conv2dGradInput {
     fn shader(&self) -> &Shader {
-        if in_fours(self.in_channels) { &conv2d_grad_input_vec4::ENTRY.shader } else { &ENTRY.shader }
+        if in_fours(self.flat().1) { &conv2d_grad_input_vec4::ENTRY.shader } else { &ENTRY.shader }
     }
     fn params(&self) -> Vec<Param> {
-        let mut params = self.window.params();
-        params.extend([
-            Param::u32("in_channels", self.in_channels),
-            Param::u32("out_channels", self.out_channels),
-        ]);
+        let (window, in_channels) = self.flat();
+        let mut params = window.params();
+        params
+            .extend([Param::u32("in_channels", in_channels), Param::u32("out_channels", self.out_channels)]);
 
         params
     }
@@ -99,16 +109,16 @@ impl Kernel for Conv2dGradInput {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
     }
     fn workgroups(&self) -> u64 {
-        let tile = if in_fours(self.in_channels) { 2 * TILE } else { TILE };
-        let tiles = u64::from(self.window.in_pixels().div_ceil(TILE));
-        groups_for(tiles * u64::from(self.in_channels.div_ceil(tile)))
+        let (window, in_channels) = self.flat();
+        let tile = if in_fours(in_channels) { 2 * TILE } else { TILE };
+        groups_for(u64::from(window.in_pixels().div_ceil(2 * TILE)) * u64::from(in_channels.div_ceil(tile)))
     }
     fn lens(&self) -> Vec<u64> {
         let conv = self.conv();
         vec![conv.output_len() as u64, conv.weight_len() as u64, conv.input_len() as u64]
     }
     fn loop_trips(&self) -> u64 {
-        let Window { kernel_h, kernel_w, .. } = self.window;
+        let (Window { kernel_h, kernel_w, .. }, _) = self.flat();
         u64::from(kernel_h) * (1 + u64::from(kernel_w) * (1 + u64::from(self.out_channels)))
     }
     fn work(&self) -> Work {
@@ -144,6 +154,6 @@ pub(crate) fn cases_where(fours: bool) -> Vec<Case> {
     let deep = Conv2d::valid([2, 1, 1, if fours { 4 } else { 1 }], [1, 1], 60_001, 1);
     let mut shapes = shapes();
     shapes.push(deep);
-    shapes.retain(|conv| in_fours(conv.in_channels as u32) == fours);
+    shapes.retain(|&conv| in_fours(flatten(conv.into(), conv.in_channels as u32).1) == fours);
     shapes.into_iter().map(&mut case).collect()
 }

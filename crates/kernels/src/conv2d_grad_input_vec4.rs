@@ -47,6 +47,12 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "if pixel < params.samples",
             to: "if pixel <= params.samples",
         },
+        Mutation { rule: "tap of one pixel alone", from: "s0.inside || ", to: "" },
+        Mutation {
+            rule: "eighth pixel",
+            from: "g7 = select(0.0, grad_output[s7.first",
+            to: "g7 = select(0.0, grad_output[s6.first",
+        },
         Mutation { rule: "second quad", from: "b0 += g0 * w", to: "b0 += g0 * v" },
         Mutation { rule: "odd quad", from: "if first + 1u < depth", to: "if true" },
     ],

@@ -9,7 +9,7 @@ use reference::conv::Conv2d;
 
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
-    conv2d::{TILE, in_fours, shapes},
+    conv2d::{TILE, flatten, in_fours, shapes},
     conv2d_grad_weight_vec4,
     floats::{UNIT, to_f64},
     groups_for,
@@ -59,7 +59,7 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "if channel < params.out_channels",
             to: "if channel <= params.out_channels",
         },
-        Mutation { rule: "fourth output channel", from: "grad_output[at.w]", to: "grad_output[at.z]" },
+        Mutation { rule: "eighth output channel", from: "vec4(4u, 5u, 6u, 7u)", to: "vec4(4u, 5u, 6u, 6u)" },
         Mutation { rule: "outside is zero", from: "select(vec4(0.0), read, inside)", to: "read" },
         Mutation { rule: "end of a row", from: "if count > 3u", to: "if count > 2u" },
     ],
@@ -70,6 +70,11 @@ impl Conv2dGradWeight {
         self.window.to_reference(self.in_channels, self.out_channels)
     }
 
+    /// Window and input channels as the shader gets them.
+    fn flat(&self) -> (Window, u32) {
+        flatten(self.window, self.in_channels)
+    }
+
     /// Parts, `ceil(samples / samples_per_partial)`.
     pub fn partials(&self) -> u32 {
         self.window.samples.div_ceil(self.samples_per_partial)
@@ -78,14 +83,13 @@ impl Conv2dGradWeight {
 
 impl Kernel for Conv2dGradWeight {
     fn shader(&self) -> &Shader {
-        if in_fours(self.in_channels) { &conv2d_grad_weight_vec4::ENTRY.shader } else { &ENTRY.shader }
+        if in_fours(self.flat().1) { &conv2d_grad_weight_vec4::ENTRY.shader } else { &ENTRY.shader }
     }
     fn params(&self) -> Vec<Param> {
-        let mut params = self.window.params();
-        params.extend([
-            Param::u32("in_channels", self.in_channels),
-            Param::u32("out_channels", self.out_channels),
-        ]);
+        let (window, in_channels) = self.flat();
+        let mut params = window.params();
+        params
+            .extend([Param::u32("in_channels", in_channels), Param::u32("out_channels", self.out_channels)]);
         params.push(Param::u32("samples_per_partial", self.samples_per_partial));
         params
     }
@@ -93,9 +97,9 @@ impl Kernel for Conv2dGradWeight {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
     }
     fn workgroups(&self) -> u64 {
-        let tile = if in_fours(self.in_channels) { 2 * TILE } else { TILE };
+        let tile = if in_fours(self.flat().1) { 2 * TILE } else { TILE };
         let row = self.window.taps() * self.in_channels;
-        let tiles = u64::from(row.div_ceil(tile)) * u64::from(self.out_channels.div_ceil(TILE));
+        let tiles = u64::from(row.div_ceil(tile)) * u64::from(self.out_channels.div_ceil(2 * TILE));
         groups_for(tiles * u64::from(self.partials()))
     }
     fn lens(&self) -> Vec<u64> {
@@ -152,7 +156,7 @@ pub(crate) fn cases_where(fours: bool) -> Vec<Case> {
     let deep = Conv2d::valid([1, 251, 251, if fours { 4 } else { 1 }], [1, 1], 1, 1);
     let mut shapes = shapes();
     shapes.push(deep);
-    shapes.retain(|conv| in_fours(conv.in_channels as u32) == fours);
+    shapes.retain(|&conv| in_fours(flatten(conv.into(), conv.in_channels as u32).1) == fours);
     shapes
         .into_iter()
         .zip([1, 2, 100, 3].into_iter().cycle())

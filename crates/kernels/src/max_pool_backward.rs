@@ -30,17 +30,24 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "tap of the maximum", from: "argmax[at] == tap", to: "argmax[at] <= tap" },
-        Mutation { rule: "overlapping windows", from: "sum += grad[at]", to: "sum = grad[at]" },
-        Mutation { rule: "last tap", from: "tap < params.kernel_h", to: "tap + 1u < params.kernel_h" },
-        Mutation { rule: "gate dropped", from: "argmax[at] == tap", to: "true" },
-        Mutation { rule: "channel", from: "index % params.channels", to: "index % params.width" },
+        Mutation { rule: "tap of the maximum", from: "first == vec4(tap)", to: "first <= vec4(tap)" },
+        Mutation { rule: "overlapping windows", from: "sum += gradients", to: "sum = gradients" },
+        Mutation { rule: "last tap", from: "kx < params.kernel_w", to: "kx + 1u < params.kernel_w" },
+        Mutation { rule: "gate dropped", from: "first == vec4(tap)", to: "vec4(true)" },
+        Mutation {
+            rule: "first window of an axis",
+            from: "oy < params.out_height &&",
+            to: "oy < params.out_height - 1u &&",
+        },
+        Mutation { rule: "windows run backward", from: "ox -= 1u", to: "ox += 1u" },
+        Mutation { rule: "last channel", from: "count > 3u", to: "count > 4u" },
+        Mutation { rule: "padding", from: "+ params.pad_top", to: "" },
         Mutation {
             rule: "tail value",
             from: "in_pixel >= params.samples",
             to: "in_pixel + 1u >= params.samples",
         },
-        Mutation { rule: "stride", from: "% params.stride == 0u", to: "% params.stride <= 1u" },
+        Mutation { rule: "stride", from: "ky += params.stride", to: "ky += 1u" },
     ],
 };
 
@@ -55,7 +62,7 @@ impl Kernel for MaxPoolBackward {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.window.in_pixels()) * u64::from(self.channels))
+        groups_for(u64::from(self.window.in_pixels()) * u64::from(self.channels.div_ceil(4)))
     }
     fn lens(&self) -> Vec<u64> {
         let channels = u64::from(self.channels);
@@ -63,7 +70,8 @@ impl Kernel for MaxPoolBackward {
         vec![outputs, outputs, u64::from(self.window.in_pixels()) * channels]
     }
     fn loop_trips(&self) -> u64 {
-        u64::from(self.window.taps())
+        let Window { kernel_h, kernel_w, stride, .. } = self.window;
+        u64::from(kernel_h.div_ceil(stride)) * (1 + u64::from(kernel_w.div_ceil(stride)))
     }
     fn work(&self) -> Work {
         Work {
@@ -96,6 +104,6 @@ fn cases() -> Vec<Case> {
         Case::new(format!("{window:?} channels {channels}"), kernel, vec![grad, argmax, vec![]])
     };
     let mut cases: Vec<Case> = windows().into_iter().map(|window| case(window, 5)).collect();
-    cases.push(case(windows()[3], 65));
+    cases.extend([(windows()[3], 65), (windows()[2], 12)].map(|(window, channels)| case(window, channels)));
     cases
 }

@@ -23,7 +23,7 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "first and five swapped", from: "hit & 1u", to: "(hit >> 1u) & 1u" },
-        Mutation { rule: "old loss", from: "bitcast<f32>(metrics[0]) + loss", to: "loss" },
+        Mutation { rule: "old loss", from: "var loss = bitcast<f32>(metrics[0])", to: "var loss = 0.0" },
         Mutation { rule: "old count", from: "metrics[1] += first", to: "metrics[1] = first" },
         Mutation { rule: "old count of five", from: "metrics[2] += five", to: "metrics[2] = five" },
         Mutation {
@@ -60,8 +60,9 @@ impl Kernel for Metrics {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let samples = self.samples as usize;
         let mut metrics = buffers[2][..4].to_vec();
-        let loss = buffers[0][..samples].iter().fold(0.0f32, |sum, &loss| sum + f32::from_bits(loss));
-        metrics[0] = (f32::from_bits(metrics[0]) + loss).to_bits();
+        let before = f32::from_bits(metrics[0]);
+        let loss = buffers[0][..samples].iter().fold(before, |sum, &loss| sum + f32::from_bits(loss));
+        metrics[0] = loss.to_bits();
         for hit in &buffers[1][..samples] {
             metrics[1] += hit & 1;
             metrics[2] += hit >> 1 & 1;

@@ -2,6 +2,8 @@
 
 mod cases;
 mod expected;
+#[cfg(test)]
+mod tests;
 
 use recording::{Constant, Param, Work};
 use reference::product::Kind;
@@ -18,8 +20,9 @@ pub struct PlaneGroup {
     pub first_plane: u32,
     /// Planes, 1 to 8.
     pub planes: u32,
-    /// Index in the same buffer of the plane whose zeros leave elements out; unit planes of a left operand need none, as
-    /// an element left out is a zero code, and [`AndProduct`](crate::AndProduct) does not look at theirs.
+    /// Index in the same buffer of the plane whose zeros leave elements out; unit planes of a left operand
+    /// need none, as an element left out is a zero code, and [`AndProduct`](crate::AndProduct) does not look
+    /// at theirs.
     pub mask: Option<u32>,
 }
 
@@ -56,12 +59,12 @@ pub enum Output {
 
 /// The product of two packed operands, lhs `[planes][m][row_words]` and rhs `[planes][n][row_words]`:
 ///
-/// `dst[i, j] = [dst +] sum over segments of f32(v) * (factor * lhs_scale * rhs_scale)`, segment after segment, where v is
-/// the integer product of row i of lhs and row j of rhs over `k` elements of the segment.
+/// `dst[i, j] = [dst +] sum over segments of f32(v) * (factor * lhs_scale * rhs_scale)`, segment after
+/// segment, where v is the integer product of row i of lhs and row j of rhs over `k` elements of the segment.
 ///
 /// Segment s holds the words from `s * segment_words` on in every row of both operands; pad bits are zero.
-/// [`AndProduct`](crate::AndProduct) takes unit planes on the left, [`XorProduct`](crate::XorProduct) sign planes on both
-/// sides.
+/// [`AndProduct`](crate::AndProduct) takes unit planes on the left, [`XorProduct`](crate::XorProduct) sign
+/// planes on both sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Product {
     /// Rows of lhs and of dst.
@@ -126,7 +129,7 @@ pub enum ProductError {
     },
     /// Segments that do not fit the rows.
     #[error(
-        "{k} elements in segments {first_segment} to {end_segment} of {segment_words} words leave rows of {row_words} words"
+        "{k} elements in segments {first_segment}..{end_segment} of {segment_words} words leave rows of {row_words}"
     )]
     Segments {
         /// Elements of a segment.
@@ -178,8 +181,8 @@ impl Product {
         Ok(self)
     }
 
-    /// Products that together compute `self` with fewer than `max_trips` loop iterations an invocation each, to run in
-    /// order: runs of segments, and runs of words of one segment where even one is too deep.
+    /// Products that together compute `self` with fewer than `max_trips` loop iterations an invocation each,
+    /// to run in order: runs of segments, and runs of words of one segment where even one is too deep.
     ///
     /// Every part but the first accumulates. Runs of segments give the same bits as the whole.
     pub fn split(&self, max_trips: u64) -> Vec<Self> {
@@ -257,12 +260,13 @@ impl Product {
 
     /// Constants of both kernels; the masks are the kernels' own.
     pub(crate) fn constants(&self) -> Vec<Constant> {
+        let [lhs_step, rhs_step] = steps(self.lhs.planes, self.rhs.planes);
         vec![
             Constant::new("WORKGROUP", WORKGROUP),
             Constant::new("LHS_PLANES", self.lhs.planes),
             Constant::new("RHS_PLANES", self.rhs.planes),
-            Constant::new("LHS_STEP", step(self.lhs.planes)),
-            Constant::new("RHS_STEP", step(self.rhs.planes)),
+            Constant::new("LHS_STEP", lhs_step),
+            Constant::new("RHS_STEP", rhs_step),
             Constant::new("RHS_MASKED", u32::from(self.rhs.mask.is_some())),
             Constant::new("LHS_SCALE_BY", self.lhs_scale.by as u32),
             Constant::new("RHS_SCALE_BY", self.rhs_scale.by as u32),
@@ -315,16 +319,24 @@ impl Product {
         u64::from((count - 1) / scale.div + 1)
     }
 
-    /// Iterations over `segments` of `words`: plane pairs, a step of each side at a time, and one pass per plane of lhs
-    /// for the offset of sign planes.
+    /// Iterations over `segments` of `words`: plane pairs, a step of each side at a time, and one pass per
+    /// plane of lhs for the offset of sign planes.
     fn trips(&self, segments: u64, words: u64) -> u64 {
-        let lhs_steps = u64::from(self.lhs.planes / step(self.lhs.planes));
-        let rhs_steps = u64::from(self.rhs.planes / step(self.rhs.planes));
+        let [lhs_step, rhs_step] = steps(self.lhs.planes, self.rhs.planes);
+        let (lhs_steps, rhs_steps) =
+            (u64::from(self.lhs.planes / lhs_step), u64::from(self.rhs.planes / rhs_step));
         segments * (1 + lhs_steps * (1 + rhs_steps * (1 + words)) + u64::from(self.lhs.planes) * (1 + words))
     }
 }
 
-/// Planes that one pass over the words reads: two where they come in pairs, to use every word loaded twice.
-fn step(planes: u32) -> u32 {
-    if planes.is_multiple_of(2) { 2 } else { 1 }
+/// Planes of each side that one pass over the words reads, at most four pairs: every word loaded serves
+/// several pairs.
+fn steps(lhs_planes: u32, rhs_planes: u32) -> [u32; 2] {
+    let even = |planes: u32| planes.is_multiple_of(2);
+    match (even(lhs_planes), even(rhs_planes)) {
+        (true, true) => [2, 2],
+        (true, false) => [if lhs_planes.is_multiple_of(4) { 4 } else { 2 }, 1],
+        (false, true) => [1, if rhs_planes.is_multiple_of(4) { 4 } else { 2 }],
+        (false, false) => [1, 1],
+    }
 }

@@ -8,7 +8,8 @@ use reference::{bits, product};
 
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
 
-/// Sums the codes of every segment: `planes [bits][rows][segments * segment_words]` to `sums i32 [rows][segments]`.
+/// Sums the codes of every segment: `planes [bits][rows][segments * segment_words]` to `sums i32
+/// [rows][segments]`.
 ///
 /// `bits * segment_words` must stay below 60,000, the loop limit of an invocation.
 #[derive(Clone, Copy, Debug)]

@@ -42,7 +42,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "padding", from: "if pixel != OUTSIDE", to: "if true" },
         Mutation { rule: "last tap", from: "tap < params.kernel_h", to: "tap + 1u < params.kernel_h" },
         Mutation { rule: "last threshold", from: "level < levels", to: "level + 1u < levels" },
-        Mutation { rule: "stride", from: "* params.stride + tap /", to: "+ tap /" },
+        Mutation { rule: "stride", from: "* params.stride + ky", to: "+ ky" },
     ],
 };
 

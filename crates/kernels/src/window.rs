@@ -5,8 +5,8 @@ use reference::conv::Conv2d;
 
 /// A window of `kernel_h` x `kernel_w` taps that slides over images `[samples, height, width]`.
 ///
-/// Output position `(n, oy, ox)` reads `iy = oy * stride + ky - pad_top` and likewise `ix`; what lies outside the image
-/// is padding.
+/// Output position `(n, oy, ox)` reads `iy = oy * stride + ky - pad_top` and likewise `ix`; what lies outside
+/// the image is padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Images.

@@ -11,8 +11,8 @@ use crate::{
     product::{Shape, expected, sizes, table},
 };
 
-/// The [`Product`] of sign planes (centered codes 2q - n) on both sides, each with a mask or without; `rhs_kind` is not
-/// looked at.
+/// The [`Product`] of sign planes (centered codes 2q - n) on both sides, each with a mask or without;
+/// `rhs_kind` is not looked at.
 ///
 /// Bindings: lhs, rhs, lhs_scale, rhs_scale, dst.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,8 +28,9 @@ pub(crate) static ENTRY: Entry = Entry {
     mutations: &[
         Mutation { rule: "skipped last word", from: "w < params.words", to: "w + 1u < params.words" },
         Mutation { rule: "plane weight", from: "p + q)", to: "p)" },
-        Mutation { rule: "weight inside a step", from: "4u * countOneBits", to: "2u * countOneBits" },
-        Mutation { rule: "second plane of a step", from: "l + lhs_stride + w", to: "l + w" },
+        Mutation { rule: "weight inside a step", from: "counts += 2u * pair", to: "counts += pair" },
+        Mutation { rule: "second plane of a step", from: "lhs_words(at + stride)", to: "lhs_words(at)" },
+        Mutation { rule: "fourth plane of a step", from: "at + 3u * stride", to: "at + 2u * stride" },
         Mutation { rule: "segment skipped", from: "s < params.segments", to: "s + 1u < params.segments" },
         Mutation { rule: "first segment", from: "params.first_segment + s", to: "s" },
         Mutation { rule: "accumulation ignored", from: "if ACCUMULATE {", to: "if false {" },

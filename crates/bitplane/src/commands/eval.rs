@@ -22,7 +22,10 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     let mut trained = load(&request)?;
     let spec = args.data.as_deref().unwrap_or(&trained.config.data);
     let dataset = data::open(spec)?;
-    dataset.warnings.iter().for_each(|warning| output::note(&format!("warning: {}", data::printable(warning))));
+    dataset
+        .warnings
+        .iter()
+        .for_each(|warning| output::note(&format!("warning: {}", data::printable(warning))));
     let found = ([dataset.height, dataset.width, dataset.channels], dataset.classes.len());
     let wanted = (trained.identity.image, trained.identity.classes.len());
     if found != wanted {

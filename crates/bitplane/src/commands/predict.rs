@@ -74,8 +74,11 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         return print_json(&Report { schema: SCHEMA, run, checkpoint: file, predictions, device });
     }
     for prediction in &predictions {
-        let guesses: Vec<String> =
-            prediction.guesses.iter().map(|guess| format!("{} {:.4}", guess.class, guess.probability)).collect();
+        let guesses: Vec<String> = prediction
+            .guesses
+            .iter()
+            .map(|guess| format!("{} {:.4}", guess.class, guess.probability))
+            .collect();
         output::result(&format!("{}: {}", prediction.image, guesses.join(", ")))?;
     }
     Ok(())

@@ -104,6 +104,7 @@ fn report(config: &Config, input: &ModelInput, network: &Network) -> Report {
 fn row(layer: &LayerSummary) -> Row {
     let bits = layer.bits.map(|bits| [bits.weight, bits.activation, bits.gradient]);
     let widths = bits.map_or(32 * 32, |[weight, activation, _]| u64::from(weight) * u64::from(activation));
+    let stored_bytes = (layer.stored_bits / 8.0).ceil() as u64;
     Row {
         name: layer.name.clone(),
         kind: layer.kind.to_string(),
@@ -112,8 +113,9 @@ fn row(layer: &LayerSummary) -> Row {
         parameters: layer.parameters,
         macs: layer.macs,
         bit_macs: layer.macs * widths,
-        stored_bytes: (layer.stored_bits / 8.0).ceil() as u64,
-        float_bytes: layer.parameters * 4,
+        stored_bytes,
+        // Parameters and statistics of other layers are stored in f32 anyway.
+        float_bytes: if bits.is_some() { layer.parameters * 4 } else { stored_bytes },
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::TrainArgs;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::exit::Failure;
+use crate::fault::Fault;
 use crate::manifest::{Store, Which};
 use crate::models::ModelInput;
 use crate::output::{self, note, shown};
@@ -35,8 +36,13 @@ struct Resume {
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     args.settings.check_flags()?;
+    let fault = Fault::from_environment()?;
     let settings = args.settings.or(file);
-    let resume = args.resume.as_deref().map(|given| find_run(given, args.output_dir.as_deref(), &settings)).transpose()?;
+    let resume = args
+        .resume
+        .as_deref()
+        .map(|given| find_run(given, args.output_dir.as_deref(), &settings))
+        .transpose()?;
     let config = match &resume {
         None => resolve(settings, Settings::default())?,
         Some(resume) => merged(settings, run::read_settings(&resume.path)?, &resume.path)?,
@@ -49,7 +55,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         (None, Some(path)) => RunFolder::create(path, args.overwrite)?,
         (None, None) => RunFolder::create_numbered(&default_folder(&config))?,
     };
-    let outcome = train(&config, &dataset, &mut folder, resume.as_ref().map(|resume| &resume.which))?;
+    let outcome = train(&config, &dataset, &mut folder, resume.as_ref().map(|resume| &resume.which), fault)?;
     finish(&outcome, &folder, args.json)
 }
 
@@ -82,7 +88,10 @@ fn find_run(given: &Path, output_dir: Option<&Path>, settings: &Settings) -> Res
             None => {
                 let base = default_folder(&resolve(settings.clone(), Settings::default())?);
                 run::newest(&base).ok_or_else(|| Failure::Usage {
-                    message: format!("there is no run {} to go on with; name one with --resume RUN", shown(&base)),
+                    message: format!(
+                        "there is no run {} to go on with; name one with --resume RUN",
+                        shown(&base)
+                    ),
                 })?
             }
         };
@@ -104,8 +113,11 @@ fn find_run(given: &Path, output_dir: Option<&Path>, settings: &Settings) -> Res
 
 fn default_folder(config: &Config) -> PathBuf {
     let bits = config.bits();
-    let kind: String =
-        config.data_kind().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    let kind: String = config
+        .data_kind()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+        .collect();
     let Config { model, seed, .. } = config;
     let (weight, activation, gradient) = (bits.weight, bits.activation, bits.gradient);
     Path::new("runs").join(format!("{model}-{kind}-{weight}-{activation}-{gradient}-s{seed}"))
@@ -117,6 +129,7 @@ fn train(
     dataset: &Dataset,
     folder: &mut RunFolder,
     resume: Option<&Which>,
+    fault: Option<Fault>,
 ) -> Result<TrainReport, Failure> {
     let storage: &dyn Storage = &Disk;
     let image = [dataset.height, dataset.width, dataset.channels];
@@ -138,7 +151,15 @@ fn train(
     }
     let layers: Vec<LayerReport> = session.products().iter().map(LayerReport::from).collect();
     let (parameters, gpu_bytes) = (session.parameter_count(), session.memory_bytes());
-    let setup = Setup { config, data: dataset, input: engine.input(), identity: identity.clone(), run: folder, storage };
+    let setup = Setup {
+        config,
+        data: dataset,
+        input: engine.input(),
+        identity: identity.clone(),
+        run: folder,
+        storage,
+        fault,
+    };
     signal::install();
     let Outcome { records, best, recoveries } = Trainer::new(setup, &engine, session, store, start)?.run()?;
     Ok(TrainReport {
@@ -160,7 +181,12 @@ fn train(
 }
 
 /// Loads the checkpoint and brings manifest and metrics back to where it stands.
-fn go_on(which: &Which, store: &mut Store<'_>, folder: &RunFolder, identity: &Identity) -> Result<Start, Failure> {
+fn go_on(
+    which: &Which,
+    store: &mut Store<'_>,
+    folder: &RunFolder,
+    identity: &Identity,
+) -> Result<Start, Failure> {
     if store.manifest().is_none() && *which == Which::Last {
         note("note: the run holds no checkpoint yet, training starts anew");
         folder.rewind_metrics(&Disk, 0)?;

@@ -38,11 +38,17 @@ fn residual_block(
 ) -> Result<Node, GraphError> {
     let named = |part: &str| format!("{name}.{part}");
     let quantized = net.activation(&named("act1"), x, bits.activation)?;
-    let y =
-        net.quantized_conv2d(&named("conv1"), quantized, channels, Geometry::square(3, stride, Padding::Same), bits)?;
+    let y = net.quantized_conv2d(
+        &named("conv1"),
+        quantized,
+        channels,
+        Geometry::square(3, stride, Padding::Same),
+        bits,
+    )?;
     let y = net.batch_norm(&named("bn1"), y)?;
     let y = net.activation(&named("act2"), y, bits.activation)?;
-    let y = net.quantized_conv2d(&named("conv2"), y, channels, Geometry::square(3, 1, Padding::Same), bits)?;
+    let y =
+        net.quantized_conv2d(&named("conv2"), y, channels, Geometry::square(3, 1, Padding::Same), bits)?;
     let y = net.batch_norm(&named("bn2"), y)?;
     let shortcut = if stride == 1 {
         x

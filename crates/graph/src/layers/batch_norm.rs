@@ -81,8 +81,9 @@ impl Layer for BatchNorm {
         if let Value::Deferred(deferred) = &inputs[0]
             && deferred.batch_norm.is_none()
         {
-            let deferred = crate::deploy::Deferred { batch_norm: Some(normalization), ..deferred.clone() };
-            return Ok((Value::Deferred(deferred), no_backward()));
+            let mut normalized = deferred.clone();
+            normalized.batch_norm = Some(normalization);
+            return Ok((Value::Deferred(normalized), no_backward()));
         }
         let input = recorder.dense(&inputs[0])?;
         if recorder.mode() == Mode::Train {
@@ -90,6 +91,7 @@ impl Layer for BatchNorm {
                 self.batch_statistics(recorder, &input, &parameters)?;
         }
         let output = normalization.record(recorder, &input)?;
+        recorder.check_finite("output", &output.chunks)?;
         let frozen = recorder.mode() != Mode::Train;
         let backward: Backward = Box::new(move |recorder, grad| {
             let grad_input = backward(recorder, (&input, grad), normalization, &parameters, frozen)?;

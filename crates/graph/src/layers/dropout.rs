@@ -53,7 +53,7 @@ impl Layer for Dropout {
                     channels: shape.channels,
                     rate,
                     tensor,
-                    first_row: chunk.first_sample * shape.pixels(),
+                    first_row: recorder.first_row(chunk, shape.pixels()),
                 };
                 recorder.dispatch(kernel, &[values.chunks[chunk.index], step, result.chunks[chunk.index]])?;
             }
@@ -89,7 +89,7 @@ impl Dropout {
                 bits,
                 rate: self.rate,
                 tensor,
-                first_row: chunk.first_sample * shape.pixels(),
+                first_row: recorder.first_row(chunk, shape.pixels()),
             };
             recorder.dispatch(kernel, &[packed.chunks[chunk.index], step, planes])?;
             chunks.push(planes);

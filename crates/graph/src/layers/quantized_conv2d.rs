@@ -155,7 +155,7 @@ impl Layer for QuantizedConv2d {
                 })?;
                 if recorder.mode() == (Mode::Evaluate { fold: true }) {
                     let deferred = Deferred::new(convolution, packed.clone(), operand);
-                    return Ok((Value::Deferred(deferred), no_backward()));
+                    return Ok((Value::Deferred(Box::new(deferred)), no_backward()));
                 }
                 let (output, unfolded) = bit_forward(recorder, &convolution, packed, &operand)?;
                 let pairs = packed.bits * operand.planes();
@@ -279,11 +279,11 @@ impl Saved {
         recorder.set_pass("grad_input");
         let convolution = self.convolution;
         if let (Some(quantizer), Some(planes)) = (self.layer.weight.clone(), planes) {
-            let rows = WeightRows::ByInput;
-            let operand = quantizer.pack(recorder, &self.weight, &self.prepared, &convolution, rows)?;
+            let (rows, flattened) = (WeightRows::ByInput, convolution.flattened());
+            let operand = quantizer.pack(recorder, &self.weight, &self.prepared, &flattened, rows)?;
             let result = recorder.tensor("grad_input", convolution.input);
             for chunk in recorder.chunks() {
-                convolution.bit_grad_input(recorder, chunk, &planes[chunk.index], &operand, &result)?;
+                flattened.bit_grad_input(recorder, chunk, &planes[chunk.index], &operand, &result)?;
             }
             let pairs = self.layer.pairs(self.layer.weight_planes(), self.layer.gradient_planes());
             recorder.note_product("xor_product", pairs, None);

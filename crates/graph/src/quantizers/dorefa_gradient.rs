@@ -41,7 +41,7 @@ impl GradientQuantizer for DorefaGradient {
             rows,
             channels: shape.channels,
             rows_per_sample: shape.pixels(),
-            first_row: chunk.first_sample * shape.pixels(),
+            first_row: recorder.first_row(chunk, shape.pixels()),
             tensor: stream,
             bits,
         };

@@ -15,7 +15,8 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Dense rows of `segments` segments of `k` elements, planes from 0, integer output, sign planes on the right.
+    /// Dense rows of `segments` segments of `k` elements, planes from 0, integer output, sign planes on the
+    /// right.
     pub(crate) fn new([m, n, k]: [u32; 3], segments: u32, bits: [u32; 2]) -> Self {
         let group = |planes| PlaneGroup { first_plane: 0, planes, mask: None };
         let segment_words = words_for(k);

@@ -59,13 +59,15 @@ pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]
             bounds[at(index)] += (value as f64 * scales).abs();
         }
     }
-    // A term is rounded when its integer is converted, twice in its scale and once more as a product, then added.
+    // A term is rounded when its integer is converted, twice in its scale and once more as a product, then
+    // added.
     let roundings = f64::from(product.segments) + 4.0;
     bounds.iter_mut().for_each(|bound| *bound *= roundings * UNIT_ROUNDOFF);
     Expected::within(&values, &bounds)
 }
 
-/// The integers that `k` elements of one segment stand for, `[rows][k]`, zero where the mask leaves an element out.
+/// The integers that `k` elements of one segment stand for, `[rows][k]`, zero where the mask leaves an
+/// element out.
 fn integers(
     product: &Product,
     group: PlaneGroup,

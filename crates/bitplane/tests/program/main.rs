@@ -1,0 +1,11 @@
+//! The program as its users meet it: every test starts `bitplane` and looks at its exit code, its words and its files.
+
+mod bad_checkpoint;
+mod bad_data;
+mod bad_device;
+mod bad_files;
+mod bad_settings;
+mod diverged;
+mod reports;
+mod resume;
+mod support;

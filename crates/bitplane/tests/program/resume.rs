@@ -1,0 +1,138 @@
+//! The same command gives the same bytes, also after an interruption at any moment.
+
+use std::fs;
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::support::{Ended, SHORT, copy_of_run, finished_run, last_checkpoint, manifest, run, start};
+
+#[test]
+fn the_same_command_twice_gives_equal_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &format!("{SHORT} --output-dir again")).expect(0, &[]);
+    let again = folder.path().join("again");
+    assert_eq!(manifest(&again), manifest(finished_run()), "names, sizes and SHA-256 of all checkpoints");
+    for entry in manifest(&again)["checkpoints"].as_array().unwrap() {
+        let file = Path::new("checkpoints").join(entry["file"].as_str().unwrap());
+        assert!(fs::read(again.join(&file)).unwrap() == fs::read(finished_run().join(&file)).unwrap());
+    }
+    run(folder.path(), &format!("{SHORT} --seed 1 --output-dir other")).expect(0, &[]);
+    assert!(last_checkpoint(&folder.path().join("other")) != last_checkpoint(finished_run()));
+}
+
+#[test]
+fn augmentation_and_sgd_repeat_themselves_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("{SHORT} --augment flip-crop --opt sgd --momentum 0.9 --nesterov --wd 1e-4");
+    run(folder.path(), &format!("{line} --lr 0.01 --output-dir a")).expect(0, &[]);
+    run(folder.path(), &format!("{line} --lr 0.01 --output-dir b --checkpoint-interval 0")).expect(0, &[]);
+    assert!(last_checkpoint(&folder.path().join("a")) == last_checkpoint(&folder.path().join("b")));
+}
+
+/// Waits until `ready`, or until the program has ended.
+fn wait_for(child: &mut Child, ready: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !ready() && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the program does not get there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Steps that the run's last checkpoint holds.
+fn saved_step(run: &Path) -> u64 {
+    let text = fs::read_to_string(run.join("checkpoints/manifest.json")).unwrap_or_default();
+    let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
+    manifest["checkpoints"]
+        .as_array()
+        .and_then(|entries| entries.last())
+        .map_or(0, |last| last["step"].as_u64().unwrap())
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let common = "--epochs 6 --limit-train-batches 20 --batch-size 25";
+    run(folder.path(), &format!("train {common} --output-dir whole")).expect(0, &[]);
+    let whole = last_checkpoint(&folder.path().join("whole"));
+    let mut line = format!("train {common} --output-dir run --checkpoint-interval 0");
+    let mut killed = 0;
+    // Steps that a process may do before it is killed, and milliseconds more, which fall on steps and saves alike.
+    for (steps, delay) in [(0, 0), (1, 3), (3, 11), (2, 0), (5, 7), (1, 19), (4, 2), (6, 13), (2, 5), (3, 0)]
+    {
+        let before = saved_step(&path);
+        let mut child = start(folder.path(), &line);
+        wait_for(&mut child, || path.join("config.toml").exists() && saved_step(&path) >= before + steps);
+        std::thread::sleep(Duration::from_millis(delay));
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        line = "train --resume run".to_owned();
+    }
+    assert_eq!(killed, 10, "every kill met a running training");
+    assert!((10..120).contains(&saved_step(&path)));
+    run(folder.path(), "train --resume run").expect(0, &["resuming"]);
+    assert!(last_checkpoint(&path) == whole, "the resumed run differs");
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 6);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_and_sigterm_save_and_exit_130() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut line = format!("{SHORT} --output-dir run");
+    for signal in ["-TERM", "-INT"] {
+        // The settings are saved when training starts; a resumed run says so before it opens the device.
+        let before = fs::metadata(path.join("config.toml")).and_then(|data| data.modified()).ok();
+        let mut child = start(folder.path(), &line);
+        wait_for(&mut child, || {
+            fs::metadata(path.join("config.toml")).and_then(|data| data.modified()).ok() != before
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        let sent =
+            std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        ended.expect(130, &["interrupted in epoch", "saved as", "train --resume"]);
+        line = "train --resume run".to_owned();
+    }
+    run(folder.path(), "train --resume run").expect(0, &["resuming"]);
+    assert!(last_checkpoint(&path) == last_checkpoint(finished_run()));
+}
+
+#[test]
+fn a_finished_run_can_be_prolonged() {
+    let folder = copy_of_run();
+    let ended = run(folder.path(), "train --resume run --json").expect(0, &[]);
+    assert_eq!(ended.json()["epochs"].as_array().unwrap().len(), 3, "nothing is left to do");
+    let ended = run(folder.path(), "train --output-dir run --resume last --epochs 4 --json").expect(0, &[]);
+    assert_eq!(ended.json()["epochs"].as_array().unwrap().len(), 4);
+    assert!(fs::read_to_string(folder.path().join("run/config.toml")).unwrap().contains("epochs = 4"));
+}
+
+#[test]
+fn resuming_from_an_earlier_checkpoint_trains_the_rest_again() {
+    let folder = copy_of_run();
+    let path = folder.path().join("run");
+    let wanted = last_checkpoint(&path);
+    let file = "run/checkpoints/epoch-0002.safetensors";
+    run(folder.path(), &format!("train --resume {file}")).expect(0, &["epoch 3"]);
+    assert!(last_checkpoint(&path) == wanted);
+    run(folder.path(), "train --output-dir run --resume best").expect(0, &["resuming"]);
+    assert!(last_checkpoint(&path) == wanted);
+}
+
+#[test]
+fn a_resumed_run_keeps_its_settings() {
+    let folder = copy_of_run();
+    run(folder.path(), "train --resume run --lr 0.5 --seed 9")
+        .expect(2, &["other settings", "lr: 0.5, not", "seed: 9, not 0"]);
+    run(folder.path(), "train --resume run --output-dir run").expect(2, &["leave --output-dir away"]);
+    run(folder.path(), "train --resume --overwrite --output-dir run").expect(2, &["--overwrite"]);
+    run(folder.path(), "train --resume run --print-freq 1 --checkpoint-interval 9").expect(0, &[]);
+}

@@ -1,0 +1,205 @@
+//! Bits are bits: the products of quantized layers bind packed words only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitplane::models::Model;
+use graph::{Phase, Session, is_bit_product};
+use recording::{BufferId, Dispatch, Executor, HostExecutor};
+use tests::{bits, host_session, model, options};
+
+/// Kernels that write packed words.
+const PACKING: [&str; 8] = [
+    "bit_pack",
+    "bit_transpose",
+    "bit_unfold",
+    "bit_unfold_grad",
+    "dropout_forward",
+    "quantize_activation",
+    "quantize_gradient",
+    "quantize_weight",
+];
+const THRESHOLDS: &str = "threshold_pack";
+/// Positions a sample below which a weight gradient may run in f32.
+const MIN_POSITIONS: u32 = 25;
+const SAMPLES: u32 = 2;
+
+/// Everything that is not a product of packed words, in the order in which the phases run.
+fn violations(dispatches: &[Dispatch], quantized: &BTreeMap<String, u32>) -> Vec<String> {
+    let mut writers: BTreeMap<BufferId, &'static str> = BTreeMap::new();
+    let mut found = Vec::new();
+    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for dispatch in dispatches {
+        let (kernel, layer, pass) =
+            (dispatch.kernel.name(), dispatch.scope.layer.as_str(), dispatch.scope.pass);
+        if is_bit_product(kernel) {
+            for (slice, binding) in dispatch.buffers.iter().zip(dispatch.kernel.bindings()) {
+                let writer = writers.get(&slice.buffer).copied().unwrap_or("the host");
+                let packed = PACKING.contains(&writer) || writer == THRESHOLDS;
+                if ["lhs", "rhs"].contains(&binding.name) && !packed {
+                    found.push(format!("{layer} {pass}: {kernel} binds {writer} as {}", binding.name));
+                }
+            }
+            seen.insert((layer, pass));
+        }
+        if let Some(positions) = quantized.get(layer)
+            && (kernel.starts_with("conv2d_") || kernel == "dequantize")
+            && !(pass == "grad_weight" && *positions < MIN_POSITIONS)
+        {
+            found.push(format!("{layer} {pass}: {kernel}"));
+        }
+        writers.extend(dispatch.outputs().map(|slice| (slice.buffer, kernel)));
+    }
+    for (layer, &positions) in quantized {
+        for pass in ["forward", "grad_input", "grad_weight"] {
+            let exempt = pass == "grad_weight" && positions < MIN_POSITIONS;
+            if !exempt && !seen.contains(&(layer.as_str(), pass)) {
+                found.push(format!("{layer} {pass}: no bit product"));
+            }
+        }
+    }
+    found
+}
+
+/// Output positions of one sample, by quantized layer.
+fn quantized_layers(model: &Model) -> BTreeMap<String, u32> {
+    let summary = model.network.summary().into_iter();
+    let quantized = summary.filter(|layer| layer.kind == "quantized_conv2d");
+    quantized.map(|layer| (layer.name, layer.output.shape.pixels())).collect()
+}
+
+fn dispatches<E: Executor>(session: &Session<E>, phases: &[Phase]) -> Vec<Dispatch> {
+    phases.iter().filter_map(|phase| session.recording(*phase)).flat_map(|r| r.dispatches.clone()).collect()
+}
+
+fn recorded(name: &str, size: u32, widths: [u32; 3]) -> (Model, Session<HostExecutor>) {
+    let model = model(name, size, bits(widths));
+    let session = host_session(&model, &options(&model, SAMPLES));
+    (model, session)
+}
+
+const TRAINING: [Phase; 2] = [Phase::Forward, Phase::Backward];
+const NETWORKS: [(&str, u32, usize); 3] = [("digits", 8, 2), ("svhn-d", 32, 6), ("resnet20", 16, 20)];
+
+#[test]
+fn products_of_quantized_layers_bind_packed_words_only() {
+    for (name, size, count) in NETWORKS {
+        for widths in [[1, 2, 4], [1, 1, 1], [2, 3, 6], [8, 8, 8]] {
+            let (model, session) = recorded(name, size, widths);
+            let quantized = quantized_layers(&model);
+            assert_eq!(quantized.len(), count, "{name}");
+            let found = violations(&dispatches(&session, &TRAINING), &quantized);
+            assert!(found.is_empty(), "{name} {widths:?}: {found:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_notes_name_every_product_and_give_the_reason_of_each_exception() {
+    for (name, size, _) in NETWORKS {
+        let (model, session) = recorded(name, size, [1, 2, 4]);
+        let quantized = quantized_layers(&model);
+        let mut exempt = BTreeSet::new();
+        for note in session.products() {
+            let Some(&positions) = quantized.get(&note.layer) else {
+                assert!(!is_bit_product(note.kernel) && note.plane_pairs == 0, "{name}: {note:?}");
+                continue;
+            };
+            let pairs = match note.pass {
+                "forward" => 2,
+                "grad_input" => 4,
+                "grad_weight" if positions < MIN_POSITIONS => 0,
+                _ => 2 * 4,
+            };
+            assert_eq!(note.plane_pairs, pairs, "{name}: {note:?}");
+            assert_eq!(is_bit_product(note.kernel), pairs > 0, "{name}: {note:?}");
+            assert_eq!(note.reason.is_some(), pairs == 0, "{name}: {note:?}");
+            if let Some(reason) = &note.reason {
+                assert!(reason.contains(&format!("{positions} positions")), "{name}: {reason}");
+                exempt.insert(note.layer.clone());
+            }
+            let records = |d: &Dispatch| {
+                d.scope.layer == note.layer
+                    && d.scope.pass == note.pass
+                    && d.kernel.name().starts_with(note.kernel)
+            };
+            assert!(dispatches(&session, &TRAINING).iter().any(records), "{name}: {note:?} is not recorded");
+        }
+        let small = quantized.iter().filter(|(_, positions)| **positions < MIN_POSITIONS);
+        assert!(small.map(|(layer, _)| layer.clone()).eq(exempt), "{name}");
+        let noted = session.products().iter().filter(|note| quantized.contains_key(&note.layer)).count();
+        assert_eq!(noted, 3 * quantized.len(), "{name}: each layer has three products");
+    }
+}
+
+#[test]
+fn an_f32_operand_is_noticed() {
+    for (widths, broken) in [
+        ([32, 2, 4], ["forward", "grad_input"]),
+        ([1, 32, 4], ["forward", "grad_weight"]),
+        ([1, 2, 32], ["grad_input", "grad_weight"]),
+    ] {
+        let (model, session) = recorded("digits", 8, widths);
+        let quantized = quantized_layers(&model);
+        let found = violations(&dispatches(&session, &TRAINING), &quantized);
+        for layer in quantized.keys() {
+            for pass in ["forward", "grad_input", "grad_weight"] {
+                let noticed = found.iter().any(|line| line.starts_with(&format!("{layer} {pass}: conv2d_")));
+                assert_eq!(noticed, broken.contains(&pass), "{widths:?} {layer} {pass}: {found:#?}");
+            }
+        }
+    }
+    // A bit product over a buffer that an f32 kernel wrote: its scales in place of its planes.
+    let (model, session) = recorded("digits", 8, [1, 2, 4]);
+    let mut training = dispatches(&session, &TRAINING);
+    let last =
+        training.iter().rposition(|d| d.kernel.name() == "and_product").expect("there are bit products");
+    training[last].buffers[1] = training[last].buffers[4];
+    let found = violations(&training, &quantized_layers(&model));
+    assert_eq!(found, ["conv1 grad_weight: and_product binds reduce as rhs"]);
+}
+
+/// Kernels from the first quantized layer's input to the last quantized convolution, with the count of each.
+fn deployed<E: Executor>(session: &Session<E>) -> BTreeMap<String, usize> {
+    let evaluate = dispatches(session, &[Phase::Evaluate]);
+    let first = evaluate.iter().position(|d| d.kernel.name() == "quantize_activation");
+    let last = evaluate.iter().rposition(|d| is_bit_product(d.kernel.name()));
+    let (first, last) = (first.expect("a quantized input"), last.expect("a bit product"));
+    let mut counts = BTreeMap::new();
+    for dispatch in &evaluate[first + 1..=last] {
+        let integer = dispatch.kernel.constants().iter().any(|c| c.name == "OUTPUT_I32" && c.value == 1);
+        let name = dispatch.kernel.name().to_owned() + if integer { " to i32" } else { "" };
+        *counts.entry(name).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_deployed_plain_network_has_no_f32_between_its_quantized_layers() {
+    for (name, size, layers) in [("digits", 8, 2), ("svhn-d", 32, 6)] {
+        for widths in [[1, 2, 4], [2, 3, 6], [8, 8, 32]] {
+            let (_, session) = recorded(name, size, widths);
+            let want = [
+                ("and_product", 1),
+                ("and_product to i32", layers - 1),
+                ("bit_unfold", layers),
+                ("row_sums", layers),
+                (THRESHOLDS, layers - 1),
+            ];
+            assert_eq!(
+                deployed(&session),
+                want.map(|(name, count)| (name.to_owned(), count)).into(),
+                "{name}"
+            );
+            let all = dispatches(&session, &[Phase::Freeze, Phase::Evaluate]);
+            assert_eq!(violations(&all, &BTreeMap::new()), Vec::<String>::new(), "{name} {widths:?}");
+        }
+    }
+}
+
+#[test]
+fn an_f32_epilogue_is_noticed() {
+    let model = model("digits", 8, bits([1, 2, 4]));
+    let session = host_session(&model, &graph::SessionOptions { fold: false, ..options(&model, SAMPLES) });
+    let counts = deployed(&session);
+    assert!(counts.contains_key("batch_norm_forward") && !counts.contains_key(THRESHOLDS), "{counts:?}");
+}

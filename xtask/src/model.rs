@@ -1,0 +1,73 @@
+//! A model on an adapter with a batch of seeded noise, for tasks that run whole training steps.
+
+use anyhow::Result;
+use bitplane::models::{self, ModelInput};
+use gpu::Gpu;
+use graph::{Batch, Bits, EpsilonForm, Optimizer, Session, SessionOptions};
+use kernels::Random;
+
+use crate::device;
+
+/// What runs, and where.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Adapter by index, part of its name, or type.
+    #[arg(long, value_name = "INDEX|NAME|TYPE")]
+    pub device: Option<String>,
+    /// Model name.
+    #[arg(long, default_value = "digits")]
+    pub model: String,
+    /// Bits of weights, activations and gradients.
+    #[arg(long, default_value = "1,2,4", value_name = "W,A,G")]
+    pub bits: Bits,
+    /// Samples of the batch.
+    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub batch_size: u32,
+    /// Seed of pictures and parameters.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u32,
+}
+
+/// A session and its batch.
+pub struct Subject {
+    /// The session.
+    pub session: Session<Gpu>,
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+}
+
+impl Options {
+    /// Opens the adapter and records the model on it.
+    pub fn open(&self) -> Result<Subject> {
+        let side = if self.model == "digits" { (8, 1) } else { (32, 3) };
+        let input = ModelInput { height: side.0, width: side.0, channels: side.1, classes: 10 };
+        let model = models::build(&self.model, &input, self.bits)?;
+        let adapter = device::chosen(self.device.as_deref(), false)?.remove(0);
+        println!("{adapter}");
+        let form = EpsilonForm::Uncorrected;
+        let options = SessionOptions {
+            batch_size: self.batch_size,
+            optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, form, weight_decay: 0.0 },
+            seed: u64::from(self.seed),
+            input: model.input,
+            first_sample: 0,
+            max_binding_words: None,
+            frozen_batch_norm: false,
+            fold: true,
+        };
+        let session = Session::new(device::open(&adapter)?, &model.network, &options)?;
+        let mut random = Random::new(self.seed);
+        let bytes = self.batch_size * model.input.source_len();
+        let pixels = (0..bytes).map(|_| (random.word() >> 24) as u8).collect();
+        let labels = (0..self.batch_size).map(|_| random.word() % 10).collect();
+        Ok(Subject { session, pixels, labels })
+    }
+}
+
+impl Subject {
+    /// The session beside its batch.
+    pub fn parts(&mut self) -> (&mut Session<Gpu>, Batch<'_>) {
+        let batch = Batch { pixels: &self.pixels, labels: &self.labels, transforms: &[] };
+        (&mut self.session, batch)
+    }
+}
