@@ -143,10 +143,13 @@ pub fn classes_of(logits: &[f32], classes: usize) -> Vec<usize> {
     logits.chunks(classes).map(|row| first_largest(row).expect("there are classes")).collect()
 }
 
-/// Where the values of a parameter lie: what the update of the `nth` parameter of `layer`, by name, writes.
-pub fn parameter_slice<E: Executor>(session: &Session<E>, layer: &str, nth: usize) -> BufferSlice {
+/// Where the values of parameter `name` lie: what its update writes first.
+pub fn parameter_slice<E: Executor>(session: &mut Session<E>, name: &str) -> BufferSlice {
+    let state = block_on(session.state()).expect("state");
+    let trained: Vec<&str> = state.iter().filter_map(|t| t.name.strip_suffix(".first_moment")).collect();
+    let position = trained.iter().position(|trained| *trained == name).expect("a trained parameter");
     let apply = session.recording(Phase::Apply).expect("an update");
-    let updates = apply.dispatches.iter().filter(|dispatch| dispatch.kernel.name() == "adam");
-    let update = updates.filter(|dispatch| dispatch.scope.layer == layer).nth(nth);
-    update.and_then(|dispatch| dispatch.outputs().next()).expect("Adam writes the values first")
+    let update = apply.dispatches.iter().filter(|d| d.kernel.name() == "adam").nth(position).expect("an update");
+    assert_eq!(name.rsplit_once('.').map(|(layer, _)| layer), Some(update.scope.layer.as_str()));
+    update.outputs().next().expect("it writes the values")
 }

@@ -98,12 +98,12 @@ fn gradients_are_the_slopes_of_the_loss() {
         let largest = largest.expect("a parameter has values");
         let axis = (0..values.len()).map(|i| f64::from(u8::from(i == largest))).collect();
         for (name, direction) in [("steepest", steepest), ("random", random_direction), ("axis", axis)] {
-            let step = 2e-3;
+            let step = 1e-3;
             let mut loss = |step| loss_at(&mut session, &pictures, (&state, at), &direction, step);
             let slope = (loss(step) - loss(-step)) / (2.0 * step);
             let want: f64 = values.iter().zip(&direction).map(|(g, d)| g * d).sum();
             // Rounding of two losses in f32, kinks of ReLU and pool, curvature.
-            let bound = 2e-4 + 0.01 * norm;
+            let bound = 1e-3 + 0.02 * norm;
             println!("{} {name}: slope {slope:.5}, gradient {want:.5}, bound {bound:.5}", gradient.name);
             assert!((slope - want).abs() <= bound, "{} {name}: {slope} is not {want}", gradient.name);
         }

@@ -39,7 +39,8 @@ fn sources() -> Vec<(String, String)> {
 
 /// `line` without comments and without what stands between quotation marks.
 fn code(line: &str) -> String {
-    let outside: String = line.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
+    let line = line.replace("\\\"", "");
+    let outside = line.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
     outside.split("//").next().unwrap_or_default().to_owned()
 }
 

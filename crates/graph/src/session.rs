@@ -1,103 +1,23 @@
 //! A network on an executor: training steps, evaluation, saved state.
 
+mod evaluate;
+mod options;
+mod state;
+
 use std::collections::BTreeMap;
+
+pub use options::{Evaluation, InputSpec, NamedTensor, SessionOptions, StepReport};
 
 use recording::{BufferId, BufferSlice, Dispatch, Executor, ExecutorError, Recording};
 
 use crate::{
-    GraphError, MemoryPlan, Network, Optimizer, Phase, ProductNote,
+    GraphError, MemoryPlan, Network, Phase, ProductNote,
     batch::Batch,
-    deploy::FoldValues,
     memory::read_before_write,
     parameter::Init,
     recorder::{FLAGS_OFFSET, SAMPLE_BLOCK, TOKEN_OFFSET},
     schedule::{Schedule, status_words},
 };
-
-/// How pictures of a data set become the network's input: resize, then a crop or border of `out` size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InputSpec {
-    /// Rows of a stored picture.
-    pub source_height: u32,
-    /// Columns of a stored picture.
-    pub source_width: u32,
-    /// Channels.
-    pub channels: u32,
-    /// Rows after the bilinear resize.
-    pub resize_height: u32,
-    /// Columns after the bilinear resize.
-    pub resize_width: u32,
-    /// Rows of the network's input.
-    pub out_height: u32,
-    /// Columns of the network's input.
-    pub out_width: u32,
-}
-
-impl InputSpec {
-    /// Bytes of a stored picture.
-    pub fn source_len(&self) -> u32 {
-        self.source_height * self.source_width * self.channels
-    }
-}
-
-/// What a session is built for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionOptions {
-    /// Samples of a training batch, and the most that one evaluation takes.
-    pub batch_size: u32,
-    /// Update rule.
-    pub optimizer: Optimizer,
-    /// Seed of parameters, stochastic rounding and dropout.
-    pub seed: u64,
-    /// Input pictures.
-    pub input: InputSpec,
-    /// Position of the first sample in the batch that the stochastic rounding and dropout are numbered by: 0, or where
-    /// several sessions share a batch, the samples before this one's part.
-    pub first_sample: u32,
-    /// A binding limit below the executor's.
-    pub max_binding_words: Option<u64>,
-    /// Train with running statistics as constants.
-    pub frozen_batch_norm: bool,
-    /// Evaluate in the deployed form, with integer thresholds; otherwise in f32, as a diagnostic.
-    pub fold: bool,
-}
-
-/// Results of one training step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepReport {
-    /// Mean loss of the batch.
-    pub loss: f32,
-    /// Samples whose label has the largest score.
-    pub top1: u32,
-    /// Samples whose label is among the five largest scores.
-    pub top5: u32,
-    /// Samples of the batch.
-    pub samples: u32,
-}
-
-/// Results of one evaluated batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evaluation {
-    /// Sum of the losses.
-    pub loss_sum: f64,
-    /// Samples whose label has the largest score.
-    pub top1: u32,
-    /// Samples whose label is among the five largest scores.
-    pub top5: u32,
-    /// Samples of the batch.
-    pub samples: u32,
-}
-
-/// A tensor of the saved state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
-    /// Layer, parameter and, for optimizer state, the moment.
-    pub name: String,
-    /// Sizes, row-major.
-    pub shape: Vec<usize>,
-    /// Values.
-    pub values: Vec<f32>,
-}
 
 /// A network, its memory and its recordings on one executor.
 #[derive(Debug)]
@@ -313,78 +233,6 @@ impl<E: Executor> Session<E> {
         Ok(StepReport { loss, top1: status[1], top5: status[2], samples })
     }
 
-    /// Packs the weights and folds batch norm into integer thresholds; [`Session::evaluate`] uses them until the next
-    /// training step.
-    ///
-    /// # Errors
-    /// A device failure.
-    pub async fn freeze(&mut self) -> Result<(), GraphError> {
-        self.run(Phase::Freeze).await?;
-        for fold in self.schedule.recorder.folds.clone() {
-            let mut values = FoldValues::default();
-            if let Some(scale) = fold.scale {
-                values.scale = Some(self.read_f32(scale).await?[0]);
-            }
-            if let Some(norm) = fold.batch_norm {
-                values.mean = self.read_f32(norm.mean).await?;
-                values.variance = self.read_f32(norm.variance).await?;
-                values.gamma = self.read_f32(norm.gamma).await?;
-                values.beta = self.read_f32(norm.beta).await?;
-            }
-            self.write(fold.thresholds, &fold.thresholds(&values))?;
-        }
-        self.frozen = true;
-        Ok(())
-    }
-
-    /// Loss and hits of up to a batch of samples in the deployed form.
-    ///
-    /// # Errors
-    /// [`Session::freeze`] was not called since the last step, too many samples, or a device failure.
-    pub async fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Evaluation, GraphError> {
-        self.infer(batch).await?;
-        let mut result = Evaluation::default();
-        let ports = self.schedule.ports.clone();
-        let mut left = batch.labels.len();
-        for (losses, hits) in ports.losses.iter().zip(&ports.hits) {
-            let (losses, hits) = (self.read_f32(*losses).await?, self.read(*hits).await?);
-            for (loss, hit) in losses.iter().zip(&hits).take(left) {
-                result.loss_sum += f64::from(*loss);
-                result.top1 += hit & 1;
-                result.top5 += hit >> 1 & 1;
-                result.samples += 1;
-            }
-            left = left.saturating_sub(losses.len());
-        }
-        Ok(result)
-    }
-
-    /// Class scores `[samples][classes]` of up to a batch of samples in the deployed form; labels are not used.
-    ///
-    /// # Errors
-    /// As [`Session::evaluate`].
-    pub async fn logits(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, GraphError> {
-        self.infer(batch).await?;
-        let mut scores = Vec::new();
-        for slice in self.schedule.ports.logits.clone() {
-            scores.extend(self.read_f32(slice).await?);
-        }
-        scores.truncate(batch.labels.len() * self.classes as usize);
-        Ok(scores)
-    }
-
-    async fn infer(&mut self, batch: &Batch<'_>) -> Result<(), GraphError> {
-        if !self.frozen {
-            return Err(GraphError::Order {
-                call: "evaluate",
-                message: "freeze comes first, and after every step",
-            });
-        }
-        self.upload(batch)?;
-        self.ready = None;
-        self.run(Phase::Evaluate).await
-    }
-
     fn expect(&self, call: &'static str, phase: Phase, message: &'static str) -> Result<(), GraphError> {
         if self.ready == Some(phase) { Ok(()) } else { Err(GraphError::Order { call, message }) }
     }
@@ -407,63 +255,6 @@ impl<E: Executor> Session<E> {
             self.options.optimizer.step_words(self.step.saturating_add(1), learning_rate);
         let words = [self.step, seed as u32, (seed >> 32) as u32, rate, adam, denominator];
         self.write(self.schedule.recorder.shared.step, &words)
-    }
-
-    /// Parameters, running statistics and optimizer state, sorted by name.
-    ///
-    /// # Errors
-    /// A device failure.
-    pub async fn state(&mut self) -> Result<Vec<NamedTensor>, GraphError> {
-        let mut result = Vec::new();
-        for (name, shape, slice) in self.saved() {
-            result.push(NamedTensor { name, shape, values: self.read_f32(slice).await? });
-        }
-        Ok(result)
-    }
-
-    /// Replaces the whole state.
-    ///
-    /// # Errors
-    /// [`GraphError::State`] names tensors that are missing, unknown, of another shape or not finite; then nothing was
-    /// changed.
-    pub fn load_state(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
-        let saved = self.saved();
-        let given: BTreeMap<&str, &NamedTensor> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
-        let bad = |message: String| Err(GraphError::State { message });
-        for (name, shape, _) in &saved {
-            match given.get(name.as_str()) {
-                None => return bad(format!("`{name}` is missing")),
-                Some(tensor) if tensor.shape != *shape => {
-                    return bad(format!("`{name}` has shape {:?}, not {shape:?}", tensor.shape));
-                }
-                Some(tensor) if tensor.values.iter().any(|v| !v.is_finite()) => {
-                    return bad(format!("`{name}` holds a value that is not finite"));
-                }
-                Some(_) => {}
-            }
-        }
-        if let Some(name) = given.keys().find(|name| !saved.iter().any(|(known, ..)| known == **name)) {
-            return bad(format!("`{name}` is unknown"));
-        }
-        for (name, _, slice) in saved {
-            let words: Vec<u32> = given[name.as_str()].values.iter().map(|v| v.to_bits()).collect();
-            self.write(slice, &words)?;
-        }
-        self.frozen = false;
-        Ok(())
-    }
-
-    fn saved(&self) -> Vec<(String, Vec<usize>, BufferSlice)> {
-        let mut saved = Vec::new();
-        for parameter in self.schedule.recorder.parameters.values() {
-            let shape = &parameter.spec.shape;
-            saved.push((parameter.name.clone(), shape.clone(), parameter.value));
-            for (moment, slice) in self.options.optimizer.moments().iter().zip(&parameter.moments) {
-                saved.push((format!("{}.{moment}", parameter.name), shape.clone(), *slice));
-            }
-        }
-        saved.sort_by(|a, b| a.0.cmp(&b.0));
-        saved
     }
 
     /// Which kernel carries each product, in the order of recording.

@@ -1,0 +1,80 @@
+//! Evaluation in the deployed form.
+
+use recording::Executor;
+
+use super::{Evaluation, Session};
+use crate::{GraphError, Phase, batch::Batch, deploy::FoldValues};
+
+impl<E: Executor> Session<E> {
+    /// Packs the weights and folds batch norm into integer thresholds; [`Session::evaluate`] uses them until the next
+    /// training step.
+    ///
+    /// # Errors
+    /// A device failure.
+    pub async fn freeze(&mut self) -> Result<(), GraphError> {
+        self.run(Phase::Freeze).await?;
+        for fold in self.schedule.recorder.folds.clone() {
+            let mut values = FoldValues::default();
+            if let Some(scale) = fold.scale {
+                values.scale = Some(self.read_f32(scale).await?[0]);
+            }
+            if let Some(norm) = fold.batch_norm {
+                values.mean = self.read_f32(norm.mean).await?;
+                values.variance = self.read_f32(norm.variance).await?;
+                values.gamma = self.read_f32(norm.gamma).await?;
+                values.beta = self.read_f32(norm.beta).await?;
+            }
+            self.write(fold.thresholds, &fold.thresholds(&values))?;
+        }
+        self.frozen = true;
+        Ok(())
+    }
+
+    /// Loss and hits of up to a batch of samples in the deployed form.
+    ///
+    /// # Errors
+    /// [`Session::freeze`] was not called since the last step, too many samples, or a device failure.
+    pub async fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Evaluation, GraphError> {
+        self.infer(batch).await?;
+        let mut result = Evaluation::default();
+        let ports = self.schedule.ports.clone();
+        let mut left = batch.labels.len();
+        for (losses, hits) in ports.losses.iter().zip(&ports.hits) {
+            let (losses, hits) = (self.read_f32(*losses).await?, self.read(*hits).await?);
+            for (loss, hit) in losses.iter().zip(&hits).take(left) {
+                result.loss_sum += f64::from(*loss);
+                result.top1 += hit & 1;
+                result.top5 += hit >> 1 & 1;
+                result.samples += 1;
+            }
+            left = left.saturating_sub(losses.len());
+        }
+        Ok(result)
+    }
+
+    /// Class scores `[samples][classes]` of up to a batch of samples in the deployed form; labels are not used.
+    ///
+    /// # Errors
+    /// As [`Session::evaluate`].
+    pub async fn logits(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, GraphError> {
+        self.infer(batch).await?;
+        let mut scores = Vec::new();
+        for slice in self.schedule.ports.logits.clone() {
+            scores.extend(self.read_f32(slice).await?);
+        }
+        scores.truncate(batch.labels.len() * self.classes as usize);
+        Ok(scores)
+    }
+
+    async fn infer(&mut self, batch: &Batch<'_>) -> Result<(), GraphError> {
+        if !self.frozen {
+            return Err(GraphError::Order {
+                call: "evaluate",
+                message: "freeze comes first, and after every step",
+            });
+        }
+        self.upload(batch)?;
+        self.ready = None;
+        self.run(Phase::Evaluate).await
+    }
+}

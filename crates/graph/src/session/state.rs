@@ -1,0 +1,67 @@
+//! Saved and restored state.
+
+use std::collections::BTreeMap;
+
+use recording::{BufferSlice, Executor};
+
+use super::{NamedTensor, Session};
+use crate::GraphError;
+
+impl<E: Executor> Session<E> {
+    /// Parameters, running statistics and optimizer state, sorted by name.
+    ///
+    /// # Errors
+    /// A device failure.
+    pub async fn state(&mut self) -> Result<Vec<NamedTensor>, GraphError> {
+        let mut result = Vec::new();
+        for (name, shape, slice) in self.saved() {
+            result.push(NamedTensor { name, shape, values: self.read_f32(slice).await? });
+        }
+        Ok(result)
+    }
+
+    /// Replaces the whole state.
+    ///
+    /// # Errors
+    /// [`GraphError::State`] names tensors that are missing, unknown, of another shape or not finite; then nothing was
+    /// changed.
+    pub fn load_state(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
+        let saved = self.saved();
+        let given: BTreeMap<&str, &NamedTensor> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        let bad = |message: String| Err(GraphError::State { message });
+        for (name, shape, _) in &saved {
+            match given.get(name.as_str()) {
+                None => return bad(format!("`{name}` is missing")),
+                Some(tensor) if tensor.shape != *shape => {
+                    return bad(format!("`{name}` has shape {:?}, not {shape:?}", tensor.shape));
+                }
+                Some(tensor) if tensor.values.iter().any(|v| !v.is_finite()) => {
+                    return bad(format!("`{name}` holds a value that is not finite"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(name) = given.keys().find(|name| !saved.iter().any(|(known, ..)| known == **name)) {
+            return bad(format!("`{name}` is unknown"));
+        }
+        for (name, _, slice) in saved {
+            let words: Vec<u32> = given[name.as_str()].values.iter().map(|v| v.to_bits()).collect();
+            self.write(slice, &words)?;
+        }
+        self.frozen = false;
+        Ok(())
+    }
+
+    fn saved(&self) -> Vec<(String, Vec<usize>, BufferSlice)> {
+        let mut saved = Vec::new();
+        for parameter in self.schedule.recorder.parameters.values() {
+            let shape = &parameter.spec.shape;
+            saved.push((parameter.name.clone(), shape.clone(), parameter.value));
+            for (moment, slice) in self.options.optimizer.moments().iter().zip(&parameter.moments) {
+                saved.push((format!("{}.{moment}", parameter.name), shape.clone(), *slice));
+            }
+        }
+        saved.sort_by(|a, b| a.0.cmp(&b.0));
+        saved
+    }
+}
