@@ -149,7 +149,8 @@ pub fn parameter_slice<E: Executor>(session: &mut Session<E>, name: &str) -> Buf
     let trained: Vec<&str> = state.iter().filter_map(|t| t.name.strip_suffix(".first_moment")).collect();
     let position = trained.iter().position(|trained| *trained == name).expect("a trained parameter");
     let apply = session.recording(Phase::Apply).expect("an update");
-    let update = apply.dispatches.iter().filter(|d| d.kernel.name() == "adam").nth(position).expect("an update");
+    let update =
+        apply.dispatches.iter().filter(|d| d.kernel.name() == "adam").nth(position).expect("an update");
     assert_eq!(name.rsplit_once('.').map(|(layer, _)| layer), Some(update.scope.layer.as_str()));
     update.outputs().next().expect("it writes the values")
 }

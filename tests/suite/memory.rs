@@ -46,7 +46,11 @@ fn buffers_share_memory_where_their_lifetimes_are_apart() {
             }
         }
         println!("{name}: {} bytes planned, at least {unshared} without sharing", session.memory_bytes());
-        assert!(session.memory_bytes() * 5 < unshared * 4, "{name}: {} of {unshared}", session.memory_bytes());
+        assert!(
+            session.memory_bytes() * 5 < unshared * 4,
+            "{name}: {} of {unshared}",
+            session.memory_bytes()
+        );
     }
 }
 

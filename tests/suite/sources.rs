@@ -33,7 +33,8 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 fn sources() -> Vec<(String, String)> {
     let folders = ["crates", "tests", "xtask"].map(|folder| root().join(folder));
     let files = folders.iter().flat_map(|folder| files(folder, ".rs"));
-    let name = |path: &Path| path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
+    let name =
+        |path: &Path| path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
     files.map(|path| (name(&path), fs::read_to_string(&path).expect("text"))).collect()
 }
 
