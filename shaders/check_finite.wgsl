@@ -2,10 +2,12 @@
 // flags[slot] |= 1 where any of the values is infinite or not a number.
 // values: len floats as bits, because comparisons of floats do not find NaN on every driver; flags: flags_len
 // words.
-// One invocation tests one value. The order of the atomics does not matter: all of them set the same bit.
+// One invocation tests VALUES values, `stride` apart so that neighboring invocations read neighboring words.
+// The order of the atomics does not matter: all of them set the same bit.
 struct Params {
     len: u32,
     slot: u32,
+    stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -13,6 +15,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> flags: array<atomic<u32>>;
 
 override WORKGROUP: u32;
+override VALUES: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -21,10 +24,16 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
-    if index >= params.len {
+    if index >= params.stride {
         return;
     }
-    if (values[index] & 0x7fffffffu) >= 0x7f800000u {
+    var largest = 0u;
+    for (var value = 0u; value < VALUES; value++) {
+        // Past the end, the last value counts again.
+        let at = min(index + value * params.stride, params.len - 1u);
+        largest = max(largest, values[at] & 0x7fffffffu);
+    }
+    if largest >= 0x7f800000u {
         atomicOr(&flags[params.slot], 1u);
     }
 }

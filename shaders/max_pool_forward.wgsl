@@ -1,9 +1,8 @@
 //#import dispatch
-//#import window
 // y[o, c] = maximum of x over the taps of output pixel o that lie inside the image, argmax[o, c] = the first
 // such tap.
 // x: input pixels x channels floats; y, argmax: output pixels x channels.
-// One invocation finds one maximum.
+// One invocation finds the maxima of four channels of one output pixel.
 struct Params {
     samples: u32,
     height: u32,
@@ -24,6 +23,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> argmax: array<u32>;
 
 override WORKGROUP: u32;
+const NONE = vec4(0xffffffffu);
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -32,24 +32,45 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
-    let out_pixel = index / params.channels;
+    let tiles = (params.channels + 3u) / 4u;
+    let out_pixel = index / tiles;
     if out_pixel >= params.samples * params.out_height * params.out_width {
         return;
     }
-    let channel = index % params.channels;
-    var best = 0.0;
-    var best_tap = OUTSIDE;
-    for (var tap = 0u; tap < params.kernel_h * params.kernel_w; tap++) {
-        let pixel = window_input(out_pixel, tap);
-        if pixel == OUTSIDE {
-            continue;
-        }
-        let value = x[pixel * params.channels + channel];
-        if best_tap == OUTSIDE || value > best {
-            best = value;
-            best_tap = tap;
+    let channel = (index - out_pixel * tiles) * 4u;
+    let channels = min(channel + vec4(0u, 1u, 2u, 3u), vec4(params.channels - 1u));
+    let line = out_pixel / params.out_width;
+    let sample = line / params.out_height;
+    // A coordinate above or left of the image wraps to a huge one.
+    let top = (line - sample * params.out_height) * params.stride - params.pad_top;
+    let left = (out_pixel - line * params.out_width) * params.stride - params.pad_left;
+    var best = vec4(0.0);
+    var taps = NONE;
+    for (var ky = 0u; ky < params.kernel_h; ky++) {
+        let iy = top + ky;
+        for (var kx = 0u; kx < params.kernel_w; kx++) {
+            let ix = left + kx;
+            if iy >= params.height || ix >= params.width {
+                continue;
+            }
+            let pixel = (sample * params.height + iy) * params.width + ix;
+            let at = pixel * params.channels + channels;
+            let values = vec4(x[at.x], x[at.y], x[at.z], x[at.w]);
+            let better = (taps == NONE) | (values > best);
+            best = select(best, values, better);
+            taps = select(taps, vec4(ky * params.kernel_w + kx), better);
         }
     }
-    y[index] = best;
-    argmax[index] = best_tap;
+    store(out_pixel, channel, best.x, taps.x);
+    store(out_pixel, channel + 1u, best.y, taps.y);
+    store(out_pixel, channel + 2u, best.z, taps.z);
+    store(out_pixel, channel + 3u, best.w, taps.w);
+}
+
+fn store(pixel: u32, channel: u32, value: f32, tap: u32) {
+    if channel < params.channels {
+        let at = pixel * params.channels + channel;
+        y[at] = value;
+        argmax[at] = tap;
+    }
 }

@@ -6,7 +6,7 @@ use graph::{NamedTensor, Optimizer, Session, SessionOptions, StepReport};
 use pollster::block_on;
 use tests::{Pictures, assert_same, bits, gpu_session, model, options, train, words};
 
-const SAMPLES: u32 = 24;
+const SAMPLES: u32 = 12;
 
 fn state(session: &mut Session<Gpu>) -> Vec<NamedTensor> {
     block_on(session.state()).expect("state")

@@ -12,3 +12,4 @@ mod host_executor;
 mod memory;
 mod sources;
 mod steps;
+mod updates;

@@ -7,6 +7,9 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
 
+/// Values that one invocation tests.
+const VALUES: u32 = 16;
+
 /// Sets bit 0 of `flags[slot]` where any of `len` values is infinite or NaN; never clears it.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckFinite {
@@ -31,28 +34,37 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "largest finite value", from: "0x7f800000u", to: "0x7f7fffffu" },
         Mutation { rule: "slot", from: "flags[params.slot]", to: "flags[0]" },
         Mutation { rule: "bit", from: "], 1u)", to: "], 2u)" },
-        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
+        Mutation { rule: "tail value", from: "params.len - 1u", to: "params.len - 2u" },
+        Mutation { rule: "last of an invocation", from: "value < VALUES", to: "value + 1u < VALUES" },
+        Mutation { rule: "distance", from: "value * params.stride", to: "value" },
     ],
 };
+
+impl CheckFinite {
+    /// Invocations, and the distance of the values of one.
+    fn stride(&self) -> u32 {
+        self.len.div_ceil(VALUES)
+    }
+}
 
 impl Kernel for CheckFinite {
     fn shader(&self) -> &Shader {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        vec![Param::u32("len", self.len), Param::u32("slot", self.slot)]
+        vec![Param::u32("len", self.len), Param::u32("slot", self.slot), Param::u32("stride", self.stride())]
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("VALUES", VALUES)]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.len))
+        groups_for(u64::from(self.stride()))
     }
     fn lens(&self) -> Vec<u64> {
         vec![u64::from(self.len), u64::from(self.flags_len)]
     }
     fn loop_trips(&self) -> u64 {
-        0
+        u64::from(VALUES)
     }
     fn work(&self) -> Work {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
@@ -81,7 +93,7 @@ fn cases() -> Vec<Case> {
     };
     let faults = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN].map(f32::to_bits);
     let mut cases: Vec<Case> = [1, 63, 64, 65, 1021].into_iter().map(|len| case(len, None, 2)).collect();
-    cases.extend([2, 63, 64, 65, 1021].into_iter().map(|len| case(len, Some(faults[0]), 2)));
+    cases.extend([2, 63, 64, 65, 1021, 4096].into_iter().map(|len| case(len, Some(faults[0]), 2)));
     cases.extend(faults.into_iter().map(|fault| case(3, Some(fault), 4)));
     // A flag that is already set stays set, beside other bits.
     cases.extend([1, 3].into_iter().map(|slot| case(3, Some(0x7f80_0001), slot)));

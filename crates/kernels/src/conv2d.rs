@@ -1,7 +1,8 @@
 //! What the kernels of the float convolution share.
 //!
 //! Each of them has two shaders: one for any number of input channels, and a faster one for multiples of
-//! four, which loads four channels at once.
+//! four, which loads four channels at once. The gradient of the weight has a third one for images of other
+//! numbers of channels.
 
 use reference::conv::Conv2d;
 
@@ -36,6 +37,9 @@ pub(crate) fn shapes() -> Vec<Conv2d> {
         valid([7, 1, 1, 64], [1, 1], 10, 1),
         valid([11, 3, 5, 8], [3, 4], 17, 1),
         valid([3, 2, 2, 5], [2, 2], 3, 1),
+        same([2, 6, 11, 3], [3, 5], 8, 1),
+        same([3, 5, 9, 1], [5, 4], 12, 1),
+        valid([7, 4, 18, 2], [2, 2], 4, 1),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Gradient of the weight of a convolution of floats. Numerics: `reference::conv::Conv2d`. Shader:
 //! `shaders/conv2d_grad_weight.wgsl`, or `shaders/conv2d_grad_weight_vec4.wgsl` where the input channels come
-//! in fours.
+//! in fours, or else `shaders/conv2d_grad_weight_image.wgsl` where short lines of taps move by one pixel.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use reference::conv::Conv2d;
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
     conv2d::{TILE, flatten, in_fours, shapes},
-    conv2d_grad_weight_vec4,
+    conv2d_grad_weight_image, conv2d_grad_weight_vec4,
     floats::{UNIT, to_f64},
     groups_for,
 };
@@ -70,6 +70,14 @@ impl Conv2dGradWeight {
         self.window.to_reference(self.in_channels, self.out_channels)
     }
 
+    /// Whether the lines of taps are short ones that overlap from position to position, for vectors of output
+    /// channels.
+    fn is_image(&self) -> bool {
+        let window = self.flat().0;
+        let fits = window.stride == 1 && (2..=5).contains(&window.kernel_w);
+        fits && !in_fours(self.in_channels) && self.out_channels.is_multiple_of(TILE)
+    }
+
     /// Window and input channels as the shader gets them.
     fn flat(&self) -> (Window, u32) {
         flatten(self.window, self.in_channels)
@@ -83,7 +91,13 @@ impl Conv2dGradWeight {
 
 impl Kernel for Conv2dGradWeight {
     fn shader(&self) -> &Shader {
-        if in_fours(self.flat().1) { &conv2d_grad_weight_vec4::ENTRY.shader } else { &ENTRY.shader }
+        if in_fours(self.flat().1) {
+            &conv2d_grad_weight_vec4::ENTRY.shader
+        } else if self.is_image() {
+            &conv2d_grad_weight_image::ENTRY.shader
+        } else {
+            &ENTRY.shader
+        }
     }
     fn params(&self) -> Vec<Param> {
         let (window, in_channels) = self.flat();
@@ -94,9 +108,17 @@ impl Kernel for Conv2dGradWeight {
         params
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        let mut constants = vec![Constant::new("WORKGROUP", WORKGROUP)];
+        if self.is_image() {
+            constants.push(Constant::new("KERNEL_W", self.window.kernel_w));
+        }
+        constants
     }
     fn workgroups(&self) -> u64 {
+        if self.is_image() {
+            let lines = u64::from(self.window.kernel_h * self.in_channels);
+            return groups_for(lines * u64::from(self.out_channels / TILE) * u64::from(self.partials()));
+        }
         let tile = if in_fours(self.flat().1) { 2 * TILE } else { TILE };
         let row = self.window.taps() * self.in_channels;
         let tiles = u64::from(row.div_ceil(tile)) * u64::from(self.out_channels.div_ceil(2 * TILE));
@@ -109,7 +131,8 @@ impl Kernel for Conv2dGradWeight {
     }
     fn loop_trips(&self) -> u64 {
         let samples = self.samples_per_partial.min(self.window.samples);
-        u64::from(samples) * u64::from(self.window.out_height) * u64::from(self.window.out_width)
+        let lines = u64::from(samples) * u64::from(self.window.out_height);
+        lines * (u64::from(self.window.out_width) + u64::from(self.is_image()))
     }
     fn work(&self) -> Work {
         let products = (self.conv().output_len() * self.conv().taps()) as u64 * u64::from(self.in_channels);
@@ -136,15 +159,18 @@ impl Kernel for Conv2dGradWeight {
 }
 
 fn cases() -> Vec<Case> {
-    cases_where(false)
+    cases_of(&ENTRY)
 }
 
-/// The cases whose input channels come in fours, or those whose do not.
-pub(crate) fn cases_where(fours: bool) -> Vec<Case> {
+/// The cases that run the shader of `entry`.
+pub(crate) fn cases_of(entry: &Entry) -> Vec<Case> {
     let mut random = Random::new(43);
-    let mut case = |conv: Conv2d, samples_per_partial: u32| {
+    let kernel_of = |conv: Conv2d, samples_per_partial: u32| {
         let (in_channels, out_channels) = (conv.in_channels as u32, conv.out_channels as u32);
-        let kernel = Conv2dGradWeight { window: conv.into(), in_channels, out_channels, samples_per_partial };
+        Conv2dGradWeight { window: conv.into(), in_channels, out_channels, samples_per_partial }
+    };
+    let mut case = |conv: Conv2d, samples_per_partial: u32| {
+        let kernel = kernel_of(conv, samples_per_partial);
         let grad = random.floats(conv.output_len(), -1.0, 2.0);
         let input = random.floats(conv.input_len(), -1.0, 1.0);
         Case::new(
@@ -153,10 +179,9 @@ pub(crate) fn cases_where(fours: bool) -> Vec<Case> {
             vec![grad, input, vec![]],
         )
     };
-    let deep = Conv2d::valid([1, 251, 251, if fours { 4 } else { 1 }], [1, 1], 1, 1);
     let mut shapes = shapes();
-    shapes.push(deep);
-    shapes.retain(|&conv| in_fours(flatten(conv.into(), conv.in_channels as u32).1) == fours);
+    shapes.extend([1, 4].map(|depth| Conv2d::valid([1, 251, 251, depth], [1, 1], 1, 1)));
+    shapes.retain(|&conv| kernel_of(conv, 1).shader().name == entry.shader.name);
     shapes
         .into_iter()
         .zip([1, 2, 100, 3].into_iter().cycle())

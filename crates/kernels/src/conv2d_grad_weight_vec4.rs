@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use recording::{Shader, read, write};
 
-use crate::{Case, Entry, Mutation, conv2d_grad_weight::cases_where};
+use crate::{Case, Entry, Mutation, conv2d_grad_weight::cases_of};
 
 pub(crate) static ENTRY: Entry = Entry {
     shader: Shader {
@@ -45,5 +45,5 @@ pub(crate) static ENTRY: Entry = Entry {
 };
 
 fn cases() -> Vec<Case> {
-    cases_where(true)
+    cases_of(&ENTRY)
 }

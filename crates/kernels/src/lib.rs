@@ -28,6 +28,7 @@ mod conv2d_forward_vec4;
 mod conv2d_grad_input;
 mod conv2d_grad_input_vec4;
 mod conv2d_grad_weight;
+mod conv2d_grad_weight_image;
 mod conv2d_grad_weight_vec4;
 mod dequantize;
 mod dropout_backward;
@@ -144,6 +145,7 @@ pub static REGISTRY: &[&Entry] = &[
     &conv2d_grad_input::ENTRY,
     &conv2d_grad_input_vec4::ENTRY,
     &conv2d_grad_weight::ENTRY,
+    &conv2d_grad_weight_image::ENTRY,
     &conv2d_grad_weight_vec4::ENTRY,
     &dequantize::ENTRY,
     &dropout_backward::ENTRY,

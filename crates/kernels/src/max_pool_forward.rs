@@ -30,15 +30,15 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "first maximum", from: "value > best", to: "value >= best" },
+        Mutation { rule: "first maximum", from: "values > best", to: "values >= best" },
         Mutation {
             rule: "padding takes part",
-            from: "if pixel == OUTSIDE {\n            continue;\n        }",
-            to: "if pixel == OUTSIDE {\n            best = max(best, 0.0);\n            continue;\n        }",
+            from: "continue;",
+            to: "best = max(best, vec4(0.0)); continue;",
         },
-        Mutation { rule: "last tap", from: "tap < params.kernel_h", to: "tap + 1u < params.kernel_h" },
-        Mutation { rule: "negative maxima", from: "best_tap == OUTSIDE || ", to: "" },
-        Mutation { rule: "channel", from: "index % params.channels", to: "index % params.width" },
+        Mutation { rule: "last tap", from: "kx < params.kernel_w", to: "kx + 1u < params.kernel_w" },
+        Mutation { rule: "negative maxima", from: "(taps == NONE) | ", to: "" },
+        Mutation { rule: "last channel", from: "channel + 3u, best.w", to: "channel + 3u, best.z" },
         Mutation { rule: "stride", from: "params.stride", to: "1u" },
         Mutation { rule: "padding", from: "- params.pad_top", to: "- params.pad_left * 0u" },
         Mutation {
@@ -60,7 +60,7 @@ impl Kernel for MaxPoolForward {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.window.out_pixels()) * u64::from(self.channels))
+        groups_for(u64::from(self.window.out_pixels()) * u64::from(self.channels.div_ceil(4)))
     }
     fn lens(&self) -> Vec<u64> {
         let channels = u64::from(self.channels);
@@ -68,7 +68,7 @@ impl Kernel for MaxPoolForward {
         vec![u64::from(self.window.in_pixels()) * channels, outputs, outputs]
     }
     fn loop_trips(&self) -> u64 {
-        u64::from(self.window.taps())
+        u64::from(self.window.kernel_h) * (1 + u64::from(self.window.kernel_w))
     }
     fn work(&self) -> Work {
         Work {

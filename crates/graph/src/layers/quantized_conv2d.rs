@@ -136,7 +136,7 @@ impl Layer for QuantizedConv2d {
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         let weight = recorder.parameter("weight");
-        recorder.once(|recorder| recorder.check_finite("weight", &[weight.value]))?;
+        recorder.check_finite("weight", &[weight.value])?;
         let prepared = match &self.weight {
             Some(quantizer) => recorder.once(|recorder| quantizer.prepare(recorder, &weight))?,
             None => Vec::new(),
