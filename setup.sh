@@ -1,8 +1,10 @@
 #!/bin/sh
 # Brings what Bitplane needs on a bare machine: on Linux without any Vulkan device the distribution's lavapipe (a software
-# Vulkan driver), the Vulkan loader, a C linker and Rust's WebAssembly target. Safe to run again; asks for root only
-# where something must be installed.
+# Vulkan driver), the Vulkan loader, a C linker, and Rust with its WebAssembly target. Safe to run again; asks for root
+# only where something must be installed.
 set -eu
+
+RUST_MINOR=95
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -13,73 +15,110 @@ as_root() {
     exit 1
 }
 
+# Installs packages with the distribution's tool; fails where there is none or it has no such package.
+install() {
+    say "installing $*"
+    if command -v apt-get >/dev/null 2>&1; then
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    elif command -v dnf >/dev/null 2>&1; then
+        as_root dnf install -y -q "$@"
+    elif command -v pacman >/dev/null 2>&1; then
+        as_root pacman -Sy --needed --noconfirm "$@"
+    elif command -v zypper >/dev/null 2>&1; then
+        as_root zypper --non-interactive install "$@"
+    else
+        say "no known package manager"
+        return 1
+    fi
+}
+
+# The packages of a need, by package manager.
+packages() {
+    if command -v apt-get >/dev/null 2>&1; then set -- "$1" apt
+    elif command -v dnf >/dev/null 2>&1; then set -- "$1" dnf
+    elif command -v pacman >/dev/null 2>&1; then set -- "$1" pacman
+    else set -- "$1" zypper
+    fi
+    case "$1-$2" in
+    driver-apt) echo libvulkan1 mesa-vulkan-drivers ;;
+    driver-dnf) echo vulkan-loader mesa-vulkan-drivers ;;
+    driver-pacman) echo vulkan-icd-loader vulkan-swrast ;;
+    driver-zypper) echo libvulkan1 libvulkan_lvp ;;
+    linker-apt) echo gcc libc6-dev ;;
+    linker-*) echo gcc ;;
+    esac
+}
+
 has_loader() { ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || [ -e /usr/lib/libvulkan.so.1 ]; }
 
-# A driver is announced by a JSON file in one of the loader's folders.
-has_driver() {
+# Drivers announce themselves by JSON files in the loader's folders; $1 is a pattern for their names.
+has_driver_file() {
     for folder in /usr/share/vulkan/icd.d /etc/vulkan/icd.d /usr/local/share/vulkan/icd.d \
         /usr/local/etc/vulkan/icd.d "${HOME:-/nonexistent}/.local/share/vulkan/icd.d"; do
-        for file in "$folder"/*.json; do
+        for file in "$folder"/$1; do
             [ -e "$file" ] && return 0
         done
     done
-    [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]
+    return 1
 }
 
-install_linux() {
-    need_driver=no need_linker=no
-    if ! has_loader || ! has_driver; then need_driver=yes; fi
-    command -v cc >/dev/null 2>&1 || need_linker=yes
-    if [ "$need_driver$need_linker" = nono ]; then
-        say "a Vulkan driver and a linker are here"
-        return
-    fi
-    if command -v apt-get >/dev/null 2>&1; then
-        packages=
-        [ "$need_driver" = yes ] && packages="libvulkan1 mesa-vulkan-drivers"
-        [ "$need_linker" = yes ] && packages="$packages gcc libc6-dev"
-        as_root apt-get update -qq
-        # shellcheck disable=SC2086
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
-    elif command -v dnf >/dev/null 2>&1; then
-        packages=
-        [ "$need_driver" = yes ] && packages="vulkan-loader mesa-vulkan-drivers"
-        [ "$need_linker" = yes ] && packages="$packages gcc"
-        # shellcheck disable=SC2086
-        as_root dnf install -y -q $packages
-    elif command -v pacman >/dev/null 2>&1; then
-        packages=
-        [ "$need_driver" = yes ] && packages="vulkan-icd-loader vulkan-swrast"
-        [ "$need_linker" = yes ] && packages="$packages gcc"
-        # shellcheck disable=SC2086
-        as_root pacman -Sy --needed --noconfirm $packages
-    elif command -v zypper >/dev/null 2>&1; then
-        packages=
-        [ "$need_driver" = yes ] && packages="libvulkan1 libvulkan_lvp"
-        [ "$need_linker" = yes ] && packages="$packages gcc"
-        # shellcheck disable=SC2086
-        as_root zypper --non-interactive install $packages
+has_gpu() {
+    for node in /dev/dri/renderD* /dev/nvidiactl /dev/dxg; do
+        [ -e "$node" ] && return 0
+    done
+    return 1
+}
+
+# A driver's file alone is no device: images often carry the file of a GPU that the machine lacks.
+has_device() {
+    [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && return 0
+    has_loader || return 1
+    has_driver_file 'lvp_icd*.json' && return 0
+    has_gpu && has_driver_file '*.json'
+}
+
+setup_linux() {
+    if has_device; then
+        say "a Vulkan device is here"
     else
-        say "no known package manager: install the Vulkan loader, Mesa's lavapipe driver and a C linker by hand"
+        # shellcheck disable=SC2046
+        install $(packages driver) || { say "install the Vulkan loader and Mesa's lavapipe driver by hand"; exit 1; }
+    fi
+    if ! command -v cc >/dev/null 2>&1; then
+        # shellcheck disable=SC2046
+        install $(packages linker) || { say "install a C compiler by hand"; exit 1; }
+    fi
+}
+
+setup_rust() {
+    if ! command -v cargo >/dev/null 2>&1 && ! command -v rustup >/dev/null 2>&1; then
+        if [ "$(uname -s)" != Linux ] || ! install rustup; then
+            say "Rust 1.$RUST_MINOR or newer is needed: install it with rustup and run this again"
+            exit 1
+        fi
+    fi
+    if command -v rustup >/dev/null 2>&1 && ! cargo --version >/dev/null 2>&1; then
+        rustup toolchain install stable --profile minimal --component rustfmt,clippy
+        rustup default stable
+    fi
+    minor=$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p')
+    if [ -n "$minor" ] && [ "$minor" -lt "$RUST_MINOR" ]; then
+        say "cargo 1.$minor is too old, 1.$RUST_MINOR is needed: rustup update"
         exit 1
     fi
-    say "installed:$packages"
+    # Only the developers' checks compile for WebAssembly.
+    if command -v rustup >/dev/null 2>&1; then
+        if ! rustup target list --installed | grep -q '^wasm32-unknown-unknown$'; then
+            rustup target add wasm32-unknown-unknown || say "no WebAssembly target; cargo xtask ci needs it"
+        fi
+    fi
 }
 
 case "$(uname -s)" in
-Linux) install_linux ;;
-Darwin) say "macOS has Metal; only the Xcode command line tools are needed (xcode-select --install)" ;;
-*) say "on Windows the graphics driver brings Vulkan or DX12; nothing to install" ;;
+Linux) setup_linux ;;
+Darwin) say "macOS has Metal; the Xcode command line tools bring the linker (xcode-select --install)" ;;
+*) say "on Windows the graphics driver brings Vulkan or DX12" ;;
 esac
-
-if ! command -v cargo >/dev/null 2>&1; then
-    say "Rust 1.95 or newer is needed: install it with rustup"
-    exit 1
-fi
-# Only the developers' checks compile for WebAssembly; without rustup the distribution's package must bring the target.
-if command -v rustup >/dev/null 2>&1; then
-    if ! rustup target list --installed | grep -q '^wasm32-unknown-unknown$'; then
-        rustup target add wasm32-unknown-unknown || say "the WebAssembly target is missing; cargo xtask ci needs it"
-    fi
-fi
+setup_rust
 say "ready: cargo run --release -- train"

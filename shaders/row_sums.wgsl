@@ -1,12 +1,13 @@
 //#import dispatch
-// sums[row, segment] = sum over the segment's elements of their codes = sum over p of 2^p popcount(planes[p,
-// row, segment]).
-// planes: BITS x rows x (segments * segment_words), pad bits zero; sums: rows x segments.
+// sums[row, segment] = sum over the segment's elements of their codes = sum over p of 2^p
+// popcount(planes[first_plane + p, row, segment]).
+// planes: at least first_plane + BITS planes of rows x (segments * segment_words), pad bits zero; sums: rows x segments.
 // One invocation sums one segment of one row.
 struct Params {
     rows: u32,
     segments: u32,
     segment_words: u32,
+    first_plane: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,7 +30,7 @@ fn main(
     }
     var sum = 0u;
     for (var plane = 0u; plane < BITS; plane++) {
-        let start = (plane * total + index) * params.segment_words;
+        let start = ((params.first_plane + plane) * total + index) * params.segment_words;
         var ones = 0u;
         for (var word = 0u; word < params.segment_words; word++) {
             ones += countOneBits(planes[start + word]);

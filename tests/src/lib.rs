@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use bitplane::models::{self, Model, ModelInput};
 use gpu::Gpu;
-use graph::{Batch, Bits, EpsilonForm, NamedTensor, Optimizer, Phase, Session, SessionOptions, StepReport};
+use graph::{
+    Batch, Bits, EpsilonForm, InputSpec, NamedTensor, Optimizer, Phase, Session, SessionOptions, StepReport,
+};
 use pollster::block_on;
 use recording::{BufferSlice, Executor, HostExecutor};
 
@@ -32,6 +34,11 @@ pub fn model(name: &str, size: u32, bits: Bits) -> Model {
 
 /// Options for batches of `batch_size` with Adam.
 pub fn options(model: &Model, batch_size: u32) -> SessionOptions {
+    options_for(model.input, batch_size)
+}
+
+/// The same for any network that reads pictures of `input`.
+pub fn options_for(input: InputSpec, batch_size: u32) -> SessionOptions {
     let optimizer = Optimizer::Adam {
         beta1: 0.9,
         beta2: 0.999,
@@ -43,9 +50,10 @@ pub fn options(model: &Model, batch_size: u32) -> SessionOptions {
         batch_size,
         optimizer,
         seed: 7,
-        input: model.input,
+        input,
         first_sample: 0,
         max_binding_words: None,
+        max_memory_bytes: None,
         frozen_batch_norm: false,
         fold: true,
     }
@@ -73,8 +81,13 @@ pub struct Pictures {
 impl Pictures {
     /// `samples` pictures of noise for `model`, each class equally likely.
     pub fn new(model: &Model, samples: u32, seed: u32) -> Self {
+        Self::of(&model.input, samples, seed)
+    }
+
+    /// The same for pictures of `input`.
+    pub fn of(input: &InputSpec, samples: u32, seed: u32) -> Self {
         let mut random = kernels::Random::new(seed);
-        let bytes = samples * model.input.source_len();
+        let bytes = samples * input.source_len();
         let pixels = (0..bytes).map(|_| (random.word() >> 24) as u8).collect();
         Self { pixels, labels: (0..samples).map(|_| random.word() % 10).collect() }
     }

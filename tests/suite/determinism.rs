@@ -39,30 +39,40 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
-fn both_words_of_the_seed_count() {
+fn both_words_of_the_seed_decide_the_parameters() {
     let model = model("digits", 8, bits([1, 2, 4]));
-    let options = options(&model, SAMPLES);
-    let Some((_, state)) = three_steps(&model, &options, 5) else { return };
+    let initial = |seed: u64| {
+        let options = SessionOptions { seed, ..options(&model, SAMPLES) };
+        words(&block_on(tests::host_session(&model, &options).state()).expect("state"))
+    };
+    let of_five = initial(5);
+    assert_eq!(initial(5), of_five);
     for seed in [6, 5 | 1 << 32] {
-        let Some((_, other)) = three_steps(&model, &options, seed) else { return };
-        let (state, other) = (words(&state), words(&other));
-        assert_ne!(state["conv1.weight"], other["conv1.weight"], "seed {seed}");
+        let other = initial(seed);
+        for name in ["conv0.weight", "conv1.weight", "fc1.weight"] {
+            assert_ne!(other[name], of_five[name], "seed {seed}: {name}");
+        }
     }
 }
 
 #[test]
-fn the_number_of_the_step_decides_the_noise() {
+fn seed_and_step_decide_the_noise() {
     let model = model("digits", 8, bits([1, 2, 4]));
     let pictures = Pictures::new(&model, SAMPLES, 8);
-    let gradients = |step: u32| {
-        let mut session = gpu_session(&model, &options(&model, SAMPLES))?;
+    let state = block_on(tests::host_session(&model, &options(&model, SAMPLES)).state()).expect("state");
+    let gradients = |seed: u64, step: u32| {
+        let mut session = gpu_session(&model, &SessionOptions { seed, ..options(&model, SAMPLES) })?;
+        session.load_state(&state).expect("its own state");
         block_on(session.forward(&pictures.batch(), step)).expect("forward");
         block_on(session.backward()).expect("backward");
         Some(words(&block_on(session.gradients()).expect("gradients")))
     };
-    let (Some(zero), Some(one)) = (gradients(0), gradients(1)) else { return };
-    assert_eq!(zero["fc1.weight"], one["fc1.weight"], "nothing in front of it is random");
-    assert_ne!(zero["conv1.weight"], one["conv1.weight"]);
+    let Some(first) = gradients(5, 0) else { return };
+    for (seed, step) in [(6, 0), (5 | 1 << 32, 0), (5, 1)] {
+        let Some(other) = gradients(seed, step) else { return };
+        assert_eq!(other["fc1.weight"], first["fc1.weight"], "nothing in front of it is random");
+        assert_ne!(other["conv1.weight"], first["conv1.weight"], "seed {seed} step {step}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod faults;
 mod half_batches;
 mod host_executor;
 mod memory;
+mod plane_groups;
 mod sources;
 mod steps;
 mod updates;

@@ -52,6 +52,7 @@ impl Options {
             input: model.input,
             first_sample: 0,
             max_binding_words: None,
+            max_memory_bytes: None,
             frozen_batch_norm: false,
             fold: true,
         };

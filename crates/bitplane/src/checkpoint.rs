@@ -10,7 +10,8 @@ use graph::NamedTensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::identity::Identity;
+use crate::position::Position;
 
 /// Version of the layout described above.
 pub const FORMAT: u32 = 1;
@@ -19,133 +20,6 @@ const METADATA_KEY: &str = "bitplane";
 const HEADER_LIMIT: u64 = 8 << 20;
 const TENSOR_LIMIT: usize = 20_000;
 const NAME_LIMIT: usize = 256;
-
-/// What a checkpoint belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// Model name.
-    pub model: String,
-    /// Bits of weights, activations and gradients.
-    pub bits: [u32; 3],
-    /// Kind of data set.
-    pub data: String,
-    /// Class names.
-    pub classes: Vec<String>,
-    /// Height, width and channels of an image of the data set.
-    pub image: [u32; 3],
-    /// Seed of everything random.
-    pub seed: u64,
-    /// [`crate::config::Config::hash`].
-    pub config_hash: String,
-}
-
-impl Identity {
-    /// The identity of a training with these settings on images of this height, width and channels.
-    pub fn new(config: &Config, image: [u32; 3], classes: Vec<String>) -> Self {
-        let bits = config.bits();
-        Self {
-            model: config.model.clone(),
-            bits: [bits.weight, bits.activation, bits.gradient],
-            data: config.data_kind().to_owned(),
-            classes,
-            image,
-            seed: config.seed,
-            config_hash: config.hash(),
-        }
-    }
-
-    /// Where this, as found, differs from what is wanted, in words; the model's own description comes first.
-    pub fn differences(&self, wanted: &Self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut compare = |what: &str, mine: String, theirs: String| {
-            if mine != theirs {
-                found.push(data::printable(&format!("{what} is {mine}, not {theirs}")));
-            }
-        };
-        compare("model", self.model.clone(), wanted.model.clone());
-        compare("bits", format!("{:?}", self.bits), format!("{:?}", wanted.bits));
-        compare("data set", self.data.clone(), wanted.data.clone());
-        compare("image", format!("{:?}", self.image), format!("{:?}", wanted.image));
-        compare("number of classes", self.classes.len().to_string(), wanted.classes.len().to_string());
-        if self.classes.len() == wanted.classes.len() {
-            compare("classes", self.classes.join(" "), wanted.classes.join(" "));
-        }
-        compare("seed", self.seed.to_string(), wanted.seed.to_string());
-        if found.is_empty() && self.config_hash != wanted.config_hash {
-            found
-                .push("other training settings (batch size, optimizer, schedule or augmentation)".to_owned());
-        }
-        found
-    }
-}
-
-/// Sums over the training batches of the running epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sums {
-    /// Bits of the f64 sum of losses over samples; as a number, JSON would round it.
-    loss_bits: u64,
-    /// Samples whose first guess was right.
-    pub top1: u64,
-    /// Samples.
-    pub samples: u64,
-}
-
-impl Sums {
-    /// Adds a batch of `samples` with mean loss `loss` and `top1` right.
-    pub fn add(&mut self, loss: f32, top1: u32, samples: u32) {
-        let sum = f64::from_bits(self.loss_bits) + f64::from(loss) * f64::from(samples);
-        self.loss_bits = sum.to_bits();
-        self.top1 += u64::from(top1);
-        self.samples += u64::from(samples);
-    }
-
-    /// Mean loss over the samples so far.
-    pub fn mean_loss(&self) -> f64 {
-        f64::from_bits(self.loss_bits) / self.samples.max(1) as f64
-    }
-
-    /// Fraction of right first guesses so far.
-    pub fn accuracy(&self) -> f64 {
-        self.top1 as f64 / self.samples.max(1) as f64
-    }
-}
-
-/// The best evaluation so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Best {
-    /// Its epoch, from 1.
-    pub epoch: u32,
-    /// Right first guesses.
-    pub correct: u64,
-    /// Samples.
-    pub total: u64,
-}
-
-impl Best {
-    /// Fraction of right first guesses.
-    pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.total.max(1) as f64
-    }
-}
-
-/// How far a training has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Position {
-    /// Epochs that are complete, with their evaluation.
-    pub epoch: u32,
-    /// Steps done in the running epoch.
-    pub step_in_epoch: u32,
-    /// Steps done in all.
-    pub step: u32,
-    /// Sums over the running epoch.
-    pub sums: Sums,
-    /// The best evaluation, if there was one.
-    pub best: Option<Best>,
-}
 
 /// Everything needed to go on.
 #[derive(Clone, Debug, PartialEq)]
@@ -290,6 +164,7 @@ fn check_header_size(bytes: &[u8]) -> Result<(), CheckpointError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::position::{Best, Sums};
 
     /// A small checkpoint at global step `step`.
     pub fn sample(step: u32) -> Checkpoint {
@@ -379,20 +254,5 @@ pub(crate) mod tests {
             .collect();
         let many = format!("{{{}}}", many.trim_end_matches(','));
         assert!(Checkpoint::decode(&file(&many)).unwrap_err().to_string().contains("30000 tensors"));
-    }
-
-    #[test]
-    fn differences_are_listed() {
-        let wanted = sample(1).identity;
-        assert!(wanted.differences(&wanted).is_empty());
-        let other =
-            Identity { model: "svhn-c".into(), bits: [8, 8, 8], classes: vec!["x".into()], ..wanted.clone() };
-        let text = other.differences(&wanted).join("; ");
-        assert_eq!(
-            text,
-            "model is svhn-c, not digits; bits is [8, 8, 8], not [1, 2, 4]; number of classes is 1, not 2"
-        );
-        let settings = Identity { config_hash: "cd".into(), ..wanted.clone() };
-        assert!(settings.differences(&wanted)[0].contains("other training settings"));
     }
 }

@@ -145,12 +145,12 @@ impl Config {
 
     /// SHA-256 over everything that decides what each training step computes, in hexadecimal.
     ///
-    /// Where the data lies, the device, what is printed or saved and when, and the number of epochs are left out:
-    /// they may change when a run goes on.
+    /// Where the data lies, the device, what is printed or saved and when are left out: they may change when a run goes
+    /// on. So may the number of epochs, unless the learning rate of every epoch depends on it.
     pub fn hash(&self) -> String {
         let identity = Self {
             data: self.data_kind().to_owned(),
-            epochs: 0,
+            epochs: if self.schedule().depends_on_epochs() { self.epochs } else { 0 },
             device: None,
             limit_test_batches: None,
             print_freq: 0,
@@ -161,6 +161,11 @@ impl Config {
         hex(&Sha256::digest(text.as_bytes()))
     }
 
+    /// True for what [`Config::to_toml`] writes: settings that leave nothing open.
+    pub fn is_complete(text: &str) -> bool {
+        Settings::parse(text, "").is_ok() && toml::from_str::<Self>(text).is_ok()
+    }
+
     /// The TOML text that [`Settings`] reads back.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("settings are plain values")
@@ -169,18 +174,23 @@ impl Config {
     /// Differences to `other` in what [`Config::hash`] covers, as `key: this, not that`.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let fields = |config: &Self| {
-            let mut config = config.clone();
-            config.data = config.data_kind().to_owned();
-            let table = toml::Table::try_from(config).expect("settings are plain values");
-            let free = ["epochs", "device", "limit-test-batches", "print-freq", "checkpoint-interval"];
-            table.into_iter().filter(move |(key, _)| !free.contains(&key.as_str())).collect::<toml::Table>()
+            let config = Self { data: config.data_kind().to_owned(), ..config.clone() };
+            let table = toml::Table::try_from(&config).expect("settings are plain values");
+            let mut free = vec!["device", "limit-test-batches", "print-freq", "checkpoint-interval"];
+            if !config.schedule().depends_on_epochs() {
+                free.push("epochs");
+            }
+            table.into_iter().filter(|(key, _)| !free.contains(&key.as_str())).collect::<toml::Table>()
         };
         let (mine, theirs) = (fields(self), fields(other));
         let show = |value: Option<&toml::Value>| value.map_or("not set".to_owned(), ToString::to_string);
         let keys: std::collections::BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
         keys.into_iter()
             .filter(|key| mine.get(*key) != theirs.get(*key))
-            .map(|key| format!("{key}: {}, not {}", show(mine.get(key)), show(theirs.get(key))))
+            .map(|key| {
+                let why = if key == "epochs" { ", and the cosine schedule spans all epochs" } else { "" };
+                format!("{key}: {}, not {}{why}", show(mine.get(key)), show(theirs.get(key)))
+            })
             .collect()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 
-use gpu::{AdapterInfo, Gpu};
+use gpu::{AdapterInfo, DeviceType, Gpu};
 use graph::{InputSpec, Network, Session, SessionOptions};
 use pollster::block_on;
 
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::memory;
 use crate::models::{self, Model, ModelInput};
 use crate::output;
 use crate::trainer::Backend;
@@ -34,6 +35,7 @@ impl Engine {
             input,
             first_sample: 0,
             max_binding_words: None,
+            max_memory_bytes: None,
             frozen_batch_norm: false,
             fold: true,
         };
@@ -63,8 +65,11 @@ impl Backend for Engine {
     fn open(&self) -> Result<Session<Gpu>, Failure> {
         let selected = block_on(gpu::select(self.device.as_deref()))?;
         self.announce(&selected.info, selected.notice.as_deref());
+        let software = selected.info.device_type == DeviceType::Software;
+        let max_memory_bytes = if software { memory::available() } else { None };
+        let options = SessionOptions { max_memory_bytes, ..self.options.clone() };
         let gpu = block_on(Gpu::open(selected, kernels::SHARED))?;
-        Ok(Session::new(gpu, &self.network, &self.options)?)
+        Ok(Session::new(gpu, &self.network, &options)?)
     }
 
     fn lose_device(&self, session: &mut Session<Gpu>) {

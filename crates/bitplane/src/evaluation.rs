@@ -50,7 +50,7 @@ pub struct Portions {
 /// Evaluates `split` in order. `go_on` is asked before each batch; where it says no, the result is `None`.
 ///
 /// # Errors
-/// The session's.
+/// [`Failure::TestLoss`], and the session's.
 pub fn evaluate<E: Executor>(
     session: &mut Session<E>,
     split: &Split,
@@ -75,6 +75,10 @@ pub fn evaluate<E: Executor>(
         totals.top5 += u64::from(found.top5);
         totals.total += u64::from(found.samples);
         totals.loss_sum += found.loss_sum;
+    }
+    // Values that overflow show up here alone: the deployed form has no other check.
+    if !totals.loss_sum.is_finite() {
+        return Err(Failure::TestLoss { loss: totals.loss() });
     }
     Ok(Some(totals))
 }

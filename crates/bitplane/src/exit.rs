@@ -7,12 +7,12 @@ use gpu::GpuError;
 use graph::GraphError;
 use recording::ExecutorError;
 
-use crate::manifest::StoreError;
 use crate::models::ModelError;
 use crate::output::shown;
 use crate::run::RunError;
 use crate::settings::SettingsError;
 use crate::storage::StorageError;
+use crate::store::StoreError;
 
 /// Exit codes; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub enum Failure {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// Networks and sessions.
-    #[error(transparent)]
+    #[error("{}{}", .0, advice(.0))]
     Graph(#[from] GraphError),
     /// Adapters.
     #[error(transparent)]
@@ -94,6 +94,12 @@ pub enum Failure {
         /// The last good checkpoint.
         checkpoint: Option<PathBuf>,
     },
+    /// An evaluation went out of bounds.
+    #[error("the mean loss over the test set is {loss}")]
+    TestLoss {
+        /// NaN or infinite.
+        loss: f64,
+    },
     /// The device failed again after all tries.
     #[error("the GPU failed {tries} times in a row: {cause}{}", kept(.checkpoint))]
     DeviceGone {
@@ -114,6 +120,15 @@ pub enum Failure {
         /// The run folder.
         run: PathBuf,
     },
+}
+
+/// What helps against a size that the adapter does not allow; other messages say it themselves.
+fn advice(error: &GraphError) -> &'static str {
+    match error {
+        GraphError::TooLarge { samples: 0, .. } => "; use a smaller --model or smaller images",
+        GraphError::TooLarge { .. } => "; use a smaller --batch-size or smaller images",
+        _ => "",
+    }
 }
 
 fn kept(checkpoint: &Option<PathBuf>) -> String {
@@ -139,7 +154,7 @@ impl Failure {
             Self::Store(StoreError::Storage(_)) | Self::Run(RunError::Storage(_)) => Exit::Io,
             Self::Store(_) | Self::Run(RunError::NotARun { .. } | RunError::Metrics { .. }) => Exit::Rejected,
             Self::Run(_) => Exit::Usage,
-            Self::Diverged { .. } => Exit::Diverged,
+            Self::Diverged { .. } | Self::TestLoss { .. } => Exit::Diverged,
             Self::DeviceGone { .. } => Exit::Device,
             Self::Interrupted { .. } => Exit::Interrupted,
         }
@@ -155,8 +170,8 @@ fn graph_exit(error: &GraphError) -> Exit {
     match error {
         GraphError::Bits { .. } | GraphError::BitsText { .. } => Exit::Usage,
         // A model that does not fit the images: both were chosen by the user.
-        GraphError::Layer { .. } => Exit::Usage,
-        GraphError::TooLarge { .. } => Exit::Adapter,
+        GraphError::Layer { .. } | GraphError::TooDeep { .. } => Exit::Usage,
+        GraphError::TooLarge { .. } | GraphError::Memory { .. } => Exit::Adapter,
         GraphError::State { .. } => Exit::Rejected,
         GraphError::NonFinite { .. } => Exit::Diverged,
         GraphError::Executor(error) => match error {
@@ -181,6 +196,13 @@ mod tests {
         let missing = SettingsError::Missing { file: "x".into() };
         let foreign = StoreError::Foreign { path: "x".into(), differences: "y".into() };
         assert!(lost.is_recoverable() && !limit.is_recoverable());
+        let large = |samples| {
+            let tensor = "conv".to_owned();
+            Failure::Graph(GraphError::TooLarge { tensor, samples, needed: 2, limit: 1 })
+        };
+        assert!(limit.to_string().contains("smaller --batch-size"), "{limit}");
+        assert!(large(8).to_string().contains("smaller --batch-size"), "{}", large(8));
+        assert!(!large(0).to_string().contains("--batch-size"), "{}", large(0));
         let gone = Failure::DeviceGone {
             tries: 4,
             cause: Box::new(executor(ExecutorError::DeviceLost { reason: String::new() })),
@@ -192,6 +214,9 @@ mod tests {
             (Failure::Graph(GraphError::Bits { what: "weights", bits: 0 }), 2),
             (Failure::Store(foreign), 3),
             (limit, 4),
+            (large(8), 4),
+            (executor(ExecutorError::Dispatch { kernel: "k".into(), message: String::new() }), 1),
+            (Failure::TestLoss { loss: f64::NAN }, 6),
             (lost, 5),
             (gone, 5),
             (Failure::Diverged { step: 1, what: String::new(), checkpoint: None }, 6),

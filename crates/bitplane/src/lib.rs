@@ -1,7 +1,7 @@
 //! The program `bitplane`: settings, models, runs, checkpoints and reports around the crates that do the work.
 //!
 //! `main` parses the command line ([`cli`]) and runs one verb ([`commands`]); every failure is a [`exit::Failure`] with
-//! its exit code. [`trainer`] is the training loop; what a run leaves behind is written by [`run`], [`manifest`] and
+//! its exit code. [`trainer`] is the training loop; what a run leaves behind is written by [`run`], [`store`] and
 //! [`checkpoint`] through [`storage`]. [`models`] has one file per network. The library part exists for `xtask` and tests.
 
 pub mod batches;
@@ -13,9 +13,13 @@ pub mod engine;
 pub mod evaluation;
 pub mod exit;
 pub mod fault;
+pub mod identity;
+pub mod lock;
 pub mod manifest;
+pub mod memory;
 pub mod models;
 pub mod output;
+pub mod position;
 pub mod progress;
 pub mod recovery;
 pub mod report;
@@ -24,4 +28,5 @@ pub mod schedule;
 pub mod settings;
 pub mod signal;
 pub mod storage;
+pub mod store;
 pub mod trainer;

@@ -1,23 +1,9 @@
-//! The checkpoints of a run and the manifest that names and vouches for them.
-//!
-//! `checkpoints/manifest.json` lists the files with size and SHA-256 and says which is `last` and which `best`. A new
-//! checkpoint is complete on the medium before the manifest names it, and an old one is deleted only after the manifest
-//! has stopped naming it; so whatever moment the power fails, the manifest names whole files.
-
-use std::path::{Path, PathBuf};
+//! The manifest: which checkpoints a run has, and what each of them must be.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{Checkpoint, CheckpointError, FORMAT, Identity, Position};
-use crate::config::{Config, hex};
-use crate::output::shown;
-use crate::storage::{Storage, StorageError, replace};
-
-const MANIFEST: &str = "manifest.json";
-const MANIFEST_LIMIT: u64 = 1 << 20;
-/// Checkpoints kept beside the best one: the last, and one to fall back to.
-const KEPT: usize = 2;
+use crate::checkpoint::FORMAT;
+use crate::position::Position;
 
 /// The manifest's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,270 +35,30 @@ pub struct Entry {
     pub config_hash: String,
 }
 
-/// Which checkpoint of a run is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The newest.
-    Last,
-    /// The one with the best evaluation.
-    Best,
-    /// The file of this name.
-    File(String),
-}
-
-/// Why no checkpoint could be loaded or saved.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The manifest cannot be understood.
-    #[error("{} is not a usable manifest: {message}", shown(.path))]
-    Manifest {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// Nothing was saved there yet.
-    #[error("{} holds no checkpoint; train first", shown(.path))]
-    Empty {
-        /// The run's folder of checkpoints.
-        path: PathBuf,
-    },
-    /// The manifest does not list what is asked for.
-    #[error("{} lists no checkpoint `{wanted}`; it lists {listed}", shown(.path))]
-    Unlisted {
-        /// The manifest.
-        path: PathBuf,
-        /// What was asked for.
-        wanted: String,
-        /// The files it does list.
-        listed: String,
-    },
-    /// All candidates are damaged.
-    #[error("no checkpoint in {} is intact: {problems}; nothing to go on from", shown(.path))]
-    NoneValid {
-        /// The run's folder of checkpoints.
-        path: PathBuf,
-        /// One clause per file.
-        problems: String,
-    },
-    /// An intact file that must not be used.
-    #[error("{} {source}", shown(.path))]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: CheckpointError,
-    },
-    /// An intact file of another training.
-    #[error("{} does not belong to this run: {differences}", shown(.path))]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// The differences in words.
-        differences: String,
-    },
-    /// The file system failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-/// The folder of a run's checkpoints.
-pub struct Store<'a> {
-    storage: &'a dyn Storage,
-    folder: PathBuf,
-    manifest: Option<Manifest>,
-}
-
-/// A checkpoint that was read and found intact.
-pub struct Loaded {
-    /// The checkpoint.
-    pub checkpoint: Checkpoint,
-    /// Its file name.
-    pub file: String,
-    /// One line for each damaged file that was passed over.
-    pub warnings: Vec<String>,
-}
-
-impl<'a> Store<'a> {
-    /// Opens the checkpoints in `folder`; neither it nor a manifest need exist.
+impl Manifest {
+    /// Reads the text of a manifest.
     ///
     /// # Errors
-    /// [`StoreError::Manifest`] or [`StoreError::Storage`].
-    pub fn open(storage: &'a dyn Storage, folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(MANIFEST);
-        let manifest = match storage.read(&path, MANIFEST_LIMIT) {
-            Ok(bytes) => Some(parse(&bytes).map_err(|message| StoreError::Manifest { path, message })?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(StorageError::at("read", &path)(error).into()),
-        };
-        Ok(Self { storage, folder: folder.to_owned(), manifest })
-    }
-
-    /// The manifest, once something was saved.
-    pub fn manifest(&self) -> Option<&Manifest> {
-        self.manifest.as_ref()
-    }
-
-    /// Path of the newest checkpoint.
-    pub fn last_path(&self) -> Option<PathBuf> {
-        self.manifest.as_ref().map(|manifest| self.folder.join(&manifest.last))
-    }
-
-    /// Saves a checkpoint as the last one, and as the best one if `best`.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] for a non-finite state, [`StoreError::Storage`] where writing failed; what was saved
-    /// before is intact then.
-    pub fn save(&mut self, checkpoint: &Checkpoint, best: bool) -> Result<PathBuf, StoreError> {
-        let file = file_name(&checkpoint.position);
-        let path = self.folder.join(&file);
-        let bytes =
-            checkpoint.encode().map_err(|source| StoreError::Refused { path: path.clone(), source })?;
-        self.storage.create_dir_all(&self.folder).map_err(StorageError::at("create", &self.folder))?;
-        replace(self.storage, &path, &bytes)?;
-        let entry = Entry {
-            file: file.clone(),
-            bytes: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(&bytes)),
-            step: checkpoint.position.step,
-            epoch: checkpoint.position.epoch,
-            config_hash: checkpoint.identity.config_hash.clone(),
-        };
-        let (mut entries, mut best_file) = self
-            .manifest
-            .as_ref()
-            .map_or((Vec::new(), None), |old| (old.checkpoints.clone(), old.best.clone()));
-        entries.retain(|old| old.file != file);
-        entries.push(entry);
-        if best {
-            best_file = Some(file.clone());
+    /// What is wrong, in words.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if value["format"].as_u64() != Some(u64::from(FORMAT)) {
+            return Err(format!("format {}, this program reads {FORMAT}", value["format"]));
         }
-        self.commit(Manifest { format: FORMAT, last: file, best: best_file, checkpoints: entries })?;
-        Ok(path)
-    }
-
-    /// Makes `file` the last checkpoint, dropping those saved after it, which training will save again.
-    ///
-    /// # Errors
-    /// [`StoreError::Storage`].
-    pub fn rewind(&mut self, file: &str) -> Result<(), StoreError> {
-        let Some(old) = &self.manifest else { return Ok(()) };
-        let Some(index) = old.checkpoints.iter().position(|entry| entry.file == file) else { return Ok(()) };
-        if old.last == file {
-            return Ok(());
+        let manifest: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        // A name with a separator would lead out of the folder.
+        if let Some(entry) = manifest.checkpoints.iter().find(|entry| !is_file_name(&entry.file)) {
+            return Err(format!("`{}` is not the name of a checkpoint", data::printable(&entry.file)));
         }
-        let checkpoints = old.checkpoints[..=index].to_vec();
-        let best = old.best.clone().filter(|best| checkpoints.iter().any(|entry| entry.file == *best));
-        self.commit(Manifest { format: FORMAT, last: file.to_owned(), best, checkpoints })
-    }
-
-    /// Reads a checkpoint. A damaged last one is passed over for the newest intact one, with a warning.
-    ///
-    /// # Errors
-    /// [`StoreError`] says what is wrong with which file.
-    pub fn load(&self, which: &Which, wanted: &Identity) -> Result<Loaded, StoreError> {
-        self.load_checked(which, |found| found.differences(wanted))
-    }
-
-    /// As [`Store::load`], where only the run's settings are known and the checkpoint says what the images are.
-    ///
-    /// # Errors
-    /// As [`Store::load`].
-    pub fn load_for(&self, which: &Which, config: &Config) -> Result<Loaded, StoreError> {
-        self.load_checked(which, |found| {
-            found.differences(&Identity::new(config, found.image, found.classes.clone()))
-        })
-    }
-
-    fn load_checked(
-        &self,
-        which: &Which,
-        differences: impl Fn(&Identity) -> Vec<String>,
-    ) -> Result<Loaded, StoreError> {
-        let manifest =
-            self.manifest.as_ref().ok_or_else(|| StoreError::Empty { path: self.folder.clone() })?;
-        let unlisted = |wanted: &str| StoreError::Unlisted {
-            path: self.folder.join(MANIFEST),
-            wanted: data::printable(wanted),
-            listed: manifest
-                .checkpoints
-                .iter()
-                .map(|entry| entry.file.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        let named = |file: &str| {
-            let found = manifest.checkpoints.iter().find(|entry| entry.file == file);
-            found.map(|entry| vec![entry]).ok_or_else(|| unlisted(file))
-        };
-        let candidates: Vec<&Entry> = match which {
-            Which::Last => manifest.checkpoints.iter().rev().collect(),
-            Which::Best => named(manifest.best.as_deref().ok_or_else(|| unlisted("best"))?)?,
-            Which::File(file) => named(file)?,
-        };
-        let mut warnings = Vec::new();
-        for entry in candidates {
-            match self.read(entry)? {
-                Ok(bytes) => {
-                    let path = self.folder.join(&entry.file);
-                    let checkpoint = Checkpoint::decode(&bytes)
-                        .map_err(|source| StoreError::Refused { path: path.clone(), source })?;
-                    let differences = differences(&checkpoint.identity).join("; ");
-                    if !differences.is_empty() {
-                        return Err(StoreError::Foreign { path, differences });
-                    }
-                    return Ok(Loaded { checkpoint, file: entry.file.clone(), warnings });
-                }
-                Err(problem) => warnings.push(format!("{} {problem}", entry.file)),
-            }
+        if manifest.checkpoints.is_empty() {
+            return Err("it lists no checkpoint".to_owned());
         }
-        Err(StoreError::NoneValid { path: self.folder.clone(), problems: warnings.join("; ") })
-    }
-
-    /// The bytes of a file if they are what the manifest vouches for, else what is wrong with them.
-    fn read(&self, entry: &Entry) -> Result<Result<Vec<u8>, String>, StoreError> {
-        let path = self.folder.join(&entry.file);
-        match self.storage.read(&path, entry.bytes) {
-            Ok(bytes) if bytes.len() as u64 != entry.bytes => {
-                Ok(Err(format!("has {} bytes instead of {}", bytes.len(), entry.bytes)))
-            }
-            Ok(bytes) if hex(&Sha256::digest(&bytes)) != entry.sha256 => {
-                Ok(Err("is damaged (its SHA-256 is not the manifest's)".to_owned()))
-            }
-            Ok(bytes) => Ok(Ok(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Err("is missing".to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
-                Ok(Err(format!("has more than {} bytes", entry.bytes)))
-            }
-            Err(error) => Err(StorageError::at("read", &path)(error).into()),
-        }
-    }
-
-    /// Puts a manifest in place, keeping only what is worth it, then deletes the files it no longer names.
-    fn commit(&mut self, mut manifest: Manifest) -> Result<(), StoreError> {
-        let count = manifest.checkpoints.len();
-        let best = manifest.best.clone();
-        let mut index = 0;
-        manifest.checkpoints.retain(|entry| {
-            index += 1;
-            index + KEPT > count || best.as_deref() == Some(&entry.file)
-        });
-        let mut text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain values");
-        text.push('\n');
-        replace(self.storage, &self.folder.join(MANIFEST), text.as_bytes())?;
-        let dropped: Vec<Entry> = self.manifest.take().map_or(Vec::new(), |old| old.checkpoints);
-        let stays = |file: &str| manifest.checkpoints.iter().any(|entry| entry.file == file);
-        for entry in dropped.iter().filter(|entry| !stays(&entry.file)) {
-            // A file that cannot be deleted costs room only.
-            let _ = self.storage.remove(&self.folder.join(&entry.file));
-        }
-        self.manifest = Some(manifest);
-        Ok(())
+        Ok(manifest)
     }
 }
 
 /// `epoch-0003.safetensors` after an epoch, `step-00000123.safetensors` within one.
-fn file_name(position: &Position) -> String {
+pub fn file_name(position: &Position) -> String {
     if position.step_in_epoch == 0 {
         format!("epoch-{:04}.safetensors", position.epoch)
     } else {
@@ -320,26 +66,33 @@ fn file_name(position: &Position) -> String {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Manifest, String> {
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if value["format"].as_u64() != Some(u64::from(FORMAT)) {
-        return Err(format!("format {}, this program reads {FORMAT}", value["format"]));
-    }
-    let manifest: Manifest = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    // A name with a separator would lead out of the folder.
-    let plain = |name: &str| {
-        name.ends_with(".safetensors")
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    if let Some(entry) = manifest.checkpoints.iter().find(|entry| !plain(&entry.file)) {
-        return Err(format!("`{}` is not the name of a checkpoint", data::printable(&entry.file)));
-    }
-    if manifest.checkpoints.is_empty() {
-        return Err("it lists no checkpoint".to_owned());
-    }
-    Ok(manifest)
+/// True for the names that [`file_name`] gives.
+pub fn is_file_name(name: &str) -> bool {
+    let Some(name) = name.strip_suffix(".safetensors") else { return false };
+    [("epoch-", 4), ("step-", 8)].iter().any(|&(prefix, digits)| {
+        name.strip_prefix(prefix)
+            .is_some_and(|number| number.len() >= digits && number.bytes().all(|b| b.is_ascii_digit()))
+    })
 }
 
 #[cfg(test)]
-#[path = "manifest_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_are_written() {
+        for (epoch, step_in_epoch, step) in [(0, 3, 3), (12_345, 0, 7), (2, 1, u32::MAX), (1, 0, 1)] {
+            let position = Position { epoch, step_in_epoch, step, ..Position::default() };
+            assert!(is_file_name(&file_name(&position)), "{}", file_name(&position));
+        }
+        for other in [
+            "model.safetensors",
+            "epoch-1.safetensors",
+            "epoch-00x1.safetensors",
+            "epoch-0001",
+            "../epoch-0001.safetensors",
+        ] {
+            assert!(!is_file_name(other), "{other}");
+        }
+    }
+}

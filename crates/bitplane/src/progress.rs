@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::checkpoint::Sums;
 use crate::output;
+use crate::position::Sums;
 use crate::report::EpochRecord;
 
 /// How a training shows where it is.

@@ -1,20 +1,23 @@
 //! The folder of a run: settings, metrics, checkpoints, and a lock that admits one writer.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::lock::{LOCK, Lock};
+use crate::manifest::is_file_name;
 use crate::output::shown;
 use crate::report::EpochRecord;
 use crate::settings::Settings;
-use crate::storage::{Storage, StorageError, replace};
+use crate::storage::{Disk, Storage, StorageError, replace, temporary_path};
+use crate::store::{MANIFEST, Store};
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
-const LOCK: &str = "lock";
 const METRICS_LIMIT: u64 = 1 << 30;
+const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,12 @@ pub enum RunError {
     /// Something is in the folder already.
     #[error("{} is not empty; go on with --resume, start anew with --overwrite, or choose another --output-dir", shown(.path))]
     Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Overwriting would mix a run with something else.
+    #[error("{} holds something else than a run, and --overwrite replaces runs only; choose another --output-dir", shown(.path))]
+    Strange {
         /// The folder.
         path: PathBuf,
     },
@@ -58,24 +67,27 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    lock: Option<File>,
+    lock: Option<Lock>,
     /// Whether the folder is removed again if nothing is written to it.
     transient: bool,
 }
 
 impl RunFolder {
-    /// Takes exactly `path`, which must be new or empty unless `overwrite`.
+    /// Takes exactly `path`, which must be new or empty, or with `overwrite` hold a run.
     ///
     /// # Errors
     /// [`RunError`].
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, RunError> {
         let transient = !path.exists();
-        fs::create_dir_all(path).map_err(StorageError::at("create", path))?;
-        let folder = Self::locked(path, transient)?;
-        if !overwrite && !is_empty(path)? {
-            return Err(RunError::Exists { path: path.to_owned() });
+        // A refused folder gets no lock; where one lies already, the name of its holder is the better answer.
+        if !transient && !path.join(LOCK).is_file() {
+            check_free(path, overwrite)?;
         }
-        Ok(folder)
+        fs::create_dir_all(path).map_err(StorageError::at("create", path))?;
+        let lock = Lock::take(path)?;
+        // Another process may have trained there before the lock was taken.
+        check_free(path, overwrite)?;
+        Self::signed(path, lock, transient)
     }
 
     /// Takes `base`, or the first of `base-2`, `base-3`, ... that does not exist.
@@ -89,7 +101,7 @@ impl RunFolder {
         for number in 1.. {
             let path = numbered(base, number);
             match fs::create_dir(&path) {
-                Ok(()) => return Self::locked(&path, true),
+                Ok(()) => return Self::signed(&path, Lock::take(&path)?, true),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StorageError::at("create", &path)(error).into()),
             }
@@ -103,23 +115,12 @@ impl RunFolder {
     /// [`RunError`].
     pub fn reopen(path: &Path) -> Result<Self, RunError> {
         check_run(path)?;
-        Self::locked(path, false)
+        Self::signed(path, Lock::take(path)?, false)
     }
 
-    fn locked(path: &Path, transient: bool) -> Result<Self, RunError> {
-        let file = path.join(LOCK);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file);
-        let mut lock = open.map_err(StorageError::at("open", &file))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(RunError::Locked { path: path.to_owned(), holder: holder(&mut lock) });
-            }
-            Err(TryLockError::Error(error)) => return Err(StorageError::at("lock", &file)(error).into()),
-        }
-        let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        let folder = Self { path: path.to_owned(), lock: Some(lock), transient };
-        written.map_err(StorageError::at("write", &file))?;
+    fn signed(path: &Path, lock: Lock, transient: bool) -> Result<Self, RunError> {
+        let mut folder = Self { path: path.to_owned(), lock: Some(lock), transient };
+        folder.lock.iter_mut().try_for_each(Lock::sign)?;
         Ok(folder)
     }
 
@@ -133,18 +134,20 @@ impl RunFolder {
         checkpoints(&self.path)
     }
 
-    /// Writes the settings and, for a new training, removes what an overwritten one left.
+    /// Writes the settings and, for a new training, removes the files of an overwritten one and no others.
     ///
     /// # Errors
     /// [`StorageError`].
     pub fn begin(&mut self, storage: &dyn Storage, config: &Config, anew: bool) -> Result<(), StorageError> {
         if anew {
             // The manifest goes first: without it the other files mean nothing.
-            remove_if_there(storage, &self.checkpoints().join("manifest.json"))?;
+            remove_if_there(storage, &self.checkpoints().join(MANIFEST))?;
             for file in checkpoint_files(&self.checkpoints()) {
                 remove_if_there(storage, &file)?;
             }
-            remove_if_there(storage, &self.path.join(METRICS))?;
+            let metrics = self.path.join(METRICS);
+            remove_if_there(storage, &temporary_path(&metrics))?;
+            remove_if_there(storage, &metrics)?;
         }
         replace(storage, &self.path.join(CONFIG), config.to_toml().as_bytes())?;
         self.transient = false;
@@ -248,23 +251,51 @@ fn line(record: &EpochRecord) -> String {
     text
 }
 
-/// True where a folder holds nothing but the lock.
+/// Refuses a folder in which training anew would touch what it must not.
+fn check_free(path: &Path, overwrite: bool) -> Result<(), RunError> {
+    let owned = || path.to_owned();
+    if is_empty(path)? {
+        Ok(())
+    } else if !overwrite {
+        Err(RunError::Exists { path: owned() })
+    } else if !is_run(path) {
+        Err(RunError::Strange { path: owned() })
+    } else {
+        Ok(())
+    }
+}
+
+/// True where a folder holds nothing but what a training leaves that was killed before it began.
 fn is_empty(path: &Path) -> Result<bool, StorageError> {
+    let unfinished = temporary_path(CONFIG.as_ref());
     let entries = fs::read_dir(path).map_err(StorageError::at("read", path))?;
     for entry in entries {
-        if entry.map_err(StorageError::at("read", path))?.file_name() != LOCK {
+        let name = entry.map_err(StorageError::at("read", path))?.file_name();
+        if name != LOCK && name != unfinished {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
+/// True where the settings or the manifest are of this program. One of them may be damaged, and other programs have
+/// files of these names too.
+fn is_run(path: &Path) -> bool {
+    let config =
+        Disk.read(&path.join(CONFIG), CONFIG_LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    config.is_some_and(|text| Config::is_complete(&text))
+        || Store::open(&Disk, &checkpoints(path)).is_ok_and(|store| store.manifest().is_some())
+}
+
+/// The files in the folder of checkpoints that have names this program gives.
 fn checkpoint_files(folder: &Path) -> Vec<PathBuf> {
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = name.strip_suffix(".tmp").unwrap_or(name);
+        name == MANIFEST || is_file_name(name)
+    };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
-        .collect()
+    entries.map(|entry| entry.path()).filter(ours).collect()
 }
 
 fn remove_if_there(storage: &dyn Storage, path: &Path) -> Result<(), StorageError> {
@@ -274,73 +305,6 @@ fn remove_if_there(storage: &dyn Storage, path: &Path) -> Result<(), StorageErro
     }
 }
 
-fn holder(lock: &mut File) -> String {
-    let mut text = String::new();
-    // Some systems let nobody read a locked file.
-    let _ = lock.take(32).read_to_string(&mut text);
-    match text.trim().parse::<u32>() {
-        Ok(pid) => format!("process {pid}"),
-        Err(_) => "another process".to_owned(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::Disk;
-
-    fn record(epoch: u32) -> EpochRecord {
-        EpochRecord { epoch, train_loss: 0.5 / f64::from(epoch), ..EpochRecord::default() }
-    }
-
-    #[test]
-    fn a_second_writer_is_told_the_first_ones_pid() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run");
-        let first = RunFolder::create(&path, false).unwrap();
-        for overwrite in [false, true] {
-            let error = RunFolder::create(&path, overwrite).unwrap_err().to_string();
-            assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
-        }
-        drop(first);
-        assert!(!path.exists(), "a folder without a run is removed");
-        RunFolder::create(&path, false).unwrap();
-    }
-
-    #[test]
-    fn folders_with_content_are_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("thesis.txt"), "x").unwrap();
-        assert!(matches!(RunFolder::create(folder.path(), false), Err(RunError::Exists { .. })));
-        drop(RunFolder::create(folder.path(), true).unwrap());
-        assert!(folder.path().join("thesis.txt").exists());
-        assert!(matches!(RunFolder::reopen(folder.path()), Err(RunError::NotARun { .. })));
-    }
-
-    #[test]
-    fn numbered_folders_count_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let base = folder.path().join("runs/a.b");
-        assert_eq!(newest(&base), None);
-        let names: Vec<RunFolder> = (0..3).map(|_| RunFolder::create_numbered(&base).unwrap()).collect();
-        assert_eq!(names[2].path(), folder.path().join("runs/a.b-3"));
-        assert_eq!(newest(&base).as_deref(), Some(names[2].path()));
-    }
-
-    #[test]
-    fn metrics_are_cut_back_to_the_checkpoint() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = RunFolder::create(folder.path(), false).unwrap();
-        for epoch in 1..=3 {
-            run.append_metrics(&Disk, &record(epoch)).unwrap();
-        }
-        let path = folder.path().join(METRICS);
-        let mut text = fs::read_to_string(&path).unwrap();
-        text.push_str("{\"epoch\": 4, \"tra");
-        fs::write(&path, text).unwrap();
-        assert_eq!(run.rewind_metrics(&Disk, 2).unwrap(), [record(1), record(2)]);
-        assert_eq!(run.rewind_metrics(&Disk, 2).unwrap().len(), 2);
-        assert!(matches!(run.rewind_metrics(&Disk, 3), Err(RunError::Metrics { .. })));
-        assert!(run.rewind_metrics(&Disk, 0).unwrap().is_empty());
-    }
-}
+#[path = "run_tests.rs"]
+mod tests;

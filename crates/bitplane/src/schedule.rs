@@ -61,6 +61,11 @@ impl Schedule {
         }
     }
 
+    /// True where another number of epochs means other rates in the epochs before.
+    pub fn depends_on_epochs(&self) -> bool {
+        self.kind == SchedulerKind::Cosine
+    }
+
     fn decayed(&self, times: u32) -> f64 {
         // Repeated multiplication is the same on every platform, unlike `powf`.
         (0..times).fold(self.base, |rate, _| rate * self.gamma)

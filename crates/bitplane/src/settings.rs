@@ -12,6 +12,8 @@ use crate::storage::{Disk, Storage, StorageError};
 
 /// Largest settings file in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
+/// Kernels that sum over the samples of a batch in one invocation stay within the loop limit of software adapters.
+const MAX_BATCH_SIZE: u32 = 32_768;
 
 /// The optimizer's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -145,6 +147,12 @@ pub enum SettingsError {
         /// The file.
         file: String,
     },
+    /// A folder stands where the file should be.
+    #[error("{file} is a folder; name a TOML file of settings")]
+    Folder {
+        /// The folder.
+        file: String,
+    },
     /// The file cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -166,6 +174,7 @@ impl Settings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(SettingsError::Missing { file });
             }
+            Err(_) if path.is_dir() => return Err(SettingsError::Folder { file }),
             Err(error) => return Err(StorageError::at("read", path)(error).into()),
         };
         let text = String::from_utf8(bytes).map_err(|_| SettingsError::Parse {
@@ -247,7 +256,7 @@ impl Settings {
         }
         let whole = [
             ("epochs", self.epochs, 1, 1_000_000),
-            ("batch-size", self.batch_size, 1, 65_536),
+            ("batch-size", self.batch_size, 1, MAX_BATCH_SIZE),
             ("lr-step-size", self.lr_step_size, 1, 1_000_000),
             ("lr-warmup-epochs", self.lr_warmup_epochs, 0, 1_000_000),
             ("crop-padding", self.crop_padding, 0, 256),
@@ -295,71 +304,5 @@ fn line_of(text: &str, key: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(text: &str) -> String {
-        Settings::parse(text, "f.toml").expect_err(text).to_string()
-    }
-
-    #[test]
-    fn a_file_is_read_and_flags_win() {
-        let file =
-            Settings::parse("lr = 0.5\nepochs = 3\nbits = \"1,2,4\"\nlr-milestones = [2, 4]", "f").unwrap();
-        let flags = Settings { lr: Some(0.25), ..Settings::default() };
-        let both = flags.or(file);
-        assert_eq!((both.lr, both.epochs, both.lr_milestones), (Some(0.25), Some(3), Some(vec![2, 4])));
-    }
-
-    #[test]
-    fn unknown_keys_and_wrong_types_name_key_and_line() {
-        let message = refused("epochs = 2\nlearning-rate = 0.5\n");
-        assert!(message.contains("line 2") && message.contains("learning-rate"), "{message}");
-        let message = refused("\n\nlr = \"fast\"\n");
-        assert!(message.contains("line 3") && message.contains("lr"), "{message}");
-        assert!(refused("opt = \"sdg\"").contains("line 1"));
-        assert!(refused("a = = 2").contains("line 1"));
-    }
-
-    #[test]
-    fn every_number_has_a_range() {
-        for (line, allowed) in [
-            ("lr = -1", "above 0"),
-            ("lr = 0", "above 0"),
-            ("lr = nan", "above 0"),
-            ("lr = inf", "above 0"),
-            ("batch-size = 0", "1 to 65536"),
-            ("epochs = 0", "1 to 1000000"),
-            ("momentum = 1.0", "not including 1"),
-            ("weight-decay = -0.1", "0 to 1000"),
-            ("adam-epsilon = 0", "1e-30"),
-            ("lr-gamma = 1.5", "up to 1"),
-            ("lr-milestones = [0]", "epochs from 1"),
-            ("crop-padding = 1000", "0 to 256"),
-            ("checkpoint-interval = 301", "0 to 300"),
-            ("bits = \"0,2,4\"", "1 to 8 or 32"),
-            ("bits = \"1,2,33\"", "1 to 8 or 32"),
-            ("bits = \"1,2\"", "1 to 8 or 32"),
-        ] {
-            let message = refused(&format!("# a comment\n\n{line}\n"));
-            let key = line.split(' ').next().unwrap();
-            assert!(message.contains(&format!("f.toml, line 3: {key}")), "{message}");
-            assert!(message.contains(allowed), "{message}");
-        }
-        for line in ["lr = 1e400", "epochs = -1", "seed = 99999999999999999999", "batch-size = 1.5"] {
-            let message = refused(line);
-            assert!(message.contains("line 1") || message.contains("out of range"), "{message}");
-        }
-        let flags = Settings { seed: Some(u64::MAX), ..Settings::default() };
-        assert!(flags.check_flags().unwrap_err().to_string().starts_with("--seed = 18446744073709551615"));
-    }
-
-    #[test]
-    fn a_missing_or_huge_file_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("none.toml");
-        assert!(matches!(Settings::read(&path), Err(SettingsError::Missing { .. })));
-        std::fs::write(&path, vec![b'#'; FILE_LIMIT as usize + 1]).unwrap();
-        assert!(matches!(Settings::read(&path), Err(SettingsError::Storage(_))));
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;

@@ -160,7 +160,7 @@ pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), S
 }
 
 /// Where [`replace`] writes before it renames.
-fn temporary_path(path: &Path) -> PathBuf {
+pub fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().expect("a file of a run has a name").to_owned();
     name.push(".tmp");
     path.with_file_name(name)

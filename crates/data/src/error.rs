@@ -189,10 +189,10 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
-    /// A folder holds too little to learn from.
+    /// A folder or file holds too little to learn from.
     #[error("{} {found}; expected {wanted}", shown(.path))]
     TooFew {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// What it holds.
         found: String,

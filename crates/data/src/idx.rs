@@ -28,7 +28,8 @@ const FASHION: [&str; 10] = [
 /// Any set in the layout of MNIST. Classes are named by number, up to the largest training label.
 ///
 /// # Errors
-/// [`DataError`] where a file is missing, of a wrong size or format, or does not fit the others.
+/// [`DataError`] where a file is missing, of a wrong size or format, or does not fit the others, and where all training
+/// labels are the same.
 pub fn open(folder: &Path) -> Result<Dataset, DataError> {
     read("idx", folder, None)
 }
@@ -73,7 +74,7 @@ fn read(name: &str, folder: &Path, classes: Option<Vec<String>>) -> Result<Datas
     }
     let train_labels = read_array(folder, "train", &LABELS, STREAM_LIMIT)?;
     let test_labels = read_array(folder, "t10k", &LABELS, STREAM_LIMIT)?;
-    let classes = classes.unwrap_or_else(|| numbered(&train_labels.bytes));
+    let classes = classes.map_or_else(|| numbered(&train_labels), Ok)?;
     check_labels(&train_labels, classes.len())?;
     check_labels(&test_labels, classes.len())?;
     let train_images = read_array(folder, "train", &IMAGES, STREAM_LIMIT)?;
@@ -99,10 +100,17 @@ fn read(name: &str, folder: &Path, classes: Option<Vec<String>>) -> Result<Datas
     })
 }
 
-/// Class names `0..=largest`, at least two.
-fn numbered(labels: &[u8]) -> Vec<String> {
-    let largest = labels.iter().copied().max().unwrap_or(0).max(1);
-    (0..=largest).map(|class| class.to_string()).collect()
+/// Class names `0..=largest` of a file of labels, which must hold at least two different ones.
+fn numbered(labels: &Array) -> Result<Vec<String>, DataError> {
+    let largest = labels.bytes.iter().copied().max().unwrap_or(0);
+    if labels.bytes.iter().all(|&label| label == largest) {
+        return Err(DataError::TooFew {
+            path: labels.path.clone(),
+            found: format!("holds the label {largest} only"),
+            wanted: "at least two classes".to_owned(),
+        });
+    }
+    Ok((0..=largest).map(|class| class.to_string()).collect())
 }
 
 fn size_text(images: &Array) -> String {

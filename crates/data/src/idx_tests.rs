@@ -147,6 +147,23 @@ fn counts_sizes_and_labels_must_agree() {
 }
 
 #[test]
+fn one_class_is_nothing_to_learn() {
+    let dir = folder();
+    for label in [0, 7] {
+        put(&dir, "train-labels-idx1-ubyte", &file(0x801, &[3], &[label; 3]));
+        let error = open(dir.path()).unwrap_err();
+        assert!(matches!(error, DataError::TooFew { .. }) && !error.is_usage(), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("holds the label {label} only")) && text.contains("two classes"),
+            "{text}"
+        );
+    }
+    // The classes of MNIST are known whatever a part of it holds.
+    assert_eq!(open_mnist(dir.path()).unwrap().classes.len(), 10);
+}
+
+#[test]
 fn broken_streams_are_refused() {
     let dir = folder();
     let good = compress(&fs::read(dir.path().join("train-images-idx3-ubyte")).unwrap());

@@ -7,7 +7,7 @@ use recording::{ExecutorError, Limits};
 use crate::{
     AdapterInfo, DeviceType, GpuError, Selected,
     fault::{During, Fault},
-    quiet::Quietly,
+    quiet::{self, Quietly},
 };
 
 /// Device, queue and the watch over their faults.
@@ -22,6 +22,8 @@ pub(crate) struct Device {
 impl Device {
     /// Requests WebGPU's default limits and, where offered, timestamps.
     pub async fn open(selected: Selected) -> Result<Self, GpuError> {
+        // Later may be too late: a device can be dropped while its thread unwinds.
+        quiet::install();
         let Selected { info, adapter, .. } = selected;
         let request = wgpu::DeviceDescriptor {
             label: Some("bitplane"),

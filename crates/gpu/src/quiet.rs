@@ -6,17 +6,21 @@ use std::{
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
     sync::Once,
+    thread::panicking,
 };
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `action`; a panic becomes its message.
+/// Wraps the process's panic hook, once, to stay silent for panics inside [`catch`].
 ///
-/// The process's panic hook is wrapped once and stays silent only for panics inside `action` on this thread.
-pub(crate) fn catch<T>(action: impl FnOnce() -> T) -> Result<T, String> {
+/// Nothing happens while the thread unwinds, when a hook cannot be set: panics are caught then, but not silent.
+pub(crate) fn install() {
     static HOOK: Once = Once::new();
+    if panicking() {
+        return;
+    }
     HOOK.call_once(|| {
         let previous = take_hook();
         set_hook(Box::new(move |info| {
@@ -25,6 +29,12 @@ pub(crate) fn catch<T>(action: impl FnOnce() -> T) -> Result<T, String> {
             }
         }));
     });
+}
+
+/// Runs `action`; a panic becomes its message, also while the thread unwinds from another panic.
+///
+/// After [`install`] nothing is printed for it.
+pub(crate) fn catch<T>(action: impl FnOnce() -> T) -> Result<T, String> {
     let before = QUIET.replace(true);
     // What a panic leaves half done inside wgpu is never used again: the caller marks the device as lost.
     let result = catch_unwind(AssertUnwindSafe(action));
@@ -78,6 +88,25 @@ mod tests {
         assert_eq!(catch(|| 7), Ok(7));
         assert_eq!(catch(|| -> u32 { panic!("broken {}", 3) }), Err("broken 3".to_owned()));
         assert!(!QUIET.get());
+    }
+
+    #[test]
+    fn a_panic_within_a_panic_is_caught() {
+        let unwound = catch_unwind(|| {
+            let _late = Quietly::new(Explosive);
+            let _early = OnDrop(install);
+            panic!("outer");
+        });
+        assert_eq!(message(&*unwound.expect_err("the outer panic goes on")), "outer");
+        assert!(!QUIET.get());
+    }
+
+    struct OnDrop(fn());
+
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0();
+        }
     }
 
     struct Explosive;

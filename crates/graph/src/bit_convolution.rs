@@ -6,10 +6,8 @@
 //! | grad_input | ky, kx, co | unfolded gradient with a mask of valid taps, sign | weights by input channel, sign |
 //! | grad_weight | positions of one sample | unfolded activations by position, unit | gradient by position, sign |
 
-use kernels::{
-    BitTranspose, BitUnfold, BitUnfoldGrad, By, Kind, Output, PlaneGroup, RowSums, ScaleIndex, words_for,
-};
-use recording::{BufferSlice, Kernel};
+use kernels::{BitTranspose, BitUnfold, BitUnfoldGrad, By, Kind, Output, PlaneGroup, ScaleIndex, words_for};
+use recording::BufferSlice;
 
 use crate::{
     Geometry, GraphError, Packed, Padding, Recorder, Shape, Tensor,
@@ -78,11 +76,8 @@ impl Convolution {
         unfolded: Unfolded,
         weight: &Operand,
         dst: (BufferSlice, Output),
-    ) -> Result<&'static str, GraphError> {
+    ) -> Result<(), GraphError> {
         let (rows, k) = (chunk.samples * self.output.pixels(), self.fan_in());
-        let sums = recorder.per_sample("row sums", chunk, u64::from(rows));
-        let row_sums = RowSums { rows, segments: 1, segment_words: words_for(k), bits: unfolded.bits };
-        recorder.dispatch(row_sums, &[unfolded.planes, sums])?;
         let shape = ProductShape {
             m: rows,
             n: self.output.channels,
@@ -92,7 +87,7 @@ impl Convolution {
             dst_col_stride: 1,
         };
         let dst = Destination { buffer: dst.0, output: dst.1, accumulate: false };
-        record_product(recorder, shape, &unfolded.operand(unfolded.planes), weight, Some(sums), dst)
+        record_product(recorder, chunk, shape, (&unfolded.operand(unfolded.planes), weight), dst)
     }
 
     /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel. Called on the
@@ -104,7 +99,7 @@ impl Convolution {
         gradient: &GradientPlanes,
         weight: &Operand,
         dst: &Tensor,
-    ) -> Result<&'static str, GraphError> {
+    ) -> Result<(), GraphError> {
         let window = self.window(chunk.samples);
         let (rows, k, bits) = (window.in_pixels(), self.taps() * self.output.channels, gradient.bits);
         let (planes, mask) = if self.is_pointwise() {
@@ -132,7 +127,7 @@ impl Convolution {
             dst_col_stride: 1,
         };
         let dst = Destination { buffer: dst.chunks[chunk.index], output: Output::F32, accumulate: false };
-        record_product(recorder, shape, &lhs, weight, None, dst)
+        record_product(recorder, chunk, shape, (&lhs, weight), dst)
     }
 
     /// Records `grad_weight[co, ky, kx, ci]`, adding chunk after chunk; integer sums stay within one sample because each
@@ -144,17 +139,11 @@ impl Convolution {
         gradient: &GradientPlanes,
         unfolded: Unfolded,
         dst: BufferSlice,
-    ) -> Result<&'static str, GraphError> {
+    ) -> Result<(), GraphError> {
         let (samples, positions, k) = (chunk.samples, self.output.pixels(), self.fan_in());
         let channels = self.output.channels;
-        let words = samples * words_for(positions);
         let lhs = self.by_position(recorder, chunk, unfolded.planes, (k, unfolded.bits))?;
         let rhs = self.by_position(recorder, chunk, gradient.planes, (channels, gradient.bits))?;
-        let sums = recorder.per_sample("row sums", chunk, u64::from(k) * u64::from(samples));
-        let segment_words = words_for(positions);
-        let row_sums = RowSums { rows: k, segments: samples, segment_words, bits: unfolded.bits };
-        debug_assert_eq!(row_sums.lens()[0], u64::from(unfolded.bits) * u64::from(k) * u64::from(words));
-        recorder.dispatch(row_sums, &[lhs, sums])?;
         let group = Group {
             planes: PlaneGroup { first_plane: 0, planes: gradient.bits, mask: None },
             factor: gradient.factor,
@@ -170,7 +159,7 @@ impl Convolution {
             dst_col_stride: k,
         };
         let dst = Destination { buffer: dst, output: Output::F32, accumulate: chunk.index > 0 };
-        record_product(recorder, shape, &unfolded.operand(lhs), &rhs, Some(sums), dst)
+        record_product(recorder, chunk, shape, (&unfolded.operand(lhs), &rhs), dst)
     }
 
     /// Turns `[plane][position][k]` into `[plane][k][sample][word of positions]`.

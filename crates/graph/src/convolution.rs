@@ -1,11 +1,12 @@
 //! The three products of a convolution on f32 operands.
 
 use kernels::{ColumnSum, Conv2dForward, Conv2dGradInput, Conv2dGradWeight, Window};
-use recording::BufferSlice;
+use recording::{BufferSlice, Kernel};
 
 use crate::{
     Geometry, GraphError, Recorder, Shape, Tensor,
-    reduction::{samples_per_partial, sum_partials},
+    recorder::Chunk,
+    reduction::{rows_per_partial, samples_per_partial, sum_partials},
 };
 
 /// Rows of one partial sum of a weight gradient, about.
@@ -41,6 +42,14 @@ impl Convolution {
                 )
             })?;
         let output = Shape::new(window.out_height, window.out_width, out_channels);
+        let weights = Shape::new(geometry.kernel.0, geometry.kernel.1, input.channels).words();
+        if weights.checked_mul(u64::from(out_channels)).is_none_or(|weights| u32::try_from(weights).is_err())
+        {
+            return Err(GraphError::layer(
+                layer,
+                format!("{weights} weights for each of {out_channels} outputs"),
+            ));
+        }
         Ok(Self { geometry, input, output })
     }
 
@@ -92,6 +101,7 @@ impl Convolution {
                 out_channels: self.output.channels,
                 bias: bias.is_some(),
             };
+            note(recorder, chunk, &kernel, None);
             let bias = bias.unwrap_or(recorder.one());
             recorder
                 .dispatch(kernel, &[input.chunks[chunk.index], weight, bias, output.chunks[chunk.index]])?;
@@ -112,6 +122,7 @@ impl Convolution {
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
             };
+            note(recorder, chunk, &kernel, None);
             recorder.dispatch(kernel, &[grad.chunks[chunk.index], weight, result.chunks[chunk.index]])?;
         }
         Ok(result)
@@ -123,6 +134,7 @@ impl Convolution {
         grad: &Tensor,
         input: &Tensor,
         dst: BufferSlice,
+        reason: Option<String>,
     ) -> Result<(), GraphError> {
         let samples_per_partial = samples_per_partial(self.output.pixels(), PARTIAL_ROWS);
         let mut partials = Vec::new();
@@ -133,6 +145,7 @@ impl Convolution {
                 out_channels: self.output.channels,
                 samples_per_partial,
             };
+            note(recorder, chunk, &kernel, reason.clone());
             let rows = chunk.samples.div_ceil(samples_per_partial);
             let words = u64::from(rows) * u64::from(self.weight_len());
             let partial = recorder.per_sample("grad_weight partials", chunk, words);
@@ -149,7 +162,7 @@ impl Convolution {
         dst: BufferSlice,
     ) -> Result<(), GraphError> {
         let (pixels, columns) = (self.output.pixels(), self.output.channels);
-        let group = pixels * samples_per_partial(pixels, PARTIAL_ROWS);
+        let group = rows_per_partial(pixels, PARTIAL_ROWS);
         let mut partials = Vec::new();
         for chunk in recorder.chunks() {
             let rows = chunk.samples * pixels;
@@ -161,5 +174,12 @@ impl Convolution {
             partials.push((partial, groups));
         }
         sum_partials(recorder, &partials, columns, 1.0, dst)
+    }
+}
+
+/// Notes an f32 product once per batch.
+fn note(recorder: &mut Recorder, chunk: Chunk, kernel: &impl Kernel, reason: Option<String>) {
+    if chunk.index == 0 {
+        recorder.note_product(kernel.name(), 0, reason);
     }
 }

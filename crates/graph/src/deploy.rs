@@ -4,13 +4,15 @@
 //! accumulator. The convolution is therefore kept open until its consumer is known: an activation quantizer closes it
 //! with thresholds, anything else closes it in f32.
 
-use kernels::{BatchNormForward, Dequantize, Kind, Output, ThresholdPack, Window};
+use std::sync::Arc;
+
+use kernels::{BatchNormForward, By, Dequantize, Kind, Output, ScaleIndex, ThresholdPack, Window};
 use recording::BufferSlice;
 use reference::{quantize::levels, threshold};
 
 use crate::{
     Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value, convolution::Convolution, layers::max_pool,
-    planes::Operand,
+    planes::Operand, quantizers::ActivationQuantizer,
 };
 
 /// A quantized convolution in an evaluation whose epilogue is still open.
@@ -57,11 +59,11 @@ impl Normalization {
 pub(crate) struct Fold {
     pub thresholds: BufferSlice,
     pub channels: u32,
-    pub bits: u32,
+    pub quantizer: Arc<dyn ActivationQuantizer>,
     /// Constant factor of the integer accumulator.
     pub factor: f32,
-    /// Factor computed on the device, such as the mean of the absolute weights.
-    pub scale: Option<BufferSlice>,
+    /// Factors computed on the device, such as the mean of the absolute weights: one, or one per channel.
+    pub scale: Option<(BufferSlice, ScaleIndex)>,
     pub batch_norm: Option<Normalization>,
     /// Largest absolute accumulator.
     pub range: i64,
@@ -95,28 +97,26 @@ impl Deferred {
         if self.pool_first { Ok(value) } else { pool(recorder, value) }
     }
 
-    /// Closes with integer thresholds and packs codes of `bits` bits, each worth `factor`.
+    /// Closes with integer thresholds and packs codes of `quantizer`.
     ///
-    /// Only a single pair of plane groups has one integer accumulator; others are closed in f32 by the caller.
+    /// Only where [`Deferred::has_thresholds`] holds.
     pub(crate) fn threshold(
         &self,
         recorder: &mut Recorder,
-        bits: u32,
-        factor: f32,
+        quantizer: &Arc<dyn ActivationQuantizer>,
     ) -> Result<Packed, GraphError> {
-        let channels = self.convolution.output.channels;
+        let (bits, channels) = (quantizer.bits(), self.convolution.output.channels);
         let words = u64::from(channels) * u64::from(1 + levels(bits));
         let thresholds = recorder.persistent("thresholds", words);
         let group = self.weight.groups[0];
-        let code_range = i64::from(levels(self.input.bits)) * i64::from(levels(group.planes.planes));
         recorder.folds.push(Fold {
             thresholds,
             channels,
-            bits,
+            quantizer: quantizer.clone(),
             factor: self.input.factor * group.factor,
-            scale: group.scale.map(|(slice, _)| slice),
+            scale: group.scale,
             batch_norm: self.batch_norm,
-            range: i64::from(self.convolution.fan_in()) * code_range,
+            range: self.range(),
         });
         let mut weight = self.weight.clone();
         weight.groups[0].scale = None;
@@ -132,12 +132,26 @@ impl Deferred {
                 .dispatch(ThresholdPack { window, channels, bits }, &[accumulators, thresholds, planes])?;
             chunks.push(planes);
         }
-        Ok(Packed { shape: self.shape, bits, factor, chunks })
+        Ok(Packed { shape: self.shape, bits, factor: quantizer.factor(), chunks })
     }
 
-    /// True where the accumulator is one integer, so that thresholds exist.
-    pub(crate) fn has_thresholds(&self) -> bool {
-        self.weight.groups.len() == 1
+    /// True where the code is a step function of one integer per channel: a single plane group, a scale per tensor or per
+    /// channel, a rule with thresholds, and no pool before a batch norm, whose negative factors would turn its maximum
+    /// into a minimum.
+    pub(crate) fn has_thresholds(&self, quantizer: &dyn ActivationQuantizer) -> bool {
+        let [group] = self.weight.groups.as_slice() else { return false };
+        let per_channel = group.scale.is_none_or(|(_, index)| matches!(index.by, By::One | By::Column));
+        let probe =
+            threshold::BatchNormChannel { scale: 1.0, mean: 0.0, var: 1.0, gamma: 1.0, beta: 0.0, eps: 0.0 };
+        per_channel
+            && !(self.pool_first && self.batch_norm.is_some())
+            && quantizer.thresholds(&probe, -1..=1).is_some()
+    }
+
+    /// Largest absolute accumulator.
+    fn range(&self) -> i64 {
+        let planes = self.weight.groups[0].planes.planes;
+        i64::from(levels(self.input.bits)) * i64::from(levels(planes)) * i64::from(self.convolution.fan_in())
     }
 
     fn pool_window(&self, samples: u32) -> Window {
@@ -182,7 +196,7 @@ impl Recorder {
 /// What the host reads from the device to compute one layer's thresholds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FoldValues {
-    pub scale: Option<f32>,
+    pub scale: Vec<f32>,
     pub mean: Vec<f32>,
     pub variance: Vec<f32>,
     pub gamma: Vec<f32>,
@@ -192,19 +206,27 @@ pub(crate) struct FoldValues {
 impl Fold {
     /// Threshold words `[channel][1 + n]`: 1 for ascending or 0 for descending, then the thresholds.
     pub(crate) fn thresholds(&self, values: &FoldValues) -> Vec<u32> {
-        let scale = f64::from(self.factor) * f64::from(values.scale.unwrap_or(1.0));
         let mut words = Vec::new();
         for channel in 0..self.channels as usize {
-            let at = |vector: &[f32], default: f64| vector.get(channel).map_or(default, |&v| f64::from(v));
+            let at = |vector: &[f32], index: usize, default: f64| {
+                vector.get(index).map_or(default, |&v| f64::from(v))
+            };
+            let scale_at = match self.scale {
+                Some((_, ScaleIndex { by: By::Column, div })) => channel / div as usize,
+                _ => 0,
+            };
             let norm = threshold::BatchNormChannel {
-                scale,
-                mean: at(&values.mean, 0.0),
-                var: at(&values.variance, 1.0),
-                gamma: at(&values.gamma, 1.0),
-                beta: at(&values.beta, 0.0),
+                scale: f64::from(self.factor) * at(&values.scale, scale_at, 1.0),
+                mean: at(&values.mean, channel, 0.0),
+                var: at(&values.variance, channel, 1.0),
+                gamma: at(&values.gamma, channel, 1.0),
+                beta: at(&values.beta, channel, 0.0),
                 eps: self.batch_norm.map_or(0.0, |n| f64::from(n.epsilon)),
             };
-            let folded = threshold::fold_batch_norm(&norm, self.bits, -self.range..=self.range);
+            let folded = self
+                .quantizer
+                .thresholds(&norm, -self.range..=self.range)
+                .expect("a convolution is folded only behind a rule with thresholds");
             words.push(u32::from(folded.ascending));
             words.extend(folded.thresholds.iter().map(|t| t.cast_unsigned()));
         }

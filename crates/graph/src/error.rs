@@ -48,6 +48,32 @@ pub enum GraphError {
         /// Bytes allowed.
         limit: u64,
     },
+    /// A layer on pictures so large that one invocation of a shader would loop too long; drivers silently stop those.
+    #[error(
+        "layer `{layer}`: `{kernel}` would loop {trips} times an invocation, at most {limit} are safe; use smaller pictures"
+    )]
+    TooDeep {
+        /// Layer name.
+        layer: String,
+        /// Kernel name.
+        kernel: &'static str,
+        /// Iterations needed.
+        trips: u64,
+        /// Iterations allowed.
+        limit: u64,
+    },
+    /// All buffers together need more memory than there is.
+    #[error("the network needs {needed} bytes for a batch of {batch}, {limit} are free; {advice}")]
+    Memory {
+        /// Bytes needed.
+        needed: u64,
+        /// Samples of the batch.
+        batch: u32,
+        /// Bytes allowed.
+        limit: u64,
+        /// A batch that would fit, or that none would.
+        advice: String,
+    },
     /// A batch whose parts do not fit the session.
     #[error("batch: {message}")]
     Batch {

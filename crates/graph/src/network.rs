@@ -15,6 +15,9 @@ use crate::{
     tensor::Kind,
 };
 
+/// Values of one sample's tensor or of one parameter; sizes of a whole block of samples then still fit 32 bits.
+const MAX_VALUES: u64 = 1 << 26;
+
 /// The output of a layer, to be the input of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node(usize);
@@ -116,6 +119,14 @@ impl NetworkBuilder {
         let input_kinds: Vec<Kind> = inputs.iter().map(|node| self.kind(*node)).collect();
         let output = layer.infer(name, &input_kinds)?;
         let parameters = layer.parameters(&input_kinds);
+        let largest =
+            parameters.iter().map(|p| p.len() as u64).chain([output.shape.words()]).max().unwrap_or(0);
+        if largest > MAX_VALUES {
+            return Err(GraphError::layer(
+                name,
+                format!("{largest} values in one tensor, at most {MAX_VALUES} are handled"),
+            ));
+        }
         let inputs = inputs.iter().map(|&Node(at)| (at < self.layers.len()).then_some(at)).collect();
         self.layers.push(NetworkLayer {
             name: name.to_owned(),

@@ -65,6 +65,8 @@ impl ParameterSpec {
 pub struct Parameter {
     /// Layer and suffix, e.g. `conv1.weight`.
     pub name: String,
+    /// Position among the network's parameters; names its stream of random numbers.
+    pub position: u32,
     /// What the layer declared.
     pub spec: ParameterSpec,
     /// Current values.

@@ -3,10 +3,10 @@
 //! A quantized tensor is `c + sum_g factor_g * scale_g * value(group g)`. The planes of a group have power-of-two weights
 //! and share an integer accumulator; every pair of groups contributes with one real factor, in a fixed order.
 
-use kernels::{AndProduct, By, Kind, Output, PlaneGroup, Product, ScaleIndex, XorProduct};
+use kernels::{AndProduct, By, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex, XorProduct};
 use recording::BufferSlice;
 
-use crate::{GraphError, Recorder};
+use crate::{GraphError, Recorder, recorder::Chunk};
 
 /// Loop iterations that one dispatch of a product may spend in an invocation.
 const MAX_TRIPS: u64 = 60_000;
@@ -33,6 +33,12 @@ pub struct Operand {
     pub groups: Vec<Group>,
 }
 
+impl Group {
+    fn scale_buffer(&self, none: BufferSlice) -> BufferSlice {
+        self.scale.map_or(none, |(slice, _)| slice)
+    }
+}
+
 impl Operand {
     /// Planes over all groups.
     pub fn planes(&self) -> u32 {
@@ -57,72 +63,110 @@ pub struct ProductShape {
     pub dst_col_stride: u32,
 }
 
-/// Records the product of two operands and returns the name of the kernel that carries it.
-///
-/// `row_sums` holds the code sums of the left rows per segment; only a unit left operand needs them.
+/// Records the product of two operands for one chunk and notes the kernel that carries it.
 ///
 /// # Errors
-/// Buffers that do not fit.
+/// Integer sums that may leave 32 bits, a raw output of several groups, or buffers that do not fit.
 pub fn record_product(
     recorder: &mut Recorder,
+    chunk: Chunk,
     shape: ProductShape,
-    lhs: &Operand,
-    rhs: &Operand,
-    row_sums: Option<BufferSlice>,
+    (lhs, rhs): (&Operand, &Operand),
     dst: Destination,
-) -> Result<&'static str, GraphError> {
-    let segment_words = kernels::words_for(shape.k);
+) -> Result<(), GraphError> {
+    if dst.output == Output::I32 && (lhs.groups.len() != 1 || rhs.groups.len() != 1) {
+        return Err(GraphError::layer(
+            &recorder.scope.layer,
+            "only a single pair of plane groups has one accumulator",
+        ));
+    }
     let mut accumulate = dst.accumulate;
-    let one = (recorder.one(), ScaleIndex { by: By::One, div: 1 });
     for left in &lhs.groups {
+        let mut row_sums = None;
         for right in &rhs.groups {
-            let ((lhs_buffer, lhs_scale), (rhs_buffer, rhs_scale)) =
-                (left.scale.unwrap_or(one), right.scale.unwrap_or(one));
-            let whole = Product {
-                m: shape.m,
-                n: shape.n,
-                k: shape.k,
-                segments: shape.segments,
-                segment_words,
-                first_segment: 0,
-                first_word: 0,
-                row_words: shape.segments * segment_words,
-                lhs: left.planes,
-                rhs: right.planes,
-                rhs_kind: rhs.kind,
-                factor: left.factor * right.factor,
-                lhs_scale,
-                rhs_scale,
-                dst_row_stride: shape.dst_row_stride,
-                dst_col_stride: shape.dst_col_stride,
-                accumulate,
-                output: dst.output,
-            }
-            .checked()
-            .map_err(|error| GraphError::layer(&recorder.scope.layer, error.to_string()))?;
+            let whole = shape
+                .product((left, right), rhs.kind, dst, accumulate)
+                .checked()
+                .map_err(|error| GraphError::layer(&recorder.scope.layer, error.to_string()))?;
+            let none = recorder.one();
+            let (lhs_scale, rhs_scale) = (left.scale_buffer(none), right.scale_buffer(none));
             for part in whole.split(MAX_TRIPS) {
-                match lhs.kind {
-                    Kind::Unit => recorder.dispatch(
-                        AndProduct(part),
-                        &[
-                            lhs.buffer,
-                            rhs.buffer,
-                            row_sums.unwrap_or(recorder.one()),
-                            lhs_buffer,
-                            rhs_buffer,
-                            dst.buffer,
-                        ],
-                    )?,
-                    Kind::Sign => recorder.dispatch(
-                        XorProduct(part),
-                        &[lhs.buffer, rhs.buffer, lhs_buffer, rhs_buffer, dst.buffer],
-                    )?,
+                if lhs.kind == Kind::Sign {
+                    let buffers = [lhs.buffer, rhs.buffer, lhs_scale, rhs_scale, dst.buffer];
+                    recorder.dispatch(XorProduct(part), &buffers)?;
+                    continue;
                 }
+                let sums = match (AndProduct(part).uses_row_sums(), row_sums) {
+                    (false, _) => none,
+                    (true, Some(sums)) => sums,
+                    (true, None) => {
+                        *row_sums.insert(record_row_sums(recorder, chunk, shape, lhs.buffer, left)?)
+                    }
+                };
+                let buffers = [lhs.buffer, rhs.buffer, sums, lhs_scale, rhs_scale, dst.buffer];
+                recorder.dispatch(AndProduct(part), &buffers)?;
             }
             accumulate = true;
         }
     }
-    Ok(if lhs.kind == Kind::Unit { "and_product" } else { "xor_product" })
+    if chunk.index == 0 {
+        let kernel = if lhs.kind == Kind::Unit { "and_product" } else { "xor_product" };
+        recorder.note_product(kernel, lhs.planes() * rhs.planes(), None);
+    }
+    Ok(())
+}
+
+impl ProductShape {
+    fn product(
+        self,
+        (left, right): (&Group, &Group),
+        rhs_kind: Kind,
+        dst: Destination,
+        accumulate: bool,
+    ) -> Product {
+        let segment_words = kernels::words_for(self.k);
+        let one = ScaleIndex { by: By::One, div: 1 };
+        Product {
+            m: self.m,
+            n: self.n,
+            k: self.k,
+            segments: self.segments,
+            segment_words,
+            first_segment: 0,
+            first_word: 0,
+            row_words: self.segments * segment_words,
+            lhs: left.planes,
+            rhs: right.planes,
+            rhs_kind,
+            factor: left.factor * right.factor,
+            lhs_scale: left.scale.map_or(one, |(_, index)| index),
+            rhs_scale: right.scale.map_or(one, |(_, index)| index),
+            dst_row_stride: self.dst_row_stride,
+            dst_col_stride: self.dst_col_stride,
+            accumulate,
+            output: dst.output,
+        }
+    }
+}
+
+/// Records the code sums of a group's rows per segment, the offset of products with sign planes.
+fn record_row_sums(
+    recorder: &mut Recorder,
+    chunk: Chunk,
+    shape: ProductShape,
+    planes: BufferSlice,
+    group: &Group,
+) -> Result<BufferSlice, GraphError> {
+    let sums = recorder.per_sample("row sums", chunk, u64::from(shape.m) * u64::from(shape.segments));
+    let kernel = RowSums {
+        rows: shape.m,
+        segments: shape.segments,
+        segment_words: kernels::words_for(shape.k),
+        first_plane: group.planes.first_plane,
+        bits: group.planes.planes,
+    };
+    recorder.dispatch(kernel, &[planes, sums])?;
+    Ok(sums)
 }
 
 /// Where a product goes.

@@ -7,14 +7,18 @@ mod dorefa_activation;
 mod dorefa_gradient;
 mod dorefa_weight;
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
 pub use dorefa_weight::DorefaWeight;
 use recording::BufferSlice;
+use reference::threshold::{BatchNormChannel, ChannelThresholds};
 
-use crate::{Convolution, GraphError, Packed, Parameter, Recorder, Tensor, planes::Operand, recorder::Chunk};
+use crate::{
+    Convolution, GraphError, Packed, Parameter, ParameterSpec, Recorder, Tensor, planes::Operand,
+    recorder::Chunk,
+};
 
 /// Which axis of an OHWI weight forms the rows of a packed operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,11 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
 
     /// Planes of the packed operand.
     fn planes(&self) -> u32;
+
+    /// Parameters and statistics of the rule itself, such as learned scales; they become parameters of the layer.
+    fn parameters(&self, _convolution: &Convolution) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
 
     /// Records what every packing and the backward rule need, such as scales.
     ///
@@ -77,6 +86,21 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
 
     /// Value of code 1.
     fn factor(&self) -> f32;
+
+    /// Parameters and statistics of the rule itself; they become parameters of the layer.
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    /// Integer thresholds that give the codes of `channel`'s values for accumulators in `range`, or `None` where the rule
+    /// is not a fixed monotone function; then the deployed form quantizes in f32.
+    fn thresholds(
+        &self,
+        _channel: &BatchNormChannel,
+        _range: RangeInclusive<i64>,
+    ) -> Option<ChannelThresholds> {
+        None
+    }
 
     /// Records clip, quantization and packing.
     ///

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kernels::CheckFinite;
-use recording::{BufferId, BufferSlice, Dispatch, Kernel, SLICE_ALIGNMENT, Scope};
+use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
 use crate::{GraphError, Parameter, Shape, Tensor, deploy::Fold};
 
@@ -218,6 +218,11 @@ impl Recorder {
         kernel: impl Kernel + 'static,
         buffers: &[BufferSlice],
     ) -> Result<(), GraphError> {
+        let (trips, limit) = (kernel.loop_trips(), MAX_LOOP_TRIPS - 1);
+        if trips > limit {
+            let layer = self.scope.layer.clone();
+            return Err(GraphError::TooDeep { layer, kernel: kernel.name(), trips, limit });
+        }
         let dispatch =
             Dispatch { kernel: Arc::new(kernel), buffers: buffers.to_vec(), scope: self.scope.clone() };
         dispatch.check()?;

@@ -62,9 +62,30 @@ pub(crate) fn samples_per_partial(rows_per_sample: u32, target: u32) -> u32 {
     if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 }
 }
 
+/// Rows whose sums share one partial, about `target`: whole samples as in [`samples_per_partial`], or an equal part of one
+/// sample, so that partials never straddle a place where the batch may be cut.
+pub(crate) fn rows_per_partial(rows_per_sample: u32, target: u32) -> u32 {
+    if rows_per_sample <= target {
+        return rows_per_sample * samples_per_partial(rows_per_sample, target);
+    }
+    let part = (1..=target).rev().find(|part| rows_per_sample.is_multiple_of(*part)).unwrap_or(1);
+    // A prime number of rows has no useful part.
+    if part < 16 { rows_per_sample } else { part }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_samples_fill_them_and_stay_small() {
+        for (rows, want) in
+            [(64, 1024), (1296, 648), (50_176, 1024), (65_536, 1024), (262_144, 1024), (1031, 1031)]
+        {
+            assert_eq!(rows_per_partial(rows, 1024), want, "{rows}");
+            assert!(want.is_multiple_of(rows) || rows.is_multiple_of(want));
+        }
+    }
 
     #[test]
     fn partials_divide_the_sample_block() {

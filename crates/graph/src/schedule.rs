@@ -80,7 +80,9 @@ fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &Sess
             let names = if spec.trainable { options.optimizer.moments() } else { &[] };
             let moments =
                 names.iter().map(|moment| recorder.persistent(&format!("{name}.{moment}"), words)).collect();
-            let parameter = Parameter { name: name.clone(), spec: spec.clone(), value, gradient, moments };
+            let position = u32::try_from(recorder.parameters.len()).expect("few parameters");
+            let parameter =
+                Parameter { name: name.clone(), position, spec: spec.clone(), value, gradient, moments };
             recorder.parameters.insert(name, parameter);
         }
     }

@@ -13,9 +13,9 @@ use recording::{BufferId, BufferSlice, Dispatch, Executor, ExecutorError, Record
 use crate::{
     GraphError, MemoryPlan, Network, Phase, ProductNote,
     batch::Batch,
-    memory::read_before_write,
     parameter::Init,
-    recorder::{FLAGS_OFFSET, SAMPLE_BLOCK, TOKEN_OFFSET},
+    plan::checked_plan,
+    recorder::{FLAGS_OFFSET, TOKEN_OFFSET},
     schedule::{Schedule, status_words},
 };
 
@@ -45,13 +45,7 @@ impl<E: Executor> Session<E> {
     /// Tensors that cannot be cut small enough, and the executor's failures.
     pub fn new(executor: E, network: &Network, options: &SessionOptions) -> Result<Self, GraphError> {
         let mut executor = executor;
-        let schedule = fitting_schedule(&executor, network, options)?;
-        let recorder = &schedule.recorder;
-        if let Some((buffer, kernel)) = read_before_write(&recorder.buffers, &recorder.phases) {
-            let message = format!("`{buffer}` is read before it is written");
-            return Err(ExecutorError::Dispatch { kernel: kernel.to_owned(), message }.into());
-        }
-        let plan = MemoryPlan::new(&recorder.buffers, &recorder.phases);
+        let (schedule, plan) = checked_plan(executor.limits(), network, options)?;
         let buffers = plan
             .slots
             .iter()
@@ -99,11 +93,12 @@ impl<E: Executor> Session<E> {
         let seed = self.options.seed;
         self.write(self.schedule.recorder.shared.one, &[1.0f32.to_bits()])?;
         let parameters: Vec<_> = self.schedule.recorder.parameters.values().cloned().collect();
-        for (tensor, parameter) in (0..).zip(&parameters) {
+        for parameter in &parameters {
             let draw = |element: u32| match parameter.spec.init {
                 Init::Constant(value) => value,
                 Init::Normal(deviation) => {
-                    (f64::from(deviation) * reference::random::normal(seed, tensor, element)) as f32
+                    (f64::from(deviation) * reference::random::normal(seed, parameter.position, element))
+                        as f32
                 }
             };
             let words: Vec<u32> = (0..parameter.len()).map(|element| draw(element).to_bits()).collect();
@@ -216,12 +211,20 @@ impl<E: Executor> Session<E> {
     /// [`GraphError::NonFinite`] names the first layer with a NaN or an infinity; a step that did nothing is a
     /// [`ExecutorError::StepToken`].
     pub async fn report(&mut self) -> Result<StepReport, GraphError> {
+        if self.ready.is_none() {
+            return Err(GraphError::Order { call: "report", message: "it needs a training step before it" });
+        }
         let words = status_words(&self.schedule.recorder);
         let status = self.schedule.recorder.status(0, words);
         let status = self.read(status).await?;
         let (found, expected) = (status[TOKEN_OFFSET as usize], self.step.wrapping_add(1));
         if self.ready == Some(Phase::Apply) && found != expected {
             return Err(ExecutorError::StepToken { found, expected }.into());
+        }
+        if status[3] != self.options.batch_size {
+            return Err(
+                ExecutorError::StepToken { found: status[3], expected: self.options.batch_size }.into()
+            );
         }
         let flags = &status[FLAGS_OFFSET as usize..];
         if let Some(slot) = flags.iter().position(|&flag| flag != 0) {
@@ -290,28 +293,5 @@ impl<E: Executor> Session<E> {
     /// The executor.
     pub fn executor_mut(&mut self) -> &mut E {
         &mut self.executor
-    }
-}
-
-/// Records with the largest chunks whose buffers all fit one binding.
-fn fitting_schedule<E: Executor>(
-    executor: &E,
-    network: &Network,
-    options: &SessionOptions,
-) -> Result<Schedule, GraphError> {
-    let limits = executor.limits();
-    let limit =
-        options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words);
-    let mut chunk = options.batch_size;
-    loop {
-        let schedule = Schedule::record(network, options, chunk)?;
-        let Some(large) = schedule.recorder.buffers.iter().find(|b| b.words > limit) else {
-            return Ok(schedule);
-        };
-        if large.samples == 0 || chunk <= SAMPLE_BLOCK {
-            let (tensor, needed) = (large.label.clone(), 4 * large.words);
-            return Err(GraphError::TooLarge { tensor, samples: large.samples, needed, limit: 4 * limit });
-        }
-        chunk = (chunk / 2).next_multiple_of(SAMPLE_BLOCK).min(chunk - 1) / SAMPLE_BLOCK * SAMPLE_BLOCK;
     }
 }

@@ -29,6 +29,11 @@ impl Shape {
         self.pixels() * self.channels
     }
 
+    /// Values of one sample, for shapes that may be too large to be used.
+    pub fn words(&self) -> u64 {
+        u64::from(self.height) * u64::from(self.width) * u64::from(self.channels)
+    }
+
     /// True for a shape without values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -8,8 +8,8 @@ use reference::{bits, product};
 
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
 
-/// Sums the codes of every segment: `planes [bits][rows][segments * segment_words]` to `sums i32
-/// [rows][segments]`.
+/// Sums the codes of every segment: planes `first_plane..first_plane + bits` of `planes [..][rows][segments *
+/// segment_words]` to `sums i32 [rows][segments]`.
 ///
 /// `bits * segment_words` must stay below 60,000, the loop limit of an invocation.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct RowSums {
     pub segments: u32,
     /// Words of a segment in one plane; pad bits are zero.
     pub segment_words: u32,
+    /// Index of the least significant plane in the buffer.
+    pub first_plane: u32,
     /// Planes, 1 to 8.
     pub bits: u32,
 }
@@ -38,7 +40,8 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "word < params.segment_words",
             to: "word + 1u < params.segment_words",
         },
-        Mutation { rule: "plane stride", from: "plane * total + index", to: "plane * params.rows + index" },
+        Mutation { rule: "plane stride", from: "plane) * total + index", to: "plane) * params.rows + index" },
+        Mutation { rule: "first plane", from: "params.first_plane + plane", to: "plane" },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
         Mutation { rule: "last segment", from: "index >= total", to: "index + 1u >= total" },
     ],
@@ -59,6 +62,7 @@ impl Kernel for RowSums {
             Param::u32("rows", self.rows),
             Param::u32("segments", self.segments),
             Param::u32("segment_words", self.segment_words),
+            Param::u32("first_plane", self.first_plane),
         ]
     }
     fn constants(&self) -> Vec<Constant> {
@@ -68,7 +72,8 @@ impl Kernel for RowSums {
         groups_for(self.sums())
     }
     fn lens(&self) -> Vec<u64> {
-        vec![u64::from(self.bits) * self.sums() * u64::from(self.segment_words), self.sums()]
+        let planes = u64::from(self.first_plane) + u64::from(self.bits);
+        vec![planes * self.sums() * u64::from(self.segment_words), self.sums()]
     }
     fn loop_trips(&self) -> u64 {
         u64::from(self.bits) * (1 + u64::from(self.segment_words))
@@ -77,8 +82,9 @@ impl Kernel for RowSums {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let planes = &buffers[0][..self.lens()[0] as usize];
         let (rows, k) = (self.sums() as usize, 32 * self.segment_words as usize);
+        let first = self.first_plane as usize * rows * self.segment_words as usize;
+        let planes = &buffers[0][first..self.lens()[0] as usize];
         let sums = product::row_sums(&bits::unpack(planes, rows, k, self.bits), rows, k);
         vec![Expected::exact(sums.into_iter().map(|sum| (sum as i32).cast_unsigned()).collect())]
     }
@@ -88,16 +94,19 @@ fn cases() -> Vec<Case> {
     let sizes =
         [(1, 1, 1), (3, 1, 18), (64, 1, 2), (65, 1, 1), (5, 7, 3), (9, 13, 1), (2, 1, 1031), (1, 257, 2)];
     let mut random = Random::new(13);
-    let mut case = |(rows, segments, segment_words): (u32, u32, u32), bits: u32| {
-        let kernel = RowSums { rows, segments, segment_words, bits };
+    let mut case = |(rows, segments, segment_words): (u32, u32, u32), first_plane: u32, bits: u32| {
+        let kernel = RowSums { rows, segments, segment_words, first_plane, bits };
         let planes = random.words(kernel.lens()[0] as usize);
         Case::new(
-            format!("{rows}x{segments} segments of {segment_words} words bits {bits}"),
+            format!(
+                "{rows}x{segments} segments of {segment_words} words from plane {first_plane} bits {bits}"
+            ),
             kernel,
             vec![planes, vec![]],
         )
     };
-    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 3)).collect();
-    cases.extend((1..=8).map(|bits| case((3, 2, 5), bits)));
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 0, 3)).collect();
+    cases.extend((1..=8).map(|bits| case((3, 2, 5), 0, bits)));
+    cases.push(case((7, 3, 2), 2, 3));
     cases
 }

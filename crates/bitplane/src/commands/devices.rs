@@ -22,7 +22,7 @@ struct Listing {
     devices: Vec<Listed>,
 }
 
-/// Lists them, best first.
+/// Lists them, best first; as JSON also where there is none.
 ///
 /// # Errors
 /// [`Failure::Gpu`] where there is none.
@@ -30,14 +30,15 @@ pub fn run(args: &DevicesArgs) -> Result<(), Failure> {
     let adapters = block_on(gpu::adapters());
     if args.json {
         let listed = |info: &AdapterInfo| Listed { index: info.index, device: info.into() };
-        return print_json(&Listing { schema: SCHEMA, devices: adapters.iter().map(listed).collect() });
+        print_json(&Listing { schema: SCHEMA, devices: adapters.iter().map(listed).collect() })?;
+    } else {
+        for info in &adapters {
+            output::result(&data::printable(&info.to_string()))?;
+        }
     }
     if adapters.is_empty() {
         // Choosing among none says what was looked for and what to install.
         block_on(gpu::select(None))?;
-    }
-    for info in &adapters {
-        output::result(&data::printable(&info.to_string()))?;
     }
     Ok(())
 }

@@ -6,20 +6,14 @@ use crate::exit::Failure;
 use crate::output;
 use crate::report::{DeviceReport, EvalReport, SCHEMA, print_json};
 
-use super::trained::{Request, load};
+use super::trained::find;
 
 /// Evaluates a checkpoint on a test set.
 ///
 /// # Errors
-/// A refused run or data set, a device failure.
+/// A refused run or data set, a device failure, a loss that is not finite.
 pub fn run(args: &EvalArgs) -> Result<(), Failure> {
-    let request = Request {
-        run: &args.run,
-        checkpoint: args.checkpoint,
-        device: args.device.as_deref(),
-        batch_size: None,
-    };
-    let mut trained = load(&request)?;
+    let trained = find(&args.run, args.checkpoint, args.device.as_deref())?;
     let spec = args.data.as_deref().unwrap_or(&trained.config.data);
     let dataset = data::open(spec)?;
     dataset
@@ -40,10 +34,11 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
         );
         return Err(Failure::Usage { message });
     }
-    let portions = Portions { batch_size: trained.batch_size, limit: args.limit_test_batches };
-    let totals = evaluate(&mut trained.session, &dataset.test, &trained.input, portions, || true)?
+    let portions = Portions { batch_size: trained.config.batch_size, limit: args.limit_test_batches };
+    let (mut session, input) = trained.open(portions.batch_size)?;
+    let totals = evaluate(&mut session, &dataset.test, &input, portions, || true)?
         .expect("nothing stops this evaluation");
-    let device = DeviceReport::from(trained.session.executor_mut().info());
+    let device = DeviceReport::from(session.executor_mut().info());
     if args.json {
         return print_json(&EvalReport {
             schema: SCHEMA,

@@ -1,6 +1,6 @@
 //! `predict`: the classes of images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gpu::Gpu;
 use graph::{Batch, Session, Transform};
@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::report::{DeviceReport, SCHEMA, print_json};
 
-use super::trained::{Request, Trained, load};
+use super::trained::{Trained, find};
 
 /// Images run at once at most.
 const BATCH: usize = 64;
@@ -45,24 +45,19 @@ struct Report {
 /// # Errors
 /// A refused run or image, a device failure.
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
-    let batch_size = args.images.len().min(BATCH);
-    let request = Request {
-        run: &args.run,
-        checkpoint: args.checkpoint,
-        device: args.device.as_deref(),
-        batch_size: Some(u32::try_from(batch_size).expect("a batch is small")),
-    };
-    let Trained { identity, file, mut session, input, .. } = load(&request)?;
+    let trained = find(&args.run, args.checkpoint, args.device.as_deref())?;
+    let Trained { identity, file, .. } = &trained;
     let [height, width, channels] = identity.image;
+    // A picture that cannot be used is refused before the device does anything.
+    let decode = |path: &PathBuf| data::decode_image(path, height, width, channels);
+    let pixels: Vec<Vec<u8>> = args.images.iter().map(decode).collect::<Result<_, _>>()?;
+    let batch_size = args.images.len().min(BATCH);
+    let (mut session, input) = trained.open(u32::try_from(batch_size).expect("a batch is small"))?;
     let shown = centered(&input);
     block_on(session.freeze())?;
     let mut predictions = Vec::new();
-    for paths in args.images.chunks(batch_size) {
-        let mut pixels = Vec::new();
-        for path in paths {
-            pixels.extend(data::decode_image(path, height, width, channels)?);
-        }
-        let scores = logits(&mut session, &pixels, &vec![shown; paths.len()])?;
+    for (paths, pixels) in args.images.chunks(batch_size).zip(pixels.chunks(batch_size)) {
+        let scores = logits(&mut session, &pixels.concat(), &vec![shown; paths.len()])?;
         for (path, scores) in paths.iter().zip(scores.chunks(identity.classes.len())) {
             let guesses = best_guesses(scores, &identity.classes, args.top_k as usize);
             predictions.push(Prediction { image: name(path), guesses });
@@ -71,7 +66,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     if args.json {
         let device = DeviceReport::from(session.executor_mut().info());
         let run = args.run.display().to_string();
-        return print_json(&Report { schema: SCHEMA, run, checkpoint: file, predictions, device });
+        return print_json(&Report { schema: SCHEMA, run, checkpoint: file.clone(), predictions, device });
     }
     for prediction in &predictions {
         let guesses: Vec<String> = prediction

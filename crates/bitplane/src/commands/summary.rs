@@ -8,13 +8,13 @@ use serde::Serialize;
 use crate::cli::SummaryArgs;
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::manifest::{Store, Which};
 use crate::models::{self, ModelInput};
 use crate::output;
 use crate::report::{SCHEMA, bytes, grouped, print_json};
 use crate::run;
 use crate::settings::Settings;
 use crate::storage::Disk;
+use crate::store::{Store, Which};
 
 use super::config::resolve;
 

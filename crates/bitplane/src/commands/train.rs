@@ -7,13 +7,12 @@ use gpu::Gpu;
 use graph::Session;
 
 use super::config::resolve;
-use crate::checkpoint::Identity;
 use crate::cli::TrainArgs;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::fault::Fault;
-use crate::manifest::{Store, Which};
+use crate::identity::Identity;
 use crate::models::ModelInput;
 use crate::output::{self, note, shown};
 use crate::report::{DeviceReport, LayerReport, SCHEMA, TrainReport, bytes, grouped, print_json};
@@ -21,6 +20,7 @@ use crate::run::{self, RunFolder};
 use crate::settings::Settings;
 use crate::signal;
 use crate::storage::{Disk, Storage};
+use crate::store::{Store, Which};
 use crate::trainer::{Backend, Outcome, Setup, Start, Trainer, steps_per_epoch};
 
 /// The run that is gone on with, and the checkpoint.
@@ -134,21 +134,19 @@ fn train(
     let storage: &dyn Storage = &Disk;
     let image = [dataset.height, dataset.width, dataset.channels];
     let identity = Identity::new(config, image, dataset.classes.clone());
-    let mut store = Store::open(storage, &folder.checkpoints())?;
-    let start = match resume {
-        Some(which) => go_on(which, &mut store, folder, &identity)?,
-        None => Start::default(),
-    };
+    let resumed = resume.map(|which| go_on(which, folder, &identity)).transpose()?;
     let [height, width, channels] = image;
     let classes = u32::try_from(dataset.classes.len()).expect("data sets have few classes");
     let engine = Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?;
     let mut session = engine.open()?;
     let device = DeviceReport::from(session.executor_mut().info());
     introduce(config, &session);
-    folder.begin(storage, config, resume.is_none())?;
-    if resume.is_none() {
-        store = Store::open(storage, &folder.checkpoints())?;
-    }
+    folder.begin(storage, config, resumed.is_none())?;
+    let (store, start) = match resumed {
+        Some(resumed) => resumed,
+        // What an overwritten run had there, damaged or not, is gone by now.
+        None => (Store::open(storage, &folder.checkpoints())?, Start::default()),
+    };
     let layers: Vec<LayerReport> = session.products().iter().map(LayerReport::from).collect();
     let (parameters, gpu_bytes) = (session.parameter_count(), session.memory_bytes());
     let setup = Setup {
@@ -181,16 +179,12 @@ fn train(
 }
 
 /// Loads the checkpoint and brings manifest and metrics back to where it stands.
-fn go_on(
-    which: &Which,
-    store: &mut Store<'_>,
-    folder: &RunFolder,
-    identity: &Identity,
-) -> Result<Start, Failure> {
+fn go_on(which: &Which, folder: &RunFolder, identity: &Identity) -> Result<(Store<'static>, Start), Failure> {
+    let mut store = Store::open(&Disk, &folder.checkpoints())?;
     if store.manifest().is_none() && *which == Which::Last {
         note("note: the run holds no checkpoint yet, training starts anew");
         folder.rewind_metrics(&Disk, 0)?;
-        return Ok(Start::default());
+        return Ok((store, Start::default()));
     }
     let loaded = store.load(which, identity)?;
     for warning in &loaded.warnings {
@@ -206,7 +200,7 @@ fn go_on(
     ));
     let records = folder.rewind_metrics(&Disk, position.epoch)?;
     store.rewind(&loaded.file)?;
-    Ok(Start { checkpoint: Some(loaded.checkpoint), records })
+    Ok((store, Start { checkpoint: Some(loaded.checkpoint), records }))
 }
 
 /// Says on standard error what is about to be trained.

@@ -24,8 +24,14 @@ fn without_any_adapter_the_program_says_what_to_install() {
     for line in ["train", "devices"] {
         run_with(folder.path(), line, &none).expect(4, &["no Vulkan", "mesa-vulkan-drivers"]);
     }
-    let listing = run_with(folder.path(), "devices --json", &none).expect(0, &[]).json();
+    let words = ["no Vulkan", "mesa-vulkan-drivers"];
+    let listing = run_with(folder.path(), "devices --json", &none).expect(4, &words).json();
     assert_eq!(listing["devices"].as_array().unwrap().len(), 0);
+    // What was given is looked at before a device is.
+    let trained = finished_run().display();
+    fs::write(folder.path().join("broken.png"), "no picture").unwrap();
+    run_with(folder.path(), &format!("predict {trained} broken.png"), &none).expect(3, &["broken.png"]);
+    run_with(folder.path(), &format!("eval {trained} --data folder:none"), &none).expect(3, &["none"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::support::{Ended, SHORT, copy_of_run, last_checkpoint, run, start};
+use super::support::{Ended, SHORT, copy_of_run, finished_run, last_checkpoint, run, start};
 
 #[test]
 fn a_second_training_in_a_folder_is_told_the_first_ones_pid() {
@@ -35,6 +35,31 @@ fn a_folder_with_content_is_not_touched() {
     assert_ne!(last_checkpoint(&folder.path().join("run")), before);
     let metrics = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 3, "metrics of the old run are gone");
+}
+
+#[test]
+fn only_a_run_is_overwritten() {
+    let folder = copy_of_run();
+    let path = folder.path().join("run");
+    let line = format!("{SHORT} --output-dir site --overwrite");
+    let site = folder.path().join("site");
+    fs::create_dir(&site).unwrap();
+    fs::write(site.join("config.toml"), "title = \"my site\"\n").unwrap();
+    fs::write(site.join("metrics.jsonl"), "mine").unwrap();
+    run(folder.path(), &line).expect(2, &["site", "--overwrite replaces runs only", "--output-dir"]);
+    run(folder.path(), &format!("{SHORT} --output-dir site")).expect(2, &["not empty"]);
+    let mut left: Vec<_> = fs::read_dir(&site).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["config.toml", "metrics.jsonl"], "nothing is added or removed");
+    assert_eq!(fs::read_to_string(site.join("metrics.jsonl")).unwrap(), "mine");
+    // A run stays one when its manifest is damaged, and what others put there stays.
+    fs::write(path.join("checkpoints/manifest.json"), "{").unwrap();
+    fs::write(path.join("checkpoints/mine.safetensors"), "mine").unwrap();
+    run(folder.path(), &format!("{SHORT} --output-dir run --overwrite")).expect(0, &[]);
+    assert_eq!(last_checkpoint(&path), last_checkpoint(finished_run()));
+    assert_eq!(fs::read_to_string(path.join("checkpoints/mine.safetensors")).unwrap(), "mine");
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    run(folder.path(), &format!("{SHORT} --output-dir empty --overwrite")).expect(0, &[]);
 }
 
 /// The temporary file that a save writes first leads to a device that is always full.

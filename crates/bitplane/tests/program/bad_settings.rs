@@ -15,7 +15,9 @@ fn flags_out_of_range_name_flag_and_range() {
         ("--lr -1", ["--lr = -1", "above 0", ""]),
         ("--lr NaN", ["--lr = NaN", "above 0", ""]),
         ("--lr 1e400", ["--lr = inf", "up to 1e9", ""]),
-        ("--batch-size 0", ["--batch-size = 0", "1 to 65536", ""]),
+        ("--batch-size 0", ["--batch-size = 0", "1 to 32768", ""]),
+        ("--batch-size 32769", ["--batch-size = 32769", "1 to 32768", ""]),
+        ("--config .", ["is a folder", "TOML file", ""]),
         ("--batch-size 2000", ["--batch-size 2000", "1500 training images", "digits"]),
         ("--epochs 0", ["--epochs = 0", "1 to", ""]),
         ("--model lenet", ["unknown model `lenet`", "svhn-a", "resnet20"]),
@@ -69,6 +71,12 @@ fn flags_win_over_the_file_and_the_printed_settings_are_complete() {
     assert!(first.contains(&format!("cifar10:{}", absolute.display())), "{first}");
     fs::write(&file, &first).unwrap();
     assert_eq!(run(Path::new("/"), &format!("config {}", file.display())).expect(0, &[]).stdout, first);
+}
+
+#[test]
+fn a_folder_is_no_file_of_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), "config .").expect(2, &["is a folder", "TOML file"]);
 }
 
 #[test]

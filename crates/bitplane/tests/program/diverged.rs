@@ -1,5 +1,10 @@
 //! Trainings that leave the finite, with exit code 6.
 
+use std::fs;
+
+use bitplane::checkpoint::Checkpoint;
+
+use super::bad_checkpoint::vouch;
 use super::support::{SHORT, manifest, run, run_with};
 
 #[test]
@@ -23,4 +28,30 @@ fn a_huge_learning_rate_diverges_at_once_with_advice() {
         let line = format!("{SHORT} --opt {opt} --lr 1e6 --output-dir {opt}");
         run(folder.path(), &line).expect(6, &["diverged at step 1", "try a smaller --lr", "no checkpoint"]);
     }
+}
+
+/// Between the last step of an epoch and its evaluation, weights become so large that the test loss overflows.
+#[test]
+fn a_test_loss_that_is_not_finite_is_divergence_and_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &format!("{SHORT} --output-dir run --checkpoint-interval 0")).expect(0, &[]);
+    let path = folder.path().join("run");
+    let before = "checkpoints/step-00000018.safetensors";
+    for file in [before, "checkpoints/epoch-0003.safetensors"] {
+        let mut checkpoint = Checkpoint::decode(&fs::read(path.join(file)).unwrap()).unwrap();
+        let last = checkpoint.tensors.iter_mut().find(|tensor| tensor.name == "fc1.weight").unwrap();
+        last.values
+            .iter_mut()
+            .enumerate()
+            .for_each(|(at, value)| *value = if at % 2 == 0 { 3e38 } else { -3e38 });
+        fs::write(path.join(file), checkpoint.encode().unwrap()).unwrap();
+    }
+    vouch(&path);
+    run(folder.path(), "eval run --checkpoint last --json").expect(6, &["mean loss over the test set is"]);
+    let words =
+        ["diverged at step 18", "mean loss over the test set is", "--lr", "step-00000018.safetensors"];
+    run(folder.path(), &format!("train --resume run/{before}")).expect(6, &words);
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 2, "{metrics}");
+    assert!(!metrics.contains("null"), "{metrics}");
 }

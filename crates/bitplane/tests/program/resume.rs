@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -51,29 +51,67 @@ fn saved_step(run: &Path) -> u64 {
         .map_or(0, |last| last["step"].as_u64().unwrap())
 }
 
+/// Numbers that a seed decides (splitmix64).
+struct Draw(u64);
+
+impl Draw {
+    /// A seed from `BITPLANE_KILL_SEED`, to repeat a failure, else from the clock; printed either way.
+    fn new() -> Self {
+        let given = std::env::var("BITPLANE_KILL_SEED").ok().map(|text| text.parse().expect("a number"));
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+        let seed = given.unwrap_or_else(now);
+        println!("BITPLANE_KILL_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % end
+    }
+}
+
 #[test]
 fn a_killed_run_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let common = "--epochs 6 --limit-train-batches 20 --batch-size 25";
-    run(folder.path(), &format!("train {common} --output-dir whole")).expect(0, &[]);
+    let common = "train --epochs 6 --limit-train-batches 20 --batch-size 25";
+    run(folder.path(), &format!("{common} --output-dir whole")).expect(0, &[]);
     let whole = last_checkpoint(&folder.path().join("whole"));
-    let mut line = format!("train {common} --output-dir run --checkpoint-interval 0");
-    let mut killed = 0;
-    // Steps that a process may do before it is killed, and milliseconds more, which fall on steps and saves alike.
-    for (steps, delay) in [(0, 0), (1, 3), (3, 11), (2, 0), (5, 7), (1, 19), (4, 2), (6, 13), (2, 5), (3, 0)]
-    {
+    let mut draw = Draw::new();
+    let (mut training, mut starting) = (0, 0);
+    for _ in 0..12 {
+        // A process that was killed before it began has left nothing to resume.
+        let line = if path.join("config.toml").exists() {
+            "train --resume run".to_owned()
+        } else {
+            format!("{common} --output-dir run --checkpoint-interval 0")
+        };
         let before = saved_step(&path);
         let mut child = start(folder.path(), &line);
-        wait_for(&mut child, || path.join("config.toml").exists() && saved_step(&path) >= before + steps);
-        std::thread::sleep(Duration::from_millis(delay));
-        killed += u32::from(child.try_wait().unwrap().is_none());
+        // Some moments count from the start of the process, the others from a step; they fall on steps and saves alike.
+        let delay = if draw.below(4) == 0 {
+            Duration::from_micros(draw.below(300_000))
+        } else {
+            let steps = 1 + draw.below(4);
+            wait_for(&mut child, || saved_step(&path) >= before + steps);
+            Duration::from_micros(draw.below(20_000))
+        };
+        std::thread::sleep(delay);
+        let running = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
-        child.wait().unwrap();
-        line = "train --resume run".to_owned();
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        if !running {
+            ended.expect(0, &[]);
+            break;
+        }
+        if saved_step(&path) > before { training += 1 } else { starting += 1 }
     }
-    assert_eq!(killed, 10, "every kill met a running training");
-    assert!((10..120).contains(&saved_step(&path)));
+    println!("killed {training} times in training, {starting} times before its first step was saved");
+    assert!(training >= 3, "killed {training} times in training");
     run(folder.path(), "train --resume run").expect(0, &["resuming"]);
     assert!(last_checkpoint(&path) == whole, "the resumed run differs");
     let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
@@ -132,7 +170,30 @@ fn a_resumed_run_keeps_its_settings() {
     let folder = copy_of_run();
     run(folder.path(), "train --resume run --lr 0.5 --seed 9")
         .expect(2, &["other settings", "lr: 0.5, not", "seed: 9, not 0"]);
+    run(folder.path(), "train --resume run --lr-scheduler cosine --epochs 4")
+        .expect(2, &["lr-scheduler: \"cosine\", not \"constant\""]);
     run(folder.path(), "train --resume run --output-dir run").expect(2, &["leave --output-dir away"]);
     run(folder.path(), "train --resume --overwrite --output-dir run").expect(2, &["--overwrite"]);
     run(folder.path(), "train --resume run --print-freq 1 --checkpoint-interval 9").expect(0, &[]);
+}
+
+#[test]
+fn a_cosine_keeps_its_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let line =
+        "train --epochs 2 --limit-train-batches 2 --batch-size 25 --lr-scheduler cosine --output-dir run";
+    run(folder.path(), line).expect(0, &[]);
+    let before = last_checkpoint(&path);
+    for epochs in ["1", "3"] {
+        let words = [&format!("epochs: {epochs}, not 2"), "cosine schedule", "start a new run"];
+        run(folder.path(), &format!("train --resume run --epochs {epochs}")).expect(2, &words);
+    }
+    assert!(last_checkpoint(&path) == before);
+    run(folder.path(), "train --resume run --epochs 2").expect(0, &[]);
+    // Without its settings' word for it, the checkpoint still tells.
+    let config = path.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("epochs = 2", "epochs = 3")).unwrap();
+    run(folder.path(), "train --resume run").expect(3, &["does not belong", "epochs of a cosine"]);
 }

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A short training of the digits: 3 epochs of 6 steps.
-pub const SHORT: &str = "train --epochs 3 --limit-train-batches 6 --batch-size 25";
+/// A short training of the digits: 3 epochs of 6 steps, which more epochs may follow.
+pub const SHORT: &str = "train --epochs 3 --limit-train-batches 6 --batch-size 25 --lr-scheduler constant";
 
 /// What a finished program said.
 pub struct Ended {

@@ -10,7 +10,7 @@ use crate::{
     layer::{Backward, Layer, Place, no_backward},
     parameter::Parameter,
     recorder::Mode,
-    reduction::{samples_per_partial, sum_partials},
+    reduction::{rows_per_partial, sum_partials},
     tensor::{Kind, Value},
 };
 
@@ -133,7 +133,7 @@ fn moment(
     centered: bool,
 ) -> Result<BufferSlice, GraphError> {
     let (pixels, channels) = (input.shape.pixels(), input.shape.channels);
-    let group = pixels * samples_per_partial(pixels, PARTIAL_ROWS);
+    let group = rows_per_partial(pixels, PARTIAL_ROWS);
     let mut partials = Vec::new();
     for chunk in recorder.chunks() {
         let rows = chunk.samples * pixels;
@@ -158,7 +158,7 @@ fn backward(
 ) -> Result<Tensor, GraphError> {
     let (pixels, channels) = (input.shape.pixels(), input.shape.channels);
     let Normalization { mean, variance, gamma, epsilon, .. } = normalization;
-    let group = pixels * samples_per_partial(pixels, PARTIAL_ROWS);
+    let group = rows_per_partial(pixels, PARTIAL_ROWS);
     let mut partials = Vec::new();
     for chunk in recorder.chunks() {
         let rows = chunk.samples * pixels;

@@ -55,14 +55,12 @@ impl Layer for Conv2d {
         let convolution = Convolution::new(&place.name, self.geometry, input.shape, self.out_channels)?;
         let weight = recorder.parameter("weight");
         let bias = self.bias.then(|| recorder.parameter("bias"));
-        recorder.note_product("conv2d_forward", 0, None);
         let output = convolution.forward(recorder, &input, weight.value, bias.as_ref().map(|b| b.value))?;
         recorder.check_finite("output", &output.chunks)?;
         let needs_grad = place.needs_grad[0];
         let backward: Backward = Box::new(move |recorder, grad| {
             recorder.set_pass("grad_weight");
-            recorder.note_product("conv2d_grad_weight", 0, None);
-            convolution.grad_weight(recorder, grad, &input, weight.gradient)?;
+            convolution.grad_weight(recorder, grad, &input, weight.gradient, None)?;
             recorder.check_finite("grad_weight", &[weight.gradient])?;
             if let Some(bias) = &bias {
                 convolution.grad_bias(recorder, grad, bias.gradient)?;
@@ -71,7 +69,6 @@ impl Layer for Conv2d {
                 return Ok(vec![None]);
             }
             recorder.set_pass("grad_input");
-            recorder.note_product("conv2d_grad_input", 0, None);
             Ok(vec![Some(convolution.grad_input(recorder, grad, weight.value)?)])
         });
         Ok((Value::Dense(output), backward))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::single_dense;
 use crate::{
-    GraphError, Recorder,
+    GraphError, ParameterSpec, Recorder,
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
     tensor::{Kind, Value},
@@ -26,6 +26,10 @@ impl Layer for Quantize {
         Ok(Kind { bits: Some(self.quantizer.bits()), ..single_dense(name, inputs)? })
     }
 
+    fn parameters(&self, _: &[Kind]) -> Vec<ParameterSpec> {
+        self.quantizer.parameters()
+    }
+
     fn forward(
         &self,
         recorder: &mut Recorder,
@@ -33,9 +37,9 @@ impl Layer for Quantize {
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         if let Value::Deferred(deferred) = &inputs[0]
-            && deferred.has_thresholds()
+            && deferred.has_thresholds(self.quantizer.as_ref())
         {
-            let packed = deferred.threshold(recorder, self.quantizer.bits(), self.quantizer.factor())?;
+            let packed = deferred.threshold(recorder, &self.quantizer)?;
             return Ok((Value::Packed(packed), no_backward()));
         }
         let input = recorder.dense(&inputs[0])?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernels::{Dequantize, Output};
+use kernels::{By, Dequantize, Output, ScaleIndex};
 use recording::BufferSlice;
 
 use super::single;
@@ -72,22 +72,29 @@ impl QuantizedConv2d {
             [group] if group.planes.first_plane == 0 && group.planes.mask.is_none() => *group,
             _ => return Err(GraphError::layer(&weight.name, "several plane groups have no f32 product")),
         };
+        // In the forward product the rows of the weight are the columns of the result.
+        let (scale, rows_per_scale) = match group.scale {
+            None => (recorder.one(), self.out_channels),
+            Some((scale, ScaleIndex { by: By::One, .. })) => (scale, self.out_channels),
+            Some((scale, ScaleIndex { by: By::Column, div })) => (scale, div),
+            Some(_) => {
+                return Err(GraphError::layer(
+                    &weight.name,
+                    "its scale is neither per tensor nor per channel",
+                ));
+            }
+        };
         let result = recorder.transient("dequantized weight", u64::from(weight.len()));
-        let scale = group.scale.map_or(recorder.one(), |(slice, _)| slice);
         let kernel = Dequantize {
             rows: self.out_channels,
             k: convolution.fan_in(),
             bits: group.planes.planes,
             kind: kernels::Kind::Sign,
             factor: group.factor,
-            rows_per_scale: self.out_channels,
+            rows_per_scale,
         };
         recorder.dispatch(kernel, &[operand.buffer, scale, result])?;
         Ok(result)
-    }
-
-    fn pairs(&self, left: Option<u32>, right: Option<u32>) -> u32 {
-        left.unwrap_or(0) * right.unwrap_or(0)
     }
 
     fn weight_planes(&self) -> Option<u32> {
@@ -110,7 +117,9 @@ impl Layer for QuantizedConv2d {
 
     fn parameters(&self, inputs: &[Kind]) -> Vec<ParameterSpec> {
         let Ok(convolution) = self.convolution("", inputs) else { return Vec::new() };
-        vec![ParameterSpec::weight(convolution.weight_shape(), convolution.fan_in())]
+        let mut parameters = vec![ParameterSpec::weight(convolution.weight_shape(), convolution.fan_in())];
+        parameters.extend(self.weight.iter().flat_map(|quantizer| quantizer.parameters(&convolution)));
+        parameters
     }
 
     fn macs(&self, inputs: &[Kind], _: Kind) -> u64 {
@@ -125,8 +134,8 @@ impl Layer for QuantizedConv2d {
         })
     }
 
-    fn stored_bits(&self, _: &str) -> f64 {
-        self.weight.as_ref().map_or(32.0, |w| w.stored_bits())
+    fn stored_bits(&self, name: &str) -> f64 {
+        self.weight.as_ref().filter(|_| name == "weight").map_or(32.0, |w| w.stored_bits())
     }
 
     fn forward(
@@ -158,8 +167,6 @@ impl Layer for QuantizedConv2d {
                     return Ok((Value::Deferred(Box::new(deferred)), no_backward()));
                 }
                 let (output, unfolded) = bit_forward(recorder, &convolution, packed, &operand)?;
-                let pairs = packed.bits * operand.planes();
-                recorder.note_product("and_product", pairs, None);
                 let input = Input { value: inputs[0].clone(), packed: Some((packed.clone(), unfolded)) };
                 (output, input, None)
             }
@@ -168,7 +175,6 @@ impl Layer for QuantizedConv2d {
                 let dense_weight = recorder
                     .once(|recorder| self.dense_weight(recorder, &convolution, &weight, &prepared))?;
                 let output = convolution.forward(recorder, &dense_input, dense_weight, None)?;
-                recorder.note_product("conv2d_forward", 0, None);
                 // Codes stay packed for the weight gradient, which may still be a bit product.
                 let packed = match &inputs[0] {
                     Value::Packed(packed) => Some((packed.clone(), Vec::new())),
@@ -239,7 +245,6 @@ impl Saved {
             _ => self.weight.gradient,
         };
         let positions = self.convolution.output.pixels();
-        let bits = (self.input.packed.as_ref().map(|(packed, _)| packed.bits), self.layer.gradient_planes());
         match (&self.input.packed, planes) {
             (Some((packed, unfolded)), Some(planes)) if positions >= MIN_BIT_POSITIONS => {
                 for chunk in recorder.chunks() {
@@ -250,15 +255,14 @@ impl Saved {
                     let gradient = &planes[chunk.index];
                     self.convolution.bit_grad_weight(recorder, chunk, gradient, unfolded, target)?;
                 }
-                recorder.note_product("and_product", self.layer.pairs(bits.0, bits.1), None);
             }
             _ => {
                 let dense = self.dense_grad(recorder, grad, planes, dense_grad)?;
                 let input = recorder.dense(&self.input.value)?;
-                self.convolution.grad_weight(recorder, &dense, &input, target)?;
-                let reason = matches!(bits, (Some(_), Some(_)))
+                let both_quantized = self.input.packed.is_some() && planes.is_some();
+                let reason = both_quantized
                     .then(|| format!("{positions} positions a sample, fewer than {MIN_BIT_POSITIONS}"));
-                recorder.note_product("conv2d_grad_weight", 0, reason);
+                self.convolution.grad_weight(recorder, &dense, &input, target, reason)?;
             }
         }
         if let Some(quantizer) = &quantizer
@@ -285,8 +289,6 @@ impl Saved {
             for chunk in recorder.chunks() {
                 flattened.bit_grad_input(recorder, chunk, &planes[chunk.index], &operand, &result)?;
             }
-            let pairs = self.layer.pairs(self.layer.weight_planes(), self.layer.gradient_planes());
-            recorder.note_product("xor_product", pairs, None);
             return Ok(result);
         }
         let dense = self.dense_grad(recorder, grad, planes, dense_grad)?;
@@ -294,7 +296,6 @@ impl Saved {
             Some(weight) => weight,
             None => self.layer.dense_weight(recorder, &convolution, &self.weight, &self.prepared)?,
         };
-        recorder.note_product("conv2d_grad_input", 0, None);
         convolution.grad_input(recorder, &dense, weight)
     }
 

@@ -1,6 +1,9 @@
 //! DoReFa-Net activations, Eq 11.
 
+use std::ops::RangeInclusive;
+
 use kernels::{ClipBackward, QuantizeActivation};
+use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm};
 
 use super::ActivationQuantizer;
 use crate::{GraphError, Packed, Recorder, Tensor};
@@ -19,6 +22,14 @@ impl ActivationQuantizer for DorefaActivation {
 
     fn factor(&self) -> f32 {
         1.0 / reference::quantize::levels(self.bits) as f32
+    }
+
+    fn thresholds(
+        &self,
+        channel: &BatchNormChannel,
+        range: RangeInclusive<i64>,
+    ) -> Option<ChannelThresholds> {
+        Some(fold_batch_norm(channel, self.bits, range))
     }
 
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {

@@ -1,9 +1,12 @@
 //! Evaluation in the deployed form.
 
-use recording::Executor;
+use recording::{Executor, ExecutorError};
 
 use super::{Evaluation, Session};
 use crate::{GraphError, Phase, batch::Batch, deploy::FoldValues};
+
+/// Fills the hits before an evaluation; no kernel writes it, so where it is left nothing was evaluated.
+const UNSEEN: u32 = u32::MAX;
 
 impl<E: Executor> Session<E> {
     /// Packs the weights and folds batch norm into integer thresholds; [`Session::evaluate`] uses them until the next
@@ -15,8 +18,8 @@ impl<E: Executor> Session<E> {
         self.run(Phase::Freeze).await?;
         for fold in self.schedule.recorder.folds.clone() {
             let mut values = FoldValues::default();
-            if let Some(scale) = fold.scale {
-                values.scale = Some(self.read_f32(scale).await?[0]);
+            if let Some((scale, _)) = fold.scale {
+                values.scale = self.read_f32(scale).await?;
             }
             if let Some(norm) = fold.batch_norm {
                 values.mean = self.read_f32(norm.mean).await?;
@@ -63,6 +66,10 @@ impl<E: Executor> Session<E> {
             scores.extend(self.read_f32(slice).await?);
         }
         scores.truncate(batch.labels.len() * self.classes as usize);
+        if scores.iter().any(|score: &f32| !score.is_finite()) {
+            let (layer, what) = ("loss".to_owned(), "class scores".to_owned());
+            return Err(GraphError::NonFinite { layer, what, step: self.step });
+        }
         Ok(scores)
     }
 
@@ -75,6 +82,15 @@ impl<E: Executor> Session<E> {
         }
         self.upload(batch)?;
         self.ready = None;
-        self.run(Phase::Evaluate).await
+        for hits in self.schedule.ports.hits.clone() {
+            self.write(hits, &vec![UNSEEN; hits.words as usize])?;
+        }
+        self.run(Phase::Evaluate).await?;
+        for hits in self.schedule.ports.hits.clone() {
+            if let Some(&found) = self.read(hits).await?.iter().find(|hit| **hit == UNSEEN) {
+                return Err(ExecutorError::StepToken { found, expected: 0 }.into());
+            }
+        }
+        Ok(())
     }
 }

@@ -44,6 +44,8 @@ pub struct SessionOptions {
     pub first_sample: u32,
     /// A binding limit below the executor's.
     pub max_binding_words: Option<u64>,
+    /// Bytes that all buffers may take together; unlimited where nothing is known about the memory.
+    pub max_memory_bytes: Option<u64>,
     /// Train with running statistics as constants.
     pub frozen_batch_norm: bool,
     /// Evaluate in the deployed form, with integer thresholds; otherwise in f32, as a diagnostic.

@@ -1,0 +1,91 @@
+//! Folders that are new, taken, overwritten and gone on with.
+
+use super::*;
+
+fn record(epoch: u32) -> EpochRecord {
+    EpochRecord { epoch, train_loss: 0.5 / f64::from(epoch), ..EpochRecord::default() }
+}
+
+#[test]
+fn a_second_writer_is_told_the_first_ones_pid() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let first = RunFolder::create(&path, false).unwrap();
+    for overwrite in [false, true] {
+        let error = RunFolder::create(&path, overwrite).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    }
+    drop(first);
+    assert!(!path.exists(), "a folder without a run is removed");
+    RunFolder::create(&path, false).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn folders_with_content_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("thesis.txt"), "x").unwrap();
+    assert!(matches!(RunFolder::create(path, false), Err(RunError::Exists { .. })));
+    // Neither a site's settings nor a lock of another program make a run.
+    fs::write(path.join(CONFIG), "title = \"my site\"\n").unwrap();
+    assert!(matches!(RunFolder::create(path, true), Err(RunError::Strange { .. })));
+    assert_eq!(names(path), [CONFIG, "thesis.txt"], "no lock is left");
+    fs::write(path.join(CONFIG), "lr = 0.5\n").unwrap();
+    fs::write(path.join(LOCK), "theirs").unwrap();
+    assert!(matches!(RunFolder::create(path, true), Err(RunError::Strange { .. })));
+    assert_eq!(fs::read_to_string(path.join(LOCK)).unwrap(), "theirs");
+    assert!(matches!(RunFolder::reopen(&path.join("none")), Err(RunError::NotARun { .. })));
+}
+
+#[test]
+fn overwriting_removes_a_runs_own_files_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let config = Config::resolve(Settings::default(), &crate::models::recipe("digits").unwrap());
+    RunFolder::create(path, false).unwrap().begin(&Disk, &config, true).unwrap();
+    fs::create_dir(checkpoints(path)).unwrap();
+    let ours = ["epoch-0001.safetensors", "step-00000007.safetensors.tmp", "manifest.json.tmp"];
+    for name in ours.iter().chain(&["mine.safetensors", "notes.tmp", "manifest.json"]) {
+        fs::write(checkpoints(path).join(name), "{").unwrap();
+    }
+    for name in [METRICS, "metrics.jsonl.tmp", "thesis.txt"] {
+        fs::write(path.join(name), "x").unwrap();
+    }
+    RunFolder::create(path, true).unwrap().begin(&Disk, &config, true).unwrap();
+    assert_eq!(names(&checkpoints(path)), ["mine.safetensors", "notes.tmp"]);
+    assert_eq!(names(path), [CHECKPOINTS, CONFIG, LOCK, "thesis.txt"]);
+}
+
+#[test]
+fn numbered_folders_count_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("runs/a.b");
+    assert_eq!(newest(&base), None);
+    let names: Vec<RunFolder> = (0..3).map(|_| RunFolder::create_numbered(&base).unwrap()).collect();
+    assert_eq!(names[2].path(), folder.path().join("runs/a.b-3"));
+    assert_eq!(newest(&base).as_deref(), Some(names[2].path()));
+}
+
+#[test]
+fn metrics_are_cut_back_to_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(folder.path(), false).unwrap();
+    for epoch in 1..=3 {
+        run.append_metrics(&Disk, &record(epoch)).unwrap();
+    }
+    let path = folder.path().join(METRICS);
+    let mut text = fs::read_to_string(&path).unwrap();
+    text.push_str("{\"epoch\": 4, \"tra");
+    fs::write(&path, text).unwrap();
+    assert_eq!(run.rewind_metrics(&Disk, 2).unwrap(), [record(1), record(2)]);
+    assert_eq!(run.rewind_metrics(&Disk, 2).unwrap().len(), 2);
+    assert!(matches!(run.rewind_metrics(&Disk, 3), Err(RunError::Metrics { .. })));
+    assert!(run.rewind_metrics(&Disk, 0).unwrap().is_empty());
+}

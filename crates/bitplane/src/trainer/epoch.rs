@@ -1,0 +1,181 @@
+//! One epoch after another: steps, saves within the epoch, evaluation, and the save at its end.
+
+use std::time::{Duration, Instant};
+
+use graph::{Batch, Transform};
+use pollster::block_on;
+
+use super::{Backend, LOSS_LIMIT, OPEN, Trainer};
+use crate::batches::{Epoch, gather};
+use crate::checkpoint::Checkpoint;
+use crate::evaluation::{Portions, Totals, evaluate};
+use crate::exit::Failure;
+use crate::fault::{FaultKind, plant_nan};
+use crate::position::{Best, Position};
+use crate::report::EpochRecord;
+use crate::signal;
+
+/// Times within the running epoch.
+struct Clock {
+    started: Instant,
+    training: Duration,
+    images: u64,
+}
+
+impl Clock {
+    fn images_per_second(&self) -> f64 {
+        self.images as f64 / self.training.as_secs_f64().max(1e-9)
+    }
+}
+
+impl<B: Backend> Trainer<'_, B> {
+    /// Trains from the position to the last epoch.
+    pub(super) fn epochs(&mut self) -> Result<(), Failure> {
+        while self.position.epoch < self.setup.config.epochs {
+            let mut clock = Clock { started: Instant::now(), training: Duration::ZERO, images: 0 };
+            self.progress.start_epoch(self.position.epoch, self.position.step_in_epoch);
+            self.train_epoch(&mut clock)?;
+            let totals = self.evaluate()?;
+            self.finish_epoch(&clock, &totals)?;
+        }
+        Ok(())
+    }
+
+    fn train_epoch(&mut self, clock: &mut Clock) -> Result<(), Failure> {
+        let config = self.setup.config;
+        let train = &self.setup.data.train;
+        let epoch = Epoch::new(config.seed, self.position.epoch, train.len());
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        while self.position.step_in_epoch < self.steps_per_epoch {
+            let started = Instant::now();
+            self.disturb()?;
+            let samples = epoch.samples(self.position.step_in_epoch, config.batch_size);
+            gather(train, samples, &mut pixels, &mut labels);
+            let show =
+                |&sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
+            let transforms: Vec<Transform> = samples.iter().map(show).collect();
+            let batch = Batch { pixels: &pixels, labels: &labels, transforms: &transforms };
+            let report = {
+                let rate = self.learning_rate();
+                let session = self.session.as_mut().expect(OPEN);
+                block_on(session.step(&batch, self.position.step, rate))?
+            };
+            if !report.loss.is_finite() || report.loss > LOSS_LIMIT {
+                let what = format!("the mean loss is {}, allowed is up to {LOSS_LIMIT}", report.loss);
+                return Err(Failure::Diverged { step: self.position.step, what, checkpoint: None });
+            }
+            self.position.sums.add(report.loss, report.top1, report.samples);
+            self.position.step_in_epoch += 1;
+            self.position.step += 1;
+            clock.training += started.elapsed();
+            clock.images += u64::from(report.samples);
+            self.progress.step(self.position.step_in_epoch, &self.position.sums, clock.images_per_second());
+            self.maybe_save()?;
+        }
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.schedule.rate(self.position.epoch, self.position.step_in_epoch, self.steps_per_epoch)
+    }
+
+    /// Saves within an epoch when the user wants to stop or the last save is long ago.
+    fn maybe_save(&mut self) -> Result<(), Failure> {
+        let interval = Duration::from_secs(u64::from(self.setup.config.checkpoint_interval));
+        let stop = signal::interrupted();
+        if stop || self.last_save.elapsed() >= interval {
+            let checkpoint = self.checkpoint()?;
+            self.save(checkpoint, false)?;
+        }
+        if stop { Err(self.interruption()) } else { Ok(()) }
+    }
+
+    fn evaluate(&mut self) -> Result<Totals, Failure> {
+        let config = self.setup.config;
+        let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
+        let go_on = || !signal::interrupted();
+        let totals = evaluate(
+            self.session.as_mut().expect(OPEN),
+            &self.setup.data.test,
+            &self.setup.input,
+            portions,
+            go_on,
+        )?;
+        match totals {
+            Some(totals) => Ok(totals),
+            None => {
+                let checkpoint = self.checkpoint()?;
+                self.save(checkpoint, false)?;
+                Err(self.interruption())
+            }
+        }
+    }
+
+    fn finish_epoch(&mut self, clock: &Clock, totals: &Totals) -> Result<(), Failure> {
+        let last_step = self.position.step_in_epoch - 1;
+        let sums = self.position.sums;
+        let record = EpochRecord {
+            epoch: self.position.epoch + 1,
+            step: self.position.step,
+            learning_rate: self.schedule.rate(self.position.epoch, last_step, self.steps_per_epoch),
+            train_loss: sums.mean_loss(),
+            train_accuracy: sums.accuracy(),
+            test_loss: totals.loss(),
+            test_accuracy: totals.accuracy(),
+            test_top5_accuracy: totals.top5_accuracy(),
+            seconds: clock.started.elapsed().as_secs_f64(),
+            images_per_second: clock.images_per_second(),
+        };
+        let is_best = self.position.best.is_none_or(|best| record.test_accuracy > best.accuracy());
+        if is_best {
+            let (correct, total) = (totals.correct, totals.total);
+            self.position.best = Some(Best { epoch: record.epoch, correct, total });
+        }
+        self.position = Position {
+            epoch: self.position.epoch + 1,
+            step: self.position.step,
+            best: self.position.best,
+            ..Position::default()
+        };
+        // Reading the state is the last thing that the device can fail at; the metrics come after it and before the
+        // checkpoint, so that every checkpoint finds the lines of its epochs.
+        let checkpoint = self.checkpoint()?;
+        self.setup.run.append_metrics(self.setup.storage, &record)?;
+        self.progress.finish_epoch(&record, is_best);
+        self.records.push(record);
+        self.save(checkpoint, is_best)?;
+        let more = self.position.epoch < self.setup.config.epochs;
+        if more && signal::interrupted() { Err(self.interruption()) } else { Ok(()) }
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpoint, Failure> {
+        let tensors = block_on(self.session.as_mut().expect(OPEN).state())?;
+        Ok(Checkpoint { identity: self.setup.identity.clone(), position: self.position, tensors })
+    }
+
+    fn save(&mut self, checkpoint: Checkpoint, best: bool) -> Result<(), Failure> {
+        self.store.save(&checkpoint, best)?;
+        self.saved = Some(checkpoint);
+        self.last_save = Instant::now();
+        Ok(())
+    }
+
+    fn interruption(&self) -> Failure {
+        Failure::Interrupted {
+            epoch: self.position.epoch + 1,
+            checkpoint: self.store.last_path().expect("it was saved just now"),
+            run: self.setup.run.path().to_owned(),
+        }
+    }
+
+    /// Makes the fault happen that tests ask for at this step.
+    fn disturb(&mut self) -> Result<(), Failure> {
+        let step = self.position.step;
+        match self.fault.as_mut().and_then(|fault| fault.strikes(step)) {
+            None => {}
+            Some(FaultKind::Destroy) => self.backend.lose_device(self.session.as_mut().expect(OPEN)),
+            Some(FaultKind::Nan(layer)) => plant_nan(self.session.as_mut().expect(OPEN), &layer)?,
+        }
+        Ok(())
+    }
+}
