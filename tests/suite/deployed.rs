@@ -2,7 +2,10 @@
 
 use bitplane::models::Model;
 use gpu::Gpu;
-use graph::{NamedTensor, Phase, Session, SessionOptions};
+use graph::{
+    Geometry, NamedTensor, NetworkBuilder, Padding, Phase, Session, SessionOptions, Shape,
+    layers::{Conv2d, Linear},
+};
 use pollster::block_on;
 use recording::{BufferSlice, Dispatch, Executor, Recording};
 use reference::{bits::unpack, quantize::levels};
@@ -218,4 +221,35 @@ fn folded_and_unfolded_evaluation_predict_the_same_classes() {
         |classes: &[usize]| classes.iter().zip(&test.labels).filter(|(a, b)| **a == **b as usize).count();
     assert_eq!(folded.1.top1 as usize, right(&a), "hits are those of the scores");
     assert!(right(&a) * 2 > samples, "{} of {samples} are right: the network has learned", right(&a));
+}
+
+/// A pool before a batch norm is a maximum of accumulators, which a negative gamma would turn into a minimum of codes.
+#[test]
+fn a_pool_before_batch_norm_is_not_folded_into_the_wrong_extreme() {
+    let widths = bits([2, 2, 4]);
+    let mut net = NetworkBuilder::new(Shape::new(8, 8, 1));
+    let same = Geometry::square(3, 1, Padding::Same);
+    let x = net
+        .conv2d("conv0", net.input(), Conv2d { out_channels: 8, geometry: same, bias: true })
+        .expect("conv0");
+    let x = net.activation("act0", x, widths.activation).expect("act0");
+    let x = net.quantized_conv2d("conv1", x, 16, same, widths).expect("conv1");
+    let x = net.max_pool("pool1", x, Geometry::square(2, 2, Padding::Same)).expect("pool1");
+    let x = net.batch_norm("bn1", x).expect("bn1");
+    let x = net.activation("act1", x, widths.activation).expect("act1");
+    let x = net.quantized_conv2d("conv2", x, 8, same, widths).expect("conv2");
+    net.linear("fc1", x, Linear { outputs: 10, weight_decay: 0.0 }).expect("fc1");
+    let input = model("digits", 8, widths).input;
+    let model = Model { network: net.build().expect("a network"), input };
+    let pictures = Pictures::new(&model, 6, 5);
+    let Some(state) = state_with_odd_gammas(&model, &pictures, 2) else { return };
+    let scores = |fold: bool| {
+        let options = SessionOptions { fold, ..options(&model, 6) };
+        let mut session = gpu_session(&model, &options).expect("an adapter");
+        session.load_state(&state).expect("its own state");
+        block_on(session.freeze()).expect("freezes");
+        block_on(session.logits(&pictures.batch())).expect("evaluates")
+    };
+    let (folded, unfolded) = (scores(true), scores(false));
+    assert!(deviation(&folded, &unfolded) <= 1e-4 * largest(&unfolded), "{}", deviation(&folded, &unfolded));
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{cargo, layout, outcome::Outcome, readme, root, translate, validate, wasm};
+use crate::{cargo, layout, outcome::Outcome, readme, translate, validate, wasm};
 
 /// Where to run what needs a device.
 #[derive(Debug, clap::Args)]
@@ -45,9 +45,7 @@ fn steps(options: &Options) -> Vec<Step<'_>> {
         move || validate::run(&options)
     };
     let mut steps: Vec<Step<'_>> = vec![("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], &[])))];
-    if root().join("README.md").exists() {
-        steps.push(("readme", Box::new(readme::run)));
-    }
+    steps.push(("readme", Box::new(readme::run)));
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let documents = ["doc", "--quiet", "--workspace", "--no-deps"];
     let rest: [Step<'_>; 8] = [

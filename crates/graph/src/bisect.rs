@@ -67,6 +67,7 @@ impl<E: Executor> Session<E> {
                 }
             }
         }
+        self.end();
         Ok(checks)
     }
 }

@@ -168,6 +168,11 @@ impl<E: Executor> Session<E> {
         self.write(status, &vec![0; status.words as usize])
     }
 
+    /// Counts every phase of a step as run.
+    pub(crate) fn end(&mut self) {
+        self.ready = Some(Phase::Apply);
+    }
+
     /// Runs the backward pass of the last forward pass.
     ///
     /// # Errors
