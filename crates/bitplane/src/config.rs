@@ -15,6 +15,9 @@ use crate::settings::{EpsilonForm, OptimizerKind, Settings};
 pub const DEFAULT_MODEL: &str = "digits";
 /// The data set that is used when none is named.
 pub const DEFAULT_DATA: &str = "digits";
+/// Batches that take the running statistics of batch norm again at the end of an epoch.
+pub const DEFAULT_CALIBRATION_BATCHES: u32 = 32;
+
 /// The widths that are used when none are given.
 pub const DEFAULT_BITS: Bits = Bits { weight: 1, activation: 2, gradient: 4 };
 
@@ -53,6 +56,7 @@ pub struct Config {
     pub limit_test_batches: Option<u32>,
     pub print_freq: u32,
     pub checkpoint_interval: u32,
+    pub calibration_batches: u32,
 }
 
 impl Config {
@@ -97,6 +101,7 @@ impl Config {
             limit_test_batches: settings.limit_test_batches,
             print_freq: settings.print_freq.unwrap_or(50),
             checkpoint_interval: settings.checkpoint_interval.unwrap_or(300),
+            calibration_batches: settings.calibration_batches.unwrap_or(DEFAULT_CALIBRATION_BATCHES),
         }
     }
 

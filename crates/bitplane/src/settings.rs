@@ -114,6 +114,10 @@ pub struct Settings {
     /// Seconds after which a checkpoint is also saved within an epoch, at most 300; 0 saves after every step
     #[arg(long, value_name = "SECONDS")]
     pub checkpoint_interval: Option<u32>,
+    /// Batches at the end of an epoch that take batch norm's running statistics again, with weights as they are then; 0 for
+    /// none
+    #[arg(long, value_name = "N")]
+    pub calibration_batches: Option<u32>,
 }
 
 /// Why settings were refused.
@@ -245,6 +249,7 @@ impl Settings {
             limit_test_batches: self.limit_test_batches.or(other.limit_test_batches),
             print_freq: self.print_freq.or(other.print_freq),
             checkpoint_interval: self.checkpoint_interval.or(other.checkpoint_interval),
+            calibration_batches: self.calibration_batches.or(other.calibration_batches),
         }
     }
 
@@ -264,6 +269,7 @@ impl Settings {
             ("limit-test-batches", self.limit_test_batches, 1, u32::MAX),
             ("print-freq", self.print_freq, 1, u32::MAX),
             ("checkpoint-interval", self.checkpoint_interval, 0, 300),
+            ("calibration-batches", self.calibration_batches, 0, 10_000),
         ];
         for (key, value, least, most) in whole {
             if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {

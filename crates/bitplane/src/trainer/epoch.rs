@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use graph::{Batch, Transform};
+use graph::{Batch, GraphError, Session, Transform};
 use pollster::block_on;
 
 use super::{Backend, LOSS_LIMIT, OPEN, Trainer};
@@ -35,31 +35,24 @@ impl<B: Backend> Trainer<'_, B> {
             let mut clock = Clock { started: Instant::now(), training: Duration::ZERO, images: 0 };
             self.progress.start_epoch(self.position.epoch, self.position.step_in_epoch);
             self.train_epoch(&mut clock)?;
-            let totals = self.evaluate()?;
+            let before = self.checkpoint()?;
+            self.calibrate()?;
+            let totals = self.evaluate(before)?;
             self.finish_epoch(&clock, &totals)?;
         }
         Ok(())
     }
 
     fn train_epoch(&mut self, clock: &mut Clock) -> Result<(), Failure> {
-        let config = self.setup.config;
-        let train = &self.setup.data.train;
-        let epoch = Epoch::new(config.seed, self.position.epoch, train.len());
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        let seed = self.setup.config.seed;
+        let epoch = Epoch::new(seed, self.position.epoch, self.setup.data.train.len());
         while self.position.step_in_epoch < self.steps_per_epoch {
             let started = Instant::now();
             self.disturb()?;
-            let samples = epoch.samples(self.position.step_in_epoch, config.batch_size);
-            gather(train, samples, &mut pixels, &mut labels);
-            let show =
-                |&sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
-            let transforms: Vec<Transform> = samples.iter().map(show).collect();
-            let batch = Batch { pixels: &pixels, labels: &labels, transforms: &transforms };
-            let report = {
-                let rate = self.learning_rate();
-                let session = self.session.as_mut().expect(OPEN);
-                block_on(session.step(&batch, self.position.step, rate))?
-            };
+            let (rate, step) = (self.learning_rate(), self.position.step);
+            let report = self.with_batch(&epoch, self.position.step_in_epoch, |session, batch| {
+                block_on(session.step(batch, step, rate))
+            })?;
             if !report.loss.is_finite() || report.loss > LOSS_LIMIT {
                 let what = format!("the mean loss is {}, allowed is up to {LOSS_LIMIT}", report.loss);
                 return Err(Failure::Diverged { step: self.position.step, what, checkpoint: None });
@@ -90,7 +83,41 @@ impl<B: Backend> Trainer<'_, B> {
         if stop { Err(self.interruption()) } else { Ok(()) }
     }
 
-    fn evaluate(&mut self) -> Result<Totals, Failure> {
+    /// Takes batch norm's running statistics again over the first batches of the epoch, with the weights that the epoch ended
+    /// with. The averages lag behind weights that still move fast, which costs test accuracy but nothing in training.
+    fn calibrate(&mut self) -> Result<(), Failure> {
+        let config = self.setup.config;
+        let epoch = Epoch::new(config.seed, self.position.epoch, self.setup.data.train.len());
+        let batches = config.calibration_batches.min(self.steps_per_epoch);
+        for step in 0..batches {
+            let step_number = self.position.step;
+            self.with_batch(&epoch, step, |session, batch| block_on(session.forward(batch, step_number)))?;
+        }
+        if batches > 0 {
+            block_on(self.session.as_mut().expect(OPEN).report())?;
+        }
+        Ok(())
+    }
+
+    /// Hands batch `step` of `epoch` and the session to `action`.
+    fn with_batch<T>(
+        &mut self,
+        epoch: &Epoch,
+        step: u32,
+        action: impl FnOnce(&mut Session<B::Executor>, &Batch<'_>) -> Result<T, GraphError>,
+    ) -> Result<T, Failure> {
+        let config = self.setup.config;
+        let samples = epoch.samples(step, config.batch_size);
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        gather(&self.setup.data.train, samples, &mut pixels, &mut labels);
+        let show = |&sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
+        let transforms: Vec<Transform> = samples.iter().map(show).collect();
+        let batch = Batch { pixels: &pixels, labels: &labels, transforms: &transforms };
+        Ok(action(self.session.as_mut().expect(OPEN), &batch)?)
+    }
+
+    /// Measures the test set. An interruption saves `before`, the state that a resumed run goes on from.
+    fn evaluate(&mut self, before: Checkpoint) -> Result<Totals, Failure> {
         let config = self.setup.config;
         let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
         let go_on = || !signal::interrupted();
@@ -104,8 +131,7 @@ impl<B: Backend> Trainer<'_, B> {
         match totals {
             Some(totals) => Ok(totals),
             None => {
-                let checkpoint = self.checkpoint()?;
-                self.save(checkpoint, false)?;
+                self.save(before, false)?;
                 Err(self.interruption())
             }
         }
