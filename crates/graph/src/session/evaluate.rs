@@ -38,12 +38,11 @@ impl<E: Executor> Session<E> {
     /// # Errors
     /// [`Session::freeze`] was not called since the last step, too many samples, or a device failure.
     pub async fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Evaluation, GraphError> {
-        self.infer(batch).await?;
+        let hits = self.infer(batch).await?;
         let mut result = Evaluation::default();
-        let ports = self.schedule.ports.clone();
         let mut left = batch.labels.len();
-        for (losses, hits) in ports.losses.iter().zip(&ports.hits) {
-            let (losses, hits) = (self.read_f32(*losses).await?, self.read(*hits).await?);
+        for (losses, hits) in self.schedule.ports.losses.clone().into_iter().zip(hits) {
+            let losses = self.read_f32(losses).await?;
             for (loss, hit) in losses.iter().zip(&hits).take(left) {
                 result.loss_sum += f64::from(*loss);
                 result.top1 += hit & 1;
@@ -73,7 +72,8 @@ impl<E: Executor> Session<E> {
         Ok(scores)
     }
 
-    async fn infer(&mut self, batch: &Batch<'_>) -> Result<(), GraphError> {
+    /// Evaluates a batch and returns the hits of each chunk, which prove that it ran.
+    async fn infer(&mut self, batch: &Batch<'_>) -> Result<Vec<Vec<u32>>, GraphError> {
         if !self.frozen {
             return Err(GraphError::Order {
                 call: "evaluate",
@@ -86,11 +86,14 @@ impl<E: Executor> Session<E> {
             self.write(hits, &vec![UNSEEN; hits.words as usize])?;
         }
         self.run(Phase::Evaluate).await?;
+        let mut chunks = Vec::new();
         for hits in self.schedule.ports.hits.clone() {
-            if let Some(&found) = self.read(hits).await?.iter().find(|hit| **hit == UNSEEN) {
+            let hits = self.read(hits).await?;
+            if let Some(&found) = hits.iter().find(|hit| **hit == UNSEEN) {
                 return Err(ExecutorError::StepToken { found, expected: 0 }.into());
             }
+            chunks.push(hits);
         }
-        Ok(())
+        Ok(chunks)
     }
 }
