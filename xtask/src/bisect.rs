@@ -11,6 +11,7 @@ use crate::{model, outcome::Outcome};
 
 /// What runs, and where.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     model: model::Options,

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result};
-use kernels::{Entry, REGISTRY, SHARED};
+use kernels::{Case, Entry, REGISTRY, SHARED};
 use naga::{
     AddressSpace, ArraySize, GlobalVariable, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner,
 };
-use recording::{Access, Binding, MAX_LOOP_TRIPS};
+use recording::{Access, Binding, Kernel, MAX_LOOP_TRIPS};
 
 use crate::{
     outcome::Outcome,
@@ -59,51 +59,64 @@ fn files() -> Result<Vec<String>> {
 
 /// Everything in which the shader of `entry` and its host file differ.
 fn faults(entry: &Entry) -> Vec<String> {
-    let parsed = match shaders::parse(entry) {
-        Ok(parsed) => parsed,
-        Err(error) => return vec![format!("{error:#}")],
-    };
     let mut faults = Vec::new();
     let cases = (entry.cases)();
     if cases.is_empty() || entry.mutations.is_empty() {
         faults.push("has no cases or no mutations".to_owned());
     }
-    compare(&mut faults, "bindings", &storage(&parsed.module), &declared(entry.shader.bindings));
     if entry.shader.bindings.len() > MAX_STORAGE_BUFFERS {
         faults.push(format!("{} storage buffers of {MAX_STORAGE_BUFFERS}", entry.shader.bindings.len()));
     }
     for case in &cases {
-        let kernel = &*case.kernel;
-        let params: Vec<String> = kernel.params().iter().map(|p| format!("{}: {}", p.name, p.kind)).collect();
-        let mut found = Vec::new();
-        compare(&mut found, "params", &uniform(&parsed.module), &params);
-        compare(
-            &mut found,
-            "constants",
-            &overrides(&parsed.module),
-            &sorted_names(&shaders::constants(kernel)),
-        );
-        if kernel.name() != entry.shader.name {
-            found.push(format!("the kernel is called `{}`", kernel.name()));
-        }
-        if kernel.lens().len() != kernel.bindings().len() || case.inputs.len() != kernel.bindings().len() {
-            found.push("lens or inputs do not match the bindings".to_owned());
-        }
-        if kernel.loop_trips() >= MAX_LOOP_TRIPS {
-            found.push(format!("{} loop iterations an invocation", kernel.loop_trips()));
-        }
-        if let Some(fault) = found.into_iter().next() {
+        if let Some(fault) = case_fault(entry, case) {
             faults.push(format!("case `{}`: {fault}", case.label));
             break;
         }
     }
-    for constants in shaders::constant_sets(entry) {
-        match shaders::specialize(&parsed, &constants) {
-            Ok(special) => faults.extend(sizes(&special).map(|fault| format!("{constants:?}: {fault}"))),
-            Err(error) => faults.push(format!("{error:#}")),
+    for variant in shaders::variants(entry) {
+        let parsed = match shaders::parse(entry, &variant) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                faults.push(format!("{error:#}"));
+                break;
+            }
+        };
+        compare(&mut faults, "bindings", &storage(&parsed.module), &declared(entry.shader.bindings));
+        let kernels = || cases.iter().map(|c| &*c.kernel).filter(|k| k.template() == variant.template);
+        if let Some(fault) = kernels().find_map(|kernel| interface_fault(&parsed, kernel)) {
+            faults.push(fault);
+        }
+        for constants in &variant.constants {
+            match shaders::specialize(&parsed, constants) {
+                Ok(special) => faults.extend(sizes(&special).map(|fault| format!("{constants:?}: {fault}"))),
+                Err(error) => faults.push(format!("{error:#}")),
+            }
         }
     }
     faults
+}
+
+/// What the host file of a case contradicts itself in.
+fn case_fault(entry: &Entry, case: &Case) -> Option<String> {
+    let kernel = &*case.kernel;
+    if kernel.name() != entry.shader.name {
+        return Some(format!("the kernel is called `{}`", kernel.name()));
+    }
+    if kernel.lens().len() != kernel.bindings().len() || case.inputs.len() != kernel.bindings().len() {
+        return Some("lens or inputs do not match the bindings".to_owned());
+    }
+    (kernel.loop_trips() >= MAX_LOOP_TRIPS)
+        .then(|| format!("{} loop iterations an invocation", kernel.loop_trips()))
+}
+
+/// Parameters and constants that differ between a kernel and its shader.
+fn interface_fault(parsed: &Parsed, kernel: &dyn Kernel) -> Option<String> {
+    let mut found = Vec::new();
+    let params: Vec<String> = kernel.params().iter().map(|p| format!("{}: {}", p.name, p.kind)).collect();
+    compare(&mut found, "params", &uniform(&parsed.module), &params);
+    let constants = sorted_names(&shaders::constants(kernel));
+    compare(&mut found, "constants", &overrides(&parsed.module), &constants);
+    found.into_iter().next()
 }
 
 fn compare(faults: &mut Vec<String>, what: &str, shader: &[String], host: &[String]) {

@@ -10,6 +10,7 @@ use crate::device;
 
 /// What runs, and where.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Adapter by index, part of its name, or type.
     #[arg(long, value_name = "INDEX|NAME|TYPE")]

@@ -9,7 +9,7 @@ use naga::{
     back::PipelineConstants,
     valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
 };
-use recording::{Kernel, shader};
+use recording::{Constant, Kernel, shader};
 
 /// Names and values of the override constants of one pipeline.
 pub type Constants = Vec<(&'static str, u32)>;
@@ -17,18 +17,47 @@ pub type Constants = Vec<(&'static str, u32)>;
 /// A parsed shader.
 pub struct Parsed {
     text: String,
+    capabilities: Capabilities,
     /// The module.
     pub module: Module,
     /// What its validation found out.
     pub info: ModuleInfo,
 }
 
-/// Composes, parses and validates the shader of `entry`, without any optional capability.
-pub fn parse(entry: &Entry) -> Result<Parsed> {
-    let text = shader::compose(&entry.shader.source, SHARED)?;
+/// Cases of an entry whose shader has the same text: all of them, unless it is a template.
+pub struct Variant {
+    /// Values that the template is expanded with.
+    pub template: Vec<Constant>,
+    /// The kernels use subgroup operations.
+    pub subgroups: bool,
+    /// Every set of constants.
+    pub constants: BTreeSet<Constants>,
+}
+
+/// The variants among the cases of `entry`, in the order of the cases.
+pub fn variants(entry: &Entry) -> Vec<Variant> {
+    let mut variants: Vec<Variant> = Vec::new();
+    for case in (entry.cases)() {
+        let (template, subgroups) = (case.kernel.template(), case.kernel.subgroup().is_some());
+        let constants = constants(&*case.kernel);
+        match variants.iter_mut().find(|v| v.template == template) {
+            Some(variant) => {
+                variant.constants.insert(constants);
+            }
+            None => variants.push(Variant { template, subgroups, constants: [constants].into() }),
+        }
+    }
+    variants
+}
+
+/// Composes, expands, parses and validates a variant of the shader of `entry`, with no optional capability but the
+/// subgroups that its kernels ask for.
+pub fn parse(entry: &Entry, variant: &Variant) -> Result<Parsed> {
+    let text = shader::expand(&shader::compose(&entry.shader.source, SHARED)?, &variant.template)?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| anyhow!(error.emit_to_string(&text)))?;
-    let info = validate(&module, &text)?;
-    Ok(Parsed { text, module, info })
+    let capabilities = if variant.subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = validate(&module, &text, capabilities)?;
+    Ok(Parsed { text, capabilities, module, info })
 }
 
 /// The module with its overrides replaced by `constants`.
@@ -41,13 +70,8 @@ pub fn specialize(parsed: &Parsed, constants: &Constants) -> Result<Parsed> {
             .with_context(|| format!("constants {constants:?}"))?;
     let module = module.into_owned();
     let text = parsed.text.clone();
-    let info = validate(&module, &text)?;
-    Ok(Parsed { text, module, info })
-}
-
-/// Every set of constants among the cases of `entry`.
-pub fn constant_sets(entry: &Entry) -> BTreeSet<Constants> {
-    (entry.cases)().iter().map(|case| constants(&*case.kernel)).collect()
+    let info = validate(&module, &text, parsed.capabilities)?;
+    Ok(Parsed { text, capabilities: parsed.capabilities, module, info })
 }
 
 /// The constants of `kernel`, in its order.
@@ -55,7 +79,7 @@ pub fn constants(kernel: &dyn Kernel) -> Constants {
     kernel.constants().iter().map(|c| (c.name, c.value)).collect()
 }
 
-fn validate(module: &Module, text: &str) -> Result<ModuleInfo> {
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+fn validate(module: &Module, text: &str, capabilities: Capabilities) -> Result<ModuleInfo> {
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.validate(module).map_err(|error| anyhow!("{}", error.emit_to_string(text)))
 }

@@ -39,26 +39,29 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     for entry in REGISTRY {
         let mut counts = [0; LANGUAGES.len()];
-        let sets = shaders::constant_sets(entry);
-        let parsed = shaders::parse(entry);
-        for (index, constants) in sets.iter().enumerate() {
-            let special = match &parsed {
-                Ok(parsed) => shaders::specialize(parsed, constants),
-                Err(error) => Err(anyhow!("{error:#}")),
-            };
-            for ((extension, translate), count) in LANGUAGES.iter().zip(&mut counts) {
-                let text = special.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(translate);
-                outcome.count(text.is_ok());
-                match text {
-                    Ok(text) => {
-                        *count += 1;
-                        write(options, entry, index, extension, &text)?;
+        let mut sets = 0;
+        for variant in shaders::variants(entry) {
+            let parsed = shaders::parse(entry, &variant);
+            for constants in &variant.constants {
+                let special = match &parsed {
+                    Ok(parsed) => shaders::specialize(parsed, constants),
+                    Err(error) => Err(anyhow!("{error:#}")),
+                };
+                for ((extension, translate), count) in LANGUAGES.iter().zip(&mut counts) {
+                    let text = special.as_ref().map_err(|error| anyhow!("{error:#}")).and_then(translate);
+                    outcome.count(text.is_ok());
+                    match text {
+                        Ok(text) => {
+                            *count += 1;
+                            write(options, entry, sets, extension, &text)?;
+                        }
+                        Err(error) => println!("{} {constants:?} {extension}: {error:#}", entry.shader.name),
                     }
-                    Err(error) => println!("{} {constants:?} {extension}: {error:#}", entry.shader.name),
                 }
+                sets += 1;
             }
         }
-        let cells = [sets.len()].into_iter().chain(counts).map(|n| n.to_string());
+        let cells = [sets].into_iter().chain(counts).map(|n| n.to_string());
         table.add_row([entry.shader.name.to_owned()].into_iter().chain(cells));
     }
     println!("{table}");
@@ -82,7 +85,7 @@ fn to_spirv(shader: &Parsed) -> Result<Vec<u8>> {
 }
 
 fn to_hlsl(shader: &Parsed) -> Result<Vec<u8>> {
-    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V5_1, ..hlsl::Options::default() };
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..hlsl::Options::default() };
     let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, "main".to_owned())) };
     let mut text = String::new();
     let written =
@@ -122,9 +125,9 @@ mod tests {
     #[test]
     fn every_shader_translates_to_every_language() {
         for entry in REGISTRY {
-            let parsed = shaders::parse(entry).expect("parses");
-            let sets = shaders::constant_sets(entry);
-            let constants = sets.first().expect("every kernel has cases");
+            let variant = &shaders::variants(entry)[0];
+            let parsed = shaders::parse(entry, variant).expect("parses");
+            let constants = variant.constants.first().expect("every kernel has cases");
             let special = shaders::specialize(&parsed, constants).expect("specializes");
             for (extension, translate) in LANGUAGES {
                 let text = translate(&special).expect("translates");

@@ -36,6 +36,8 @@ pub struct Options {
 struct Report {
     kernel: &'static str,
     cases: usize,
+    /// Cases for subgroups that the adapter does not have.
+    skipped: usize,
     failed: usize,
     compared: u64,
     mismatches: u64,
@@ -93,6 +95,10 @@ fn validate_entry(adapter: &AdapterInfo, checker: &mut Checker<Gpu>, entry: &Ent
     let mut report = Report { kernel: entry.shader.name, ..Report::default() };
     let mut sum = Comparison::default();
     for case in (entry.cases)() {
+        if !checker.can_run(&case) {
+            report.skipped += 1;
+            continue;
+        }
         report.cases += 1;
         let failure = match pollster::block_on(checker.check(&case)) {
             Ok(result) => {
@@ -147,11 +153,12 @@ pub fn replace_if_dead(
 fn print(reports: &[Report]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["kernel", "cases", "values", "worst/bound", "in band", "time", "result"]);
+    table.set_header(["kernel", "cases", "skipped", "values", "worst/bound", "in band", "time", "result"]);
     for report in reports {
         table.add_row([
             report.kernel.to_owned(),
             report.cases.to_string(),
+            report.skipped.to_string(),
             report.compared.to_string(),
             format!("{:.3}", report.worst),
             report.in_band.to_string(),
@@ -159,12 +166,18 @@ fn print(reports: &[Report]) {
             if report.failed == 0 { "ok".to_owned() } else { format!("{} FAILED", report.failed) },
         ]);
     }
-    for column in 1..6 {
+    for column in 1..7 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     println!("{table}");
+    let skipped: usize = reports.iter().map(|r| r.skipped).sum();
+    if skipped > 0 {
+        println!(
+            "{skipped} cases skipped: they are written for subgroups of another size than this adapter's"
+        );
+    }
     for report in reports {
         if let Some(failure) = &report.first_failure {
             println!("{}: {failure}", report.kernel);

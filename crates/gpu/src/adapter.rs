@@ -56,11 +56,13 @@ pub struct AdapterInfo {
     pub driver: String,
     /// Driver version.
     pub driver_info: String,
+    /// Lanes of a subgroup, where all have the same number and the variable `BITPLANE_SUBGROUPS` is not `off`.
+    pub subgroup: Option<u32>,
 }
 
 impl fmt::Display for AdapterInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, name, backend, device_type, driver, driver_info } = self;
+        let Self { index, name, backend, device_type, driver, driver_info, .. } = self;
         write!(f, "{index}: {name} ({device_type}, {backend}, {driver} {driver_info})")
     }
 }
@@ -104,6 +106,8 @@ fn backends() -> wgpu::Backends {
 
 fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
     let info = adapter.get_info();
+    let fixed = info.subgroup_min_size == info.subgroup_max_size;
+    let offered = adapter.features().contains(wgpu::Features::SUBGROUP) && subgroups_wanted();
     AdapterInfo {
         index: 0,
         name: info.name,
@@ -111,5 +115,11 @@ fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
         device_type: info.device_type.into(),
         driver: info.driver,
         driver_info: info.driver_info,
+        subgroup: (offered && fixed).then_some(info.subgroup_min_size),
     }
+}
+
+/// A switch for tests: without subgroups every kernel must have a portable rival.
+fn subgroups_wanted() -> bool {
+    std::env::var("BITPLANE_SUBGROUPS").map_or(true, |value| value != "off")
 }

@@ -20,14 +20,18 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Requests WebGPU's default limits and, where offered, timestamps.
+    /// Requests WebGPU's default limits and, where offered, timestamps and subgroups of one fixed size.
     pub async fn open(selected: Selected) -> Result<Self, GpuError> {
         // Later may be too late: a device can be dropped while its thread unwinds.
         quiet::install();
         let Selected { info, adapter, .. } = selected;
+        let mut optional = wgpu::Features::TIMESTAMP_QUERY;
+        if info.subgroup.is_some() {
+            optional |= wgpu::Features::SUBGROUP;
+        }
         let request = wgpu::DeviceDescriptor {
             label: Some("bitplane"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & optional,
             required_limits: wgpu::Limits::default(),
             ..wgpu::DeviceDescriptor::default()
         };
@@ -64,6 +68,7 @@ impl Device {
         Limits {
             binding_words: limits.max_storage_buffer_binding_size / 4,
             buffer_words: limits.max_buffer_size / 4,
+            subgroup: self.info.subgroup,
         }
     }
 }

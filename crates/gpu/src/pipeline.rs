@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use recording::{Access, ExecutorError, Kernel, shader};
+use recording::{Access, Constant, ExecutorError, Kernel, shader};
 
 use crate::{device::Device, fault::During};
 
 /// Access per storage binding; true where written.
 type Written = Vec<bool>;
 
-/// Composed text, constants and access of a pipeline.
-type Key = (String, Vec<(&'static str, u32)>, Written);
+/// Names and values of constants.
+type Values = Vec<(&'static str, u32)>;
+
+/// Source text, template values, constants and access of a pipeline.
+type Key = (String, Values, Values, Written);
 
 /// Cache of shader modules, layouts and pipelines.
 #[derive(Debug)]
@@ -43,18 +46,23 @@ impl Pipelines {
     /// The pipeline of `kernel` with its constants.
     pub fn get(&mut self, device: &Device, kernel: &dyn Kernel) -> Result<Pipeline, ExecutorError> {
         let name = kernel.name();
-        let text = shader::compose(&kernel.shader().source, self.library)
-            .map_err(|error| ExecutorError::Shader { kernel: name.to_owned(), message: error.to_string() })?;
-        let constants: Vec<(&'static str, u32)> =
-            kernel.constants().iter().map(|c| (c.name, c.value)).collect();
+        let values = |list: Vec<Constant>| -> Values { list.iter().map(|c| (c.name, c.value)).collect() };
         let written: Written = kernel.bindings().iter().map(|b| b.access == Access::Write).collect();
-        let key = (text, constants, written);
+        let key: Key = (
+            kernel.shader().source.to_string(),
+            values(kernel.template()),
+            values(kernel.constants()),
+            written,
+        );
         if let Some(found) = self.pipelines.get(&key) {
             return Ok(found.clone());
         }
-        let module = self.module(device, name, &key.0)?;
-        let layout = self.layout(device, name, &key.2)?;
-        let values: Vec<(&str, f64)> = key.1.iter().map(|&(n, v)| (n, f64::from(v))).collect();
+        let text = shader::compose(&key.0, self.library)
+            .and_then(|text| shader::expand(&text, &kernel.template()))
+            .map_err(|error| ExecutorError::Shader { kernel: name.to_owned(), message: error.to_string() })?;
+        let module = self.module(device, name, &text)?;
+        let layout = self.layout(device, name, &key.3)?;
+        let values: Vec<(&str, f64)> = key.2.iter().map(|&(n, v)| (n, f64::from(v))).collect();
         let pipeline = device.guard(During::Compile(name.to_owned()), || {
             device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(name),

@@ -56,6 +56,7 @@ impl Prepared {
                     resource: wgpu::BindingResource::Buffer(b),
                 })
                 .collect();
+            check_subgroup(device, dispatch)?;
             let groups = dispatch.kernel.workgroups();
             let count = fold(groups).ok_or_else(|| ExecutorError::Dispatch {
                 kernel: kernel.to_owned(),
@@ -101,6 +102,17 @@ fn uniform(device: &Device, words: &[u32]) -> Result<wgpu::Buffer, ExecutorError
         device.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
         buffer
     })
+}
+
+fn check_subgroup(device: &Device, dispatch: &Dispatch) -> Result<(), ExecutorError> {
+    let (wanted, offered) = (dispatch.kernel.subgroup(), device.limits().subgroup);
+    if wanted.is_none() || wanted == offered {
+        return Ok(());
+    }
+    let has = offered.map_or("no subgroups of one size".to_owned(), |size| format!("subgroups of {size}"));
+    let message =
+        format!("it is written for subgroups of {}, the adapter has {has}", wanted.unwrap_or_default());
+    Err(ExecutorError::Dispatch { kernel: dispatch.kernel.name().to_owned(), message })
 }
 
 /// WebGPU forbids a buffer that one dispatch both reads and writes through different bindings, and overlapping writes.

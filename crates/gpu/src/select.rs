@@ -84,6 +84,7 @@ mod tests {
             device_type,
             driver: String::new(),
             driver_info: String::new(),
+            subgroup: None,
         };
         rows.into_iter().enumerate().map(info).collect()
     }

@@ -78,6 +78,12 @@ impl Kernel for Mutant {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         self.kernel.expected(buffers)
     }
+    fn template(&self) -> Vec<Constant> {
+        self.kernel.template()
+    }
+    fn subgroup(&self) -> Option<u32> {
+        self.kernel.subgroup()
+    }
 }
 
 impl Mutant {

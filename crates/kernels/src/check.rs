@@ -24,6 +24,11 @@ impl<E: Executor> Checker<E> {
         Self { executor, buffers: Vec::new() }
     }
 
+    /// The executor's subgroups are those that the kernel of `case` is written for, if it is for any.
+    pub fn can_run(&self, case: &Case) -> bool {
+        case.kernel.subgroup().is_none_or(|size| self.executor.limits().subgroup == Some(size))
+    }
+
     /// Runs `case` with poisoned outputs between guard words and compares every written binding with the reference,
     /// every read binding with its input, and the guards with themselves.
     ///

@@ -9,6 +9,8 @@ pub struct Limits {
     pub binding_words: u64,
     /// Largest buffer in words.
     pub buffer_words: u64,
+    /// Lanes of a subgroup, where subgroup operations are offered and every subgroup has the same size.
+    pub subgroup: Option<u32>,
 }
 
 /// Runs recordings over buffers that it owns: a device, or the reference.

@@ -33,7 +33,7 @@ impl Executor for HostExecutor {
     type Prepared = Recording;
 
     fn limits(&self) -> Limits {
-        Limits { binding_words: 1 << 25, buffer_words: 1 << 26 }
+        Limits { binding_words: 1 << 25, buffer_words: 1 << 26, subgroup: None }
     }
 
     fn allocate(&mut self, _label: &str, words: u64) -> Result<BufferId, ExecutorError> {

@@ -121,6 +121,17 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// `buffers` holds at least [`Kernel::lens`] words per binding.
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected>;
 
+    /// Values that the shader's template is expanded with, e.g. the sizes of a register tile; empty for plain WGSL.
+    ///
+    /// See [`shader::expand`](crate::shader::expand).
+    fn template(&self) -> Vec<Constant> {
+        Vec::new()
+    }
+    /// The subgroup size that the kernel is written for; it runs only where every subgroup has that many lanes.
+    fn subgroup(&self) -> Option<u32> {
+        None
+    }
+
     /// Registry name.
     fn name(&self) -> &'static str {
         self.shader().name
