@@ -28,7 +28,7 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let count = min(32u, params.k - first);
+    let count = elements_of_word(first, params.k);
     for (var plane = 0u; plane < BITS; plane++) {
         var word = 0u;
         for (var b = 0u; b < count; b++) {

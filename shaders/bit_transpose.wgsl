@@ -37,13 +37,13 @@ fn main(
     let position_word = index / words % position_words;
     let sample = index / (words * position_words) % params.samples;
     let plane = index / (words * position_words * params.samples);
-    let count = min(32u, params.positions - position_word * 32u);
+    let count = elements_of_word(position_word * 32u, params.positions);
     let row = (plane * params.samples + sample) * params.positions + position_word * 32u;
     let source = row * words + word;
     var block: array<u32, BLOCK>;
     for (var i = 0u; i < 32u; i++) {
         // A read past the last position repeats it and is dropped, so that every lane loads alike.
-        block[i] = select(0u, planes[source + min(i, count - 1u) * words], i < count);
+        block[i] = select(0u, planes[source + min(i, max(count, 1u) - 1u) * words], i < count);
     }
     exchange(&block, 16u, 0x0000ffffu);
     exchange(&block, 8u, 0x00ff00ffu);

@@ -57,7 +57,7 @@ fn main(
     let source_plane = params.samples * params.height * params.width * source_words;
     for (var word = first_word; word < min(first_word + params.run, words); word++) {
         var gathered: array<u32, MAX_BITS>;
-        let count = min(32u, k - word * 32u);
+        let count = elements_of_word(word * 32u, k);
         var done = 0u;
         while done < count {
             let shift = channel % 32u;

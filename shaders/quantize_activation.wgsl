@@ -29,7 +29,7 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let count = min(32u, params.channels - first);
+    let count = elements_of_word(first, params.channels);
     let levels = f32((1u << BITS) - 1u);
     var packed = CodeWords();
     for (var b = 0u; b < count; b++) {

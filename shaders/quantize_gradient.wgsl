@@ -39,7 +39,7 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let count = min(32u, params.channels - first);
+    let count = elements_of_word(first, params.channels);
     let levels = f32((1u << BITS) - 1u);
     let max_abs = scale[row / params.rows_per_sample];
     // A sample of zeros divides by 1 instead, and its codes are cleared below.

@@ -38,7 +38,7 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let count = min(32u, params.k - first);
+    let count = elements_of_word(first, params.k);
     var packed = CodeWords();
     for (var b = 0u; b < count; b++) {
         let outer = (first + b) / params.inner;

@@ -42,7 +42,7 @@ fn main(
         return;
     }
     let first = (index % words) * 32u;
-    let count = min(32u, params.channels - first);
+    let count = elements_of_word(first, params.channels);
     var packed = CodeWords();
     for (var b = 0u; b < count; b++) {
         put_code(&packed, pooled_code(index / words, first + b), b);

@@ -1,6 +1,17 @@
-// A word holds 32 elements; element i of a row is bit i % 32 of word i / 32.
+// A word holds 32 elements; element i of a row is bit i % 32 of word i / 32. Rows of more than two words are padded with
+// zeros to pairs, of more than eight to fours, so that products load vectors.
 fn words_for(elements: u32) -> u32 {
-    return (elements + 31u) / 32u;
+    let words = (elements + 31u) / 32u;
+    if words <= 2u {
+        return words;
+    }
+    let step = select(4u, 2u, words <= 8u);
+    return (words + step - 1u) / step * step;
+}
+
+// Elements of a row that fall into the word that begins at element `first`.
+fn elements_of_word(first: u32, elements: u32) -> u32 {
+    return min(32u, elements - min(first, elements));
 }
 
 // Ones for the elements of word `word` that exist in a row of `elements`.

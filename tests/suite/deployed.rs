@@ -65,7 +65,7 @@ fn codes<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) -> (Vec<u32
     let channels = param(dispatch, "channels") as usize;
     let width = constant(dispatch, "BITS");
     let slice = dispatch.outputs().next().expect("a packing kernel writes");
-    let rows = slice.words as usize / (width as usize * channels.div_ceil(32));
+    let rows = slice.words as usize / (width as usize * kernels::words_for(channels as u32) as usize);
     (unpack(&read(session, slice), rows, channels, width), channels)
 }
 

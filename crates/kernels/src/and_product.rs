@@ -141,7 +141,8 @@ fn case(shape: &Shape, random: &mut Random) -> Case {
 fn row_sums(product: &Product, lhs: &[u32]) -> Vec<u32> {
     let Product { m, row_words, segment_words, lhs: PlaneGroup { first_plane, planes, .. }, .. } = *product;
     let group = &lhs[(first_plane * m * row_words) as usize..][..(planes * m * row_words) as usize];
-    let (rows, k) = ((m * product.total_segments()) as usize, 32 * segment_words as usize);
-    let sums = reference::product::row_sums(&bits::unpack(group, rows, k, planes), rows, k);
+    let (rows, words) = ((m * product.total_segments()) as usize, segment_words as usize);
+    let codes = bits::unpack(group, rows * words, 32, planes);
+    let sums = reference::product::row_sums(&codes, rows, 32 * words);
     sums.into_iter().map(|sum| (sum as i32).cast_unsigned()).collect()
 }

@@ -221,7 +221,7 @@ impl Product {
 
     /// Words that hold the `k` elements.
     pub fn words(&self) -> u32 {
-        words_for(self.k)
+        self.k.div_ceil(32)
     }
 
     /// Segments of a whole row.
@@ -231,7 +231,7 @@ impl Product {
 
     /// Whole segments are multiplied, so that sums over whole segments apply.
     pub(crate) fn is_whole(&self) -> bool {
-        self.words() == self.segment_words
+        words_for(self.k) == self.segment_words
     }
 
     pub(crate) fn params(&self) -> Vec<Param> {

@@ -82,10 +82,11 @@ impl Kernel for RowSums {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let (rows, k) = (self.sums() as usize, 32 * self.segment_words as usize);
-        let first = self.first_plane as usize * rows * self.segment_words as usize;
-        let planes = &buffers[0][first..self.lens()[0] as usize];
-        let sums = product::row_sums(&bits::unpack(planes, rows, k, self.bits), rows, k);
+        let (rows, words) = (self.sums() as usize, self.segment_words as usize);
+        let planes = &buffers[0][self.first_plane as usize * rows * words..self.lens()[0] as usize];
+        // A word of one row is a row of 32 elements.
+        let codes = bits::unpack(planes, rows * words, 32, self.bits);
+        let sums = product::row_sums(&codes, rows, 32 * words);
         vec![Expected::exact(sums.into_iter().map(|sum| (sum as i32).cast_unsigned()).collect())]
     }
 }

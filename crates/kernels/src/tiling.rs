@@ -8,7 +8,12 @@ pub fn groups_for(invocations: u64) -> u64 {
     invocations.div_ceil(u64::from(WORKGROUP))
 }
 
-/// 32-bit words that hold `elements` bits.
+/// 32-bit words of a packed row of `elements` bits: as many as hold them, padded with zeros to pairs beyond two words
+/// and to fours beyond eight, so that products load vectors.
 pub fn words_for(elements: u32) -> u32 {
-    elements.div_ceil(32)
+    match elements.div_ceil(32) {
+        words @ ..=2 => words,
+        words @ 3..=8 => words.next_multiple_of(2),
+        words => words.next_multiple_of(4),
+    }
 }

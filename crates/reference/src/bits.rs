@@ -1,11 +1,18 @@
 //! The packed layout: codes to bit planes and back. No product of this crate uses it.
 //!
-//! A packed matrix is `[plane][row][words]` with `words = ceil(k / 32)`. Element `i` of a row is bit `i % 32`
+//! A packed matrix is `[plane][row][words]` with `words = row_words(k)`. Element `i` of a row is bit `i % 32`
 //! of word `i / 32`, plane `p` weighs `2^p`, and the bits behind element `k - 1` are zero in every plane.
 
-/// Words that one row of `k` elements takes in one plane.
+/// Words that one row of `k` elements takes in one plane: `ceil(k / 32)`, even beyond 2 and a multiple of 4 beyond 8.
 pub fn row_words(k: usize) -> usize {
-    k.div_ceil(32)
+    let words = k.div_ceil(32);
+    if words <= 2 {
+        words
+    } else if words <= 8 {
+        2 * words.div_ceil(2)
+    } else {
+        4 * words.div_ceil(4)
+    }
 }
 
 /// Packs `codes[rows][k]` to `[bits][rows][row_words(k)]`.
@@ -35,7 +42,7 @@ pub fn pack(codes: &[u32], rows: usize, k: usize, bits: u32) -> Vec<u32> {
 /// When the length is not `bits * rows * row_words(k)`.
 pub fn unpack(words: &[u32], rows: usize, k: usize, bits: u32) -> Vec<u32> {
     let per_row = row_words(k);
-    assert_eq!(words.len(), bits as usize * rows * per_row, "words must be bits * rows * ceil(k / 32)");
+    assert_eq!(words.len(), bits as usize * rows * per_row, "words must be bits * rows * row_words(k)");
     let bit = |plane: usize, row: usize, element: usize| {
         words[(plane * rows + row) * per_row + element / 32] >> (element % 32) & 1
     };

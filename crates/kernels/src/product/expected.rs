@@ -79,7 +79,10 @@ fn integers(
     let first = (segment * product.segment_words + product.first_word) as usize;
     let unpack = |plane: u32, planes: u32| {
         let packed: Vec<u32> = (plane as usize * rows..(plane + planes) as usize * rows)
-            .flat_map(|row| buffer[row * row_words + first..][..words].iter().copied())
+            .flat_map(|row| {
+                let held = buffer[row * row_words + first..][..words].iter().copied();
+                held.chain(std::iter::repeat(0)).take(bits::row_words(product.k as usize))
+            })
             .collect();
         bits::unpack(&packed, rows, product.k as usize, planes)
     };
