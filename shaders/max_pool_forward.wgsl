@@ -2,7 +2,7 @@
 // y[o, c] = maximum of x over the taps of output pixel o that lie inside the image, argmax[o, c] = the first
 // such tap.
 // x: input pixels x channels floats; y, argmax: output pixels x channels.
-// One invocation finds the maxima of four channels of one output pixel.
+// One invocation finds the maxima of VECTOR neighboring channels of one output pixel.
 struct Params {
     samples: u32,
     height: u32,
@@ -14,16 +14,24 @@ struct Params {
     pad_left: u32,
     out_height: u32,
     out_width: u32,
-    channels: u32,
+    // Vectors of a pixel's channels.
+    vectors: u32,
 }
 
+alias Floats = {{ "vec4<f32>" if VECTOR == 4 else "f32" }};
+alias Bools = {{ "vec4<bool>" if VECTOR == 4 else "bool" }};
+alias Words = {{ "vec4<u32>" if VECTOR == 4 else "u32" }};
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> argmax: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<Floats>;
+@group(0) @binding(2) var<storage, read_write> y: array<Floats>;
+@group(0) @binding(3) var<storage, read_write> argmax: array<Words>;
 
 override WORKGROUP: u32;
-const NONE = vec4(0xffffffffu);
+// Rows and columns of the window, so that drivers unroll the loops.
+override KERNEL: u32;
+
+const NONE = Words(0xffffffffu);
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -32,45 +40,30 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
-    let tiles = (params.channels + 3u) / 4u;
-    let out_pixel = index / tiles;
+    let out_pixel = index / params.vectors;
     if out_pixel >= params.samples * params.out_height * params.out_width {
         return;
     }
-    let channel = (index - out_pixel * tiles) * 4u;
-    let channels = min(channel + vec4(0u, 1u, 2u, 3u), vec4(params.channels - 1u));
+    let vector = index - out_pixel * params.vectors;
     let line = out_pixel / params.out_width;
     let sample = line / params.out_height;
     // A coordinate above or left of the image wraps to a huge one.
     let top = (line - sample * params.out_height) * params.stride - params.pad_top;
     let left = (out_pixel - line * params.out_width) * params.stride - params.pad_left;
-    var best = vec4(0.0);
+    var best = Floats(0.0);
     var taps = NONE;
-    for (var ky = 0u; ky < params.kernel_h; ky++) {
+    for (var ky = 0u; ky < KERNEL; ky++) {
         let iy = top + ky;
-        for (var kx = 0u; kx < params.kernel_w; kx++) {
+        for (var kx = 0u; kx < KERNEL; kx++) {
             let ix = left + kx;
-            if iy >= params.height || ix >= params.width {
-                continue;
-            }
+            let inside = iy < params.height && ix < params.width;
             let pixel = (sample * params.height + iy) * params.width + ix;
-            let at = pixel * params.channels + channels;
-            let values = vec4(x[at.x], x[at.y], x[at.z], x[at.w]);
-            let better = (taps == NONE) | (values > best);
+            let values = x[select(0u, pixel * params.vectors + vector, inside)];
+            let better = ((taps == NONE) | (values > best)) & Bools(inside);
             best = select(best, values, better);
-            taps = select(taps, vec4(ky * params.kernel_w + kx), better);
+            taps = select(taps, Words(ky * KERNEL + kx), better);
         }
     }
-    store(out_pixel, channel, best.x, taps.x);
-    store(out_pixel, channel + 1u, best.y, taps.y);
-    store(out_pixel, channel + 2u, best.z, taps.z);
-    store(out_pixel, channel + 3u, best.w, taps.w);
-}
-
-fn store(pixel: u32, channel: u32, value: f32, tap: u32) {
-    if channel < params.channels {
-        let at = pixel * params.channels + channel;
-        y[at] = value;
-        argmax[at] = tap;
-    }
+    y[index] = best;
+    argmax[index] = taps;
 }

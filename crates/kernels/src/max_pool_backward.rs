@@ -10,6 +10,7 @@ use crate::{
     floats::{UNIT, to_f64},
     groups_for,
     pool::{to_reference, windows},
+    tiling::vector,
 };
 
 /// Gathers `grad_input[input pixels][channels]` from the windows whose first maximum, `argmax[output
@@ -30,39 +31,69 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "tap of the maximum", from: "first == vec4(tap)", to: "first <= vec4(tap)" },
-        Mutation { rule: "overlapping windows", from: "sum += gradients", to: "sum = gradients" },
-        Mutation { rule: "last tap", from: "kx < params.kernel_w", to: "kx + 1u < params.kernel_w" },
-        Mutation { rule: "gate dropped", from: "first == vec4(tap)", to: "vec4(true)" },
+        Mutation { rule: "tap of the maximum", from: "== Words(ky", to: "<= Words(ky" },
+        Mutation { rule: "overlapping windows", from: "sum += select", to: "sum = select" },
+        Mutation { rule: "last tap", from: "kx < KERNEL", to: "kx + 1u < KERNEL" },
         Mutation {
             rule: "first window of an axis",
-            from: "oy < params.out_height &&",
-            to: "oy < params.out_height - 1u &&",
+            from: "if oy < params.out_height &&",
+            to: "if oy < params.out_height - 1u &&",
+        },
+        Mutation {
+            rule: "image after the last window",
+            from: "window = oy < params.out_height &&",
+            to: "window =",
+        },
+        Mutation { rule: "window cut by the image", from: "if y < params.height && ", to: "if " },
+        Mutation {
+            rule: "zeros outside windows",
+            from: ", window);\n    let value",
+            to: ", true);\n    let value",
         },
         Mutation { rule: "windows run backward", from: "ox -= 1u", to: "ox += 1u" },
-        Mutation { rule: "last channel", from: "count > 3u", to: "count > 4u" },
         Mutation { rule: "padding", from: "+ params.pad_top", to: "" },
-        Mutation {
-            rule: "tail value",
-            from: "in_pixel >= params.samples",
-            to: "in_pixel + 1u >= params.samples",
-        },
+        Mutation { rule: "tail value", from: "place >= params.samples", to: "place + 1u >= params.samples" },
         Mutation { rule: "stride", from: "ky += params.stride", to: "ky += 1u" },
+        Mutation { rule: "neighboring vector", from: "* params.vectors + vector", to: "* params.vectors" },
     ],
 };
+
+impl MaxPoolBackward {
+    /// Windows stand side by side and nothing pads them, so that each writes its own pixels.
+    fn tiles(&self) -> bool {
+        let Window { kernel_h, stride, pad_top, pad_left, .. } = self.window;
+        kernel_h == stride && pad_top == 0 && pad_left == 0
+    }
+
+    fn vectors(&self) -> u32 {
+        self.channels / vector(self.channels)
+    }
+}
 
 impl Kernel for MaxPoolBackward {
     fn shader(&self) -> &Shader {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        [self.window.params(), vec![Param::u32("channels", self.channels)]].concat()
+        [self.window.params(), vec![Param::u32("vectors", self.vectors())]].concat()
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("KERNEL", self.window.kernel_h)]
+    }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.channels)), Constant::new("TILES", u32::from(self.tiles()))]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.window.in_pixels()) * u64::from(self.channels.div_ceil(4)))
+        let Window { samples, height, width, kernel_h, .. } = self.window;
+        let places = match self.tiles() {
+            true => {
+                u64::from(samples)
+                    * u64::from(height.div_ceil(kernel_h))
+                    * u64::from(width.div_ceil(kernel_h))
+            }
+            false => u64::from(self.window.in_pixels()),
+        };
+        groups_for(places * u64::from(self.vectors()))
     }
     fn lens(&self) -> Vec<u64> {
         let channels = u64::from(self.channels);
@@ -70,8 +101,8 @@ impl Kernel for MaxPoolBackward {
         vec![outputs, outputs, u64::from(self.window.in_pixels()) * channels]
     }
     fn loop_trips(&self) -> u64 {
-        let Window { kernel_h, kernel_w, stride, .. } = self.window;
-        u64::from(kernel_h.div_ceil(stride)) * (1 + u64::from(kernel_w.div_ceil(stride)))
+        let kernel = u64::from(self.window.kernel_h);
+        kernel * (1 + kernel)
     }
     fn work(&self) -> Work {
         Work {
@@ -104,6 +135,7 @@ fn cases() -> Vec<Case> {
         Case::new(format!("{window:?} channels {channels}"), kernel, vec![grad, argmax, vec![]])
     };
     let mut cases: Vec<Case> = windows().into_iter().map(|window| case(window, 5)).collect();
-    cases.extend([(windows()[3], 65), (windows()[2], 12)].map(|(window, channels)| case(window, channels)));
+    cases.extend(windows().into_iter().map(|window| case(window, 12)));
+    cases.push(case(windows()[3], 65));
     cases
 }

@@ -10,6 +10,7 @@ use crate::{
     floats::{relative, to_f64, to_words},
     groups_for,
     pool::{to_reference, windows},
+    tiling::vector,
 };
 
 /// Maxima of `x[input pixels][channels]` over square windows, `y[output pixels][channels]`, and the tap `ky *
@@ -31,14 +32,11 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "first maximum", from: "values > best", to: "values >= best" },
-        Mutation {
-            rule: "padding takes part",
-            from: "continue;",
-            to: "best = max(best, vec4(0.0)); continue;",
-        },
-        Mutation { rule: "last tap", from: "kx < params.kernel_w", to: "kx + 1u < params.kernel_w" },
+        Mutation { rule: "padding takes part", from: " & Bools(inside)", to: "" },
+        Mutation { rule: "last tap", from: "kx < KERNEL", to: "kx + 1u < KERNEL" },
         Mutation { rule: "negative maxima", from: "(taps == NONE) | ", to: "" },
-        Mutation { rule: "last channel", from: "channel + 3u, best.w", to: "channel + 3u, best.z" },
+        Mutation { rule: "row below the image", from: "iy < params.height && ", to: "" },
+        Mutation { rule: "neighboring vector", from: "* params.vectors + vector", to: "* params.vectors" },
         Mutation { rule: "stride", from: "params.stride", to: "1u" },
         Mutation { rule: "padding", from: "- params.pad_top", to: "- params.pad_left * 0u" },
         Mutation {
@@ -54,13 +52,17 @@ impl Kernel for MaxPoolForward {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        [self.window.params(), vec![Param::u32("channels", self.channels)]].concat()
+        let vectors = self.channels / vector(self.channels);
+        [self.window.params(), vec![Param::u32("vectors", vectors)]].concat()
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("KERNEL", self.window.kernel_h)]
+    }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.channels))]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.window.out_pixels()) * u64::from(self.channels.div_ceil(4)))
+        groups_for(u64::from(self.window.out_pixels()) * u64::from(self.channels / vector(self.channels)))
     }
     fn lens(&self) -> Vec<u64> {
         let channels = u64::from(self.channels);
@@ -100,6 +102,7 @@ fn cases() -> Vec<Case> {
     };
     let mut cases: Vec<Case> = windows().into_iter().map(|window| case(window, 5, false)).collect();
     cases.extend(windows().into_iter().map(|window| case(window, 3, true)));
-    cases.push(case(windows()[2], 65, true));
+    cases.extend([65, 64].map(|channels| case(windows()[2], channels, true)));
+    cases.extend(windows().into_iter().map(|window| case(window, 12, true)));
     cases
 }

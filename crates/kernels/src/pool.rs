@@ -38,6 +38,7 @@ pub(crate) fn windows() -> Vec<Window> {
         same([1, 1, 1, 1], 1, 1),
         valid([2, 7, 7, 1], 7, 1),
         valid([1, 4, 9, 1], 1, 3),
+        valid([2, 5, 8, 1], 3, 3),
     ]
 }
 

@@ -8,6 +8,11 @@ pub fn groups_for(invocations: u64) -> u64 {
     invocations.div_ceil(u64::from(WORKGROUP))
 }
 
+/// Elements of the vectors in which a row of `elements` is read and written: 4 where they fill it, else 1.
+pub(crate) fn vector(elements: u32) -> u32 {
+    if elements.is_multiple_of(4) { 4 } else { 1 }
+}
+
 /// 32-bit words of a packed row of `elements` bits: as many as hold them, padded with zeros to pairs beyond two words
 /// and to fours beyond eight, so that products load vectors.
 pub fn words_for(elements: u32) -> u32 {
