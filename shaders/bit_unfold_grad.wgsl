@@ -1,13 +1,19 @@
 //#import dispatch
 //#import bits
+//#import unfold
 //#import window
 // unfolded[p, input pixel, (ky, kx, co)] = planes[p, output pixel that reads the input pixel through tap (ky,
 // kx), co], and zero where there is none; unfolded[BITS] is the mask, one where there is such an output
 // pixel.
 // planes: BITS x out_pixels x words_for(channels); unfolded: (BITS + 1) x in_pixels x words_for(taps *
 // channels), rows dense.
-// One invocation gathers a run of words of one input pixel in all planes, as many bits of one source word at
-// a time as follow each other.
+{% if LINES == 0 -%}
+// One invocation gathers a run of words of one row in all planes, as many bits of one source word at a time as follow
+// each other.
+{%- else -%}
+// One invocation gathers LINES lines of taps of one row in all planes. Where every bit goes is known from the sizes, so
+// that the text holds a load for every vector of a tap and a shift for every word, and no loop over them.
+{%- endif %}
 struct Params {
     samples: u32,
     height: u32,
@@ -25,12 +31,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> planes: array<u32>;
-@group(0) @binding(2) var<storage, read_write> unfolded: array<u32>;
+@group(0) @binding(1) var<storage, read> planes: array<Source>;
+@group(0) @binding(2) var<storage, read_write> unfolded: array<Target>;
 
 override WORKGROUP: u32;
 override BITS: u32;
 
+{% if LINES == 0 -%}
 const MAX_BITS = 8;
 
 @compute @workgroup_size(WORKGROUP)
@@ -90,3 +97,34 @@ fn main(
         unfolded[(BITS * rows + row) * words + word] = mask;
     }
 }
+{%- else -%}
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let rows = params.samples * params.height * params.width;
+    let index = linear_group(group, groups) * WORKGROUP + local;
+    let row = index / RUNS;
+    let run = index - row * RUNS;
+    if row >= rows {
+        return;
+    }
+    let at = window_position(row, params.height, params.width);
+{%- for t in range(TAPS) %}
+    let pixel{{ t }} = window_output_at(at, run + {{ t // KERNEL_W }}u, {{ t % KERNEL_W }}u);
+    let source{{ t }} = select(pixel{{ t }}, 0u, pixel{{ t }} == OUTSIDE) * SOURCE_VECTORS;
+    let ones{{ t }} = select(0u, 0xffffffffu, pixel{{ t }} != OUTSIDE);
+{%- endfor %}
+    let source_plane = params.samples * params.out_height * params.out_width * SOURCE_VECTORS;
+    for (var plane = 0u; plane < BITS; plane++) {
+        let start = plane * source_plane;
+{%- for t in range(TAPS) %}{% for v in range((TAP_WORDS + SOURCE_VECTOR - 1) // SOURCE_VECTOR) %}
+        let tap{{ t }}_{{ v }} = select(planes[start + source{{ t }} + {{ v }}u], Source(0u), pixel{{ t }} == OUTSIDE);
+{%- endfor %}{% endfor %}
+        {{- write_run("plane", plane_word) }}
+    }
+    {{- write_run("BITS", mask_word) }}
+}
+{%- endif %}

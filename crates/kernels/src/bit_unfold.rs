@@ -6,7 +6,11 @@ use std::borrow::Cow;
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::{bits, conv::Conv2d};
 
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, Window, groups_for, words_for};
+use crate::{
+    Case, Entry, Mutation, Random, WORKGROUP, Window, groups_for,
+    unfold::{Gather, geometries},
+    words_for,
+};
 
 /// Gathers `planes [bits][in pixels][words(channels)]` into the dense rows of the forward product,
 /// `unfolded [bits][out pixels][words(taps * channels)]` with k = (ky, kx, ci); padding gives zero bits.
@@ -20,12 +24,6 @@ pub struct BitUnfold {
     pub bits: u32,
 }
 
-/// Words of a row of `words` that one invocation gathers, at most 8: its divisions serve all of them, and
-/// equal runs keep all lanes busy.
-pub(crate) fn run(words: u32) -> u32 {
-    words.div_ceil(words.div_ceil(8))
-}
-
 pub(crate) static ENTRY: Entry = Entry {
     shader: Shader {
         name: "bit_unfold",
@@ -34,6 +32,17 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
+        Mutation { rule: "first place in a word", from: "<< {{ e % 32 }}u", to: "<< 0u" },
+        Mutation { rule: "rest of a word", from: ">> {{ 32 - e % 32 }}u", to: ">> 31u" },
+        Mutation { rule: "line of taps", from: "run + {{ t", to: "{{ t" },
+        Mutation { rule: "run of a row", from: "+ run * RUN_VECTORS", to: "" },
+        Mutation { rule: "vector of a tap", from: "source{{ t }} + {{ v }}u", to: "source{{ t }}" },
+        Mutation { rule: "last row of runs", from: "row >= rows", to: "row + 1u >= rows" },
+        Mutation {
+            rule: "padding is zero",
+            from: "Source(0u), pixel{{ t }} == OUTSIDE",
+            to: "Source(0u), false",
+        },
         Mutation { rule: "run across source words", from: "32u - shift", to: "32u" },
         Mutation { rule: "padding above and below", from: "iy < params.height && ", to: "" },
         Mutation { rule: "stride", from: "* params.stride + ky", to: "+ ky" },
@@ -56,6 +65,10 @@ impl BitUnfold {
         self.window.taps() * self.channels
     }
 
+    fn gather(&self) -> Gather {
+        Gather::new(self.window, self.channels)
+    }
+
     fn rows(&self) -> u64 {
         u64::from(self.window.out_pixels())
     }
@@ -72,21 +85,24 @@ impl Kernel for BitUnfold {
     fn params(&self) -> Vec<Param> {
         let mut params = self.window.params();
         params.push(Param::u32("channels", self.channels));
-        params.push(Param::u32("run", run(words_for(self.k()))));
+        params.push(Param::u32("run", self.gather().run()));
         params
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
     }
+    fn template(&self) -> Vec<Constant> {
+        self.gather().template()
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(self.rows() * self.row_words().div_ceil(u64::from(run(words_for(self.k())))))
+        groups_for(self.rows() * u64::from(self.gather().runs()))
     }
     fn lens(&self) -> Vec<u64> {
         let source = u64::from(self.window.in_pixels()) * u64::from(words_for(self.channels));
         vec![u64::from(self.bits) * source, u64::from(self.bits) * self.rows() * self.row_words()]
     }
     fn loop_trips(&self) -> u64 {
-        u64::from(run(words_for(self.k()))) * (1 + 32 * (1 + u64::from(self.bits)) + u64::from(self.bits))
+        self.gather().loop_trips(self.bits)
     }
     fn work(&self) -> Work {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
@@ -103,22 +119,6 @@ impl Kernel for BitUnfold {
             self.bits,
         ))]
     }
-}
-
-/// Geometries with strides 1 to 3, even and odd kernels, both paddings, and channel counts around the word.
-pub(crate) fn geometries() -> Vec<Conv2d> {
-    vec![
-        Conv2d::same([1, 1, 1, 1], [1, 1], 1, 1),
-        Conv2d::same([2, 5, 4, 1], [3, 3], 1, 1),
-        Conv2d::same([2, 4, 5, 6], [3, 3], 6, 1),
-        Conv2d::same([2, 5, 5, 31], [2, 3], 31, 2),
-        Conv2d::same([1, 6, 7, 32], [5, 5], 32, 2),
-        Conv2d::valid([3, 7, 7, 33], [3, 3], 33, 2),
-        Conv2d::valid([2, 7, 5, 48], [5, 5], 48, 1),
-        Conv2d::same([1, 7, 7, 97], [2, 2], 97, 3),
-        Conv2d::valid([5, 1, 1, 1031], [1, 1], 1031, 1),
-        Conv2d::valid([1, 5, 5, 64], [5, 5], 64, 1),
-    ]
 }
 
 fn cases() -> Vec<Case> {

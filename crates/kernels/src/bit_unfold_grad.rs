@@ -7,9 +7,9 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::{bits, conv::Conv2d};
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP, Window,
-    bit_unfold::{geometries, run},
-    groups_for, words_for,
+    Case, Entry, Mutation, Random, WORKGROUP, Window, groups_for,
+    unfold::{Gather, geometries},
+    words_for,
 };
 
 /// Gathers `planes [bits][out pixels][words(channels)]` into the dense rows of the grad_input product,
@@ -34,6 +34,18 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
+        Mutation { rule: "first place in a word", from: "<< {{ e % 32 }}u", to: "<< 0u" },
+        Mutation { rule: "rest of a word", from: ">> {{ 32 - e % 32 }}u", to: ">> 31u" },
+        Mutation { rule: "line of taps", from: "run + {{ t", to: "{{ t" },
+        Mutation { rule: "run of a row", from: "+ run * RUN_VECTORS", to: "" },
+        Mutation { rule: "vector of a tap", from: "source{{ t }} + {{ v }}u", to: "source{{ t }}" },
+        Mutation { rule: "last row of runs", from: "row >= rows", to: "row + 1u >= rows" },
+        Mutation {
+            rule: "padding is zero",
+            from: "Source(0u), pixel{{ t }} == OUTSIDE",
+            to: "Source(0u), false",
+        },
+        Mutation { rule: "mask of a short tap", from: "(32 - bits)", to: "0" },
         Mutation { rule: "run across source words", from: "32u - shift", to: "32u" },
         Mutation { rule: "stride divides", from: "y % params.stride == 0u && ", to: "" },
         Mutation { rule: "rows past the output", from: "oy < params.out_height && ", to: "" },
@@ -56,6 +68,10 @@ impl BitUnfoldGrad {
         self.window.taps() * self.channels
     }
 
+    fn gather(&self) -> Gather {
+        Gather::new(self.window, self.channels)
+    }
+
     fn rows(&self) -> u64 {
         u64::from(self.window.in_pixels())
     }
@@ -72,21 +88,24 @@ impl Kernel for BitUnfoldGrad {
     fn params(&self) -> Vec<Param> {
         let mut params = self.window.params();
         params.push(Param::u32("channels", self.channels));
-        params.push(Param::u32("run", run(words_for(self.k()))));
+        params.push(Param::u32("run", self.gather().run()));
         params
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
     }
+    fn template(&self) -> Vec<Constant> {
+        self.gather().template()
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(self.rows() * self.row_words().div_ceil(u64::from(run(words_for(self.k())))))
+        groups_for(self.rows() * u64::from(self.gather().runs()))
     }
     fn lens(&self) -> Vec<u64> {
         let source = u64::from(self.window.out_pixels()) * u64::from(words_for(self.channels));
         vec![u64::from(self.bits) * source, u64::from(self.bits + 1) * self.rows() * self.row_words()]
     }
     fn loop_trips(&self) -> u64 {
-        u64::from(run(words_for(self.k()))) * (1 + 32 * (1 + u64::from(self.bits)) + u64::from(self.bits))
+        self.gather().loop_trips(self.bits)
     }
     fn work(&self) -> Work {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }

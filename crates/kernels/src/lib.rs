@@ -56,6 +56,7 @@ mod softmax_cross_entropy;
 mod step_token;
 mod threshold_pack;
 mod tiling;
+mod unfold;
 mod weight_backward;
 mod window;
 mod xor_product;
@@ -119,6 +120,7 @@ pub const SHARED: recording::shader::Library = &[
     ("product", include_str!("../../../shaders/shared/product.wgsl")),
     ("random", include_str!("../../../shaders/shared/random.wgsl")),
     ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
+    ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
     ("window", include_str!("../../../shaders/shared/window.wgsl")),
 ];
 
