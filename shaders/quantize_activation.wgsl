@@ -10,7 +10,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<{{ "vec4<f32>" if VECTOR == 4 else "f32" }}>;
 @group(0) @binding(2) var<storage, read_write> planes: array<u32>;
 
 override WORKGROUP: u32;
@@ -29,14 +29,26 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let count = elements_of_word(first, params.channels);
     let levels = f32((1u << BITS) - 1u);
     var packed = CodeWords();
-    for (var b = 0u; b < count; b++) {
-        let value = clamp(x[row * params.channels + first + b], 0.0, 1.0);
-        put_code(&packed, u32(round(levels * value)), b);
+    for (var block = 0u; block < 8u; block++) {
+        let column = first + 4u * block;
+        let value = clamp(four_of(row, column), vec4(0.0), vec4(1.0));
+        let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
+        put_codes(&packed, select(vec4(0u), vec4<u32>(round(levels * value)), inside), block);
     }
     for (var plane = 0u; plane < BITS; plane++) {
         planes[plane * params.rows * words + index] = plane_word(packed, plane);
     }
+}
+
+// Four neighboring elements of a row from column `column`, a multiple of 4, on; whatever follows the row's last.
+fn four_of(row: u32, column: u32) -> vec4<f32> {
+{%- if VECTOR == 4 %}
+    let vectors = params.channels / 4u;
+    return x[row * vectors + min(column / 4u, vectors - 1u)];
+{%- else %}
+    let at = row * params.channels + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.channels - 1u));
+    return vec4(x[at.x], x[at.y], x[at.z], x[at.w]);
+{%- endif %}
 }

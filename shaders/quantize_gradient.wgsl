@@ -18,7 +18,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> grad: array<f32>;
+@group(0) @binding(1) var<storage, read> grad: array<{{ "vec4<f32>" if VECTOR == 4 else "f32" }}>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read> step: array<u32>;
 @group(0) @binding(4) var<storage, read_write> planes: array<u32>;
@@ -39,24 +39,33 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let count = elements_of_word(first, params.channels);
     let levels = f32((1u << BITS) - 1u);
     let max_abs = scale[row / params.rows_per_sample];
     // A sample of zeros divides by 1 instead, and its codes are cleared below.
     let divisor = select(1.0, max_abs, max_abs > 0.0);
     let seed = vec2(step[1], step[2]);
     var packed = CodeWords();
-    for (var b = 0u; b < count; b += 4u) {
-        let noise = uniform_block(seed, step[0], params.tensor, params.first_row + row, (first + b) / 4u);
-        for (var lane = 0u; lane < min(4u, count - b); lane++) {
-            let g = grad[row * params.channels + first + b + lane];
-            // In units of one code: the noise enters as it is, and the clip keeps [0, n].
-            let x = levels * (0.5 * (g / divisor) + 0.5) + (noise[lane] - 0.5);
-            let code = u32(round(clamp(x, 0.0, levels)));
-            put_code(&packed, select(0u, code, max_abs > 0.0), b + lane);
-        }
+    for (var block = 0u; block < 8u; block++) {
+        let column = first + 4u * block;
+        let noise = uniform_block(seed, step[0], params.tensor, params.first_row + row, column / 4u);
+        // In units of one code: the noise enters as it is, and the clip keeps [0, n].
+        let x = levels * (0.5 * (four_of(row, column) / divisor) + 0.5) + (noise - 0.5);
+        let codes = vec4<u32>(round(clamp(x, vec4(0.0), vec4(levels))));
+        let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
+        put_codes(&packed, select(vec4(0u), codes, inside & vec4(max_abs > 0.0)), block);
     }
     for (var plane = 0u; plane < BITS; plane++) {
         planes[plane * params.rows * words + index] = plane_word(packed, plane);
     }
+}
+
+// Four neighboring elements of a row from column `column`, a multiple of 4, on; whatever follows the row's last.
+fn four_of(row: u32, column: u32) -> vec4<f32> {
+{%- if VECTOR == 4 %}
+    let vectors = params.channels / 4u;
+    return grad[row * vectors + min(column / 4u, vectors - 1u)];
+{%- else %}
+    let at = row * params.channels + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.channels - 1u));
+    return vec4(grad[at.x], grad[at.y], grad[at.z], grad[at.w]);
+{%- endif %}
 }

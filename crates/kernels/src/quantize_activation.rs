@@ -7,7 +7,7 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 
 use crate::floats::to_f64;
 use crate::rounding::{RoundedCodes, rounding_band};
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
 /// Quantizes `x[rows][channels]` to `planes[bits][rows][words]`: `round(n clip(x, 0, 1))`, equation 11 of DoReFa-Net.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +29,21 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "ties to even", from: "round(levels * value)", to: "floor(levels * value + 0.5)" },
-        Mutation { rule: "clip above", from: "0.0, 1.0);", to: "0.0, 2.0);" },
+        Mutation { rule: "clip above", from: "vec4(1.0));", to: "vec4(2.0));" },
         Mutation { rule: "levels", from: "f32((1u << BITS) - 1u)", to: "f32(1u << BITS)" },
-        Mutation { rule: "row stride", from: "x[row * params.channels", to: "x[row * words * 32u" },
+        Mutation {
+            rule: "row stride",
+            from: "row * params.channels +",
+            to: "row * params.channels / 2u * 2u +",
+        },
+        Mutation {
+            rule: "row stride in vectors",
+            from: "x[row * vectors",
+            to: "x[row * words_for(params.channels) * 8u",
+        },
+        Mutation { rule: "elements past the row", from: ", inside)", to: ", vec4(true))" },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
-        Mutation { rule: "high planes", from: "code >> 4u", to: "code >> 3u" },
+        Mutation { rule: "high planes", from: "codes >> vec4(4u)", to: "codes >> vec4(3u)" },
     ],
 };
 
@@ -53,6 +63,9 @@ impl Kernel for QuantizeActivation {
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
     }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.channels))]
+    }
     fn workgroups(&self) -> u64 {
         groups_for(self.words())
     }
@@ -60,7 +73,7 @@ impl Kernel for QuantizeActivation {
         vec![u64::from(self.rows) * u64::from(self.channels), u64::from(self.bits) * self.words()]
     }
     fn loop_trips(&self) -> u64 {
-        32 + u64::from(self.bits)
+        8 + u64::from(self.bits)
     }
     fn work(&self) -> Work {
         Work { operations: 2 * self.lens()[0], bytes: 4 * self.lens().iter().sum::<u64>() }
@@ -79,7 +92,20 @@ impl Kernel for QuantizeActivation {
 }
 
 fn cases() -> Vec<Case> {
-    let sizes = [(1, 1), (1, 31), (3, 32), (2, 33), (7, 63), (65, 64), (5, 97), (1, 4099), (1021, 1)];
+    let sizes = [
+        (1, 1),
+        (1, 31),
+        (3, 32),
+        (2, 33),
+        (7, 63),
+        (65, 64),
+        (5, 97),
+        (1, 4099),
+        (1021, 1),
+        (3, 4),
+        (9, 48),
+        (5, 300),
+    ];
     let mut random = Random::new(3);
     let mut case = |(rows, channels): (u32, u32), bits: u32| {
         let mut x = random.floats((rows * channels) as usize, -0.25, 1.25);
@@ -91,6 +117,8 @@ fn cases() -> Vec<Case> {
         Case::new(format!("{rows}x{channels} bits {bits}"), kernel, vec![x, vec![]])
     };
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2)).collect();
-    cases.extend((1..=8).map(|bits| case((11, 45), bits)));
+    cases.extend(
+        (1..=8).flat_map(|bits| [(11, 45), (7, 76)].map(|size| case(size, bits))).collect::<Vec<_>>(),
+    );
     cases
 }

@@ -8,7 +8,7 @@ use reference::{quantize::levels, random::uniform};
 
 use crate::floats::{UNIT, to_f64};
 use crate::rounding::{RoundedCodes, rounding_band};
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
 /// Quantizes `grad[rows][channels]` to `planes[bits][rows][words]` by equation 12 of DoReFa-Net:
 /// `round(n clip(g / (2 s) + 1/2 + (u - 1/2) / n, 0, 1))` with `s` the largest magnitude of the sample.
@@ -39,8 +39,8 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "noise", from: "(noise[lane] - 0.5)", to: "(noise[0] - 0.5)" },
-        Mutation { rule: "center of the noise", from: "(noise[lane] - 0.5)", to: "noise[lane]" },
+        Mutation { rule: "noise", from: "(noise - 0.5)", to: "(noise.x - 0.5)" },
+        Mutation { rule: "center of the noise", from: "(noise - 0.5)", to: "noise" },
         Mutation { rule: "row of the noise", from: "params.first_row + row", to: "row" },
         Mutation { rule: "tensor of the noise", from: "params.tensor,", to: "0u," },
         Mutation { rule: "step of the noise", from: "step[0]", to: "0u" },
@@ -48,9 +48,15 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "rounds of the generator", from: "i < 10u", to: "i < 9u" },
         Mutation { rule: "carry of the product", from: " + (carry >> 16u)", to: "" },
         Mutation { rule: "scale of the sample", from: "row / params.rows_per_sample", to: "0u" },
-        Mutation { rule: "sample of zeros", from: "select(0u, code, max_abs > 0.0)", to: "code" },
-        Mutation { rule: "clip below", from: "clamp(x, 0.0, levels)", to: "min(abs(x), levels)" },
-        Mutation { rule: "clip above", from: "clamp(x, 0.0, levels)", to: "max(x, 0.0)" },
+        Mutation { rule: "sample of zeros", from: "inside & vec4(max_abs > 0.0)", to: "inside" },
+        Mutation { rule: "elements past the row", from: "inside & ", to: "" },
+        Mutation { rule: "block of the noise", from: "column / 4u);\n        //", to: "block);\n        //" },
+        Mutation {
+            rule: "clip below",
+            from: "clamp(x, vec4(0.0), vec4(levels))",
+            to: "min(abs(x), vec4(levels))",
+        },
+        Mutation { rule: "clip above", from: "clamp(x, vec4(0.0), vec4(levels))", to: "max(x, vec4(0.0))" },
     ],
 };
 
@@ -75,6 +81,9 @@ impl Kernel for QuantizeGradient {
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+    }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.channels))]
     }
     fn workgroups(&self) -> u64 {
         groups_for(self.words())
@@ -141,9 +150,13 @@ fn cases() -> Vec<Case> {
         (4, 16, 5),
         (2, 5, 67),
         (1, 1, 4099),
+        (3, 2, 48),
+        (2, 3, 300),
     ];
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 4, 1.0, 1.0)).collect();
-    cases.extend((1..=8).map(|bits| case((3, 13, 37), bits, 0.01, 1.0)));
+    for bits in 1..=8 {
+        cases.extend([37, 44].map(|channels| case((3, 13, channels), bits, 0.01, 1.0)));
+    }
     cases.extend([1e-30, 1e30].map(|peak| case((3, 3, 9), 6, peak, 1.0)));
     // The clip binds only where the scale is too small, or where a sum of n and the noise rounds up.
     cases.push(case((2, 9, 21), 3, 1.0, 0.5));
