@@ -39,20 +39,14 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let levels = f32((1u << BITS) - 1u);
     let max_abs = scale[row / params.rows_per_sample];
-    // A sample of zeros divides by 1 instead, and its codes are cleared below.
-    let divisor = select(1.0, max_abs, max_abs > 0.0);
     let seed = vec2(step[1], step[2]);
     var packed = CodeWords();
-    for (var block = 0u; block < 8u; block++) {
+    for (var block = 0u; block < 8u; block += 2u) {
         let column = first + 4u * block;
-        let noise = uniform_block(seed, step[0], params.tensor, params.first_row + row, column / 4u);
-        // In units of one code: the noise enters as it is, and the clip keeps [0, n].
-        let x = levels * (0.5 * (four_of(row, column) / divisor) + 0.5) + (noise - 0.5);
-        let codes = vec4<u32>(round(clamp(x, vec4(0.0), vec4(levels))));
-        let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
-        put_codes(&packed, select(vec4(0u), codes, inside & vec4(max_abs > 0.0)), block);
+        let noise = uniform_blocks(seed, step[0], params.tensor, params.first_row + row, column / 4u);
+        put_codes(&packed, codes_of(row, column, noise.first, max_abs), block);
+        put_codes(&packed, codes_of(row, column + 4u, noise.second, max_abs), block + 1u);
     }
     for (var plane = 0u; plane < BITS; plane++) {
         planes[plane * params.rows * words + index] = plane_word(packed, plane);
@@ -68,4 +62,15 @@ fn four_of(row: u32, column: u32) -> vec4<f32> {
     let at = row * params.channels + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.channels - 1u));
     return vec4(grad[at.x], grad[at.y], grad[at.z], grad[at.w]);
 {%- endif %}
+}
+
+// Codes of four neighboring elements, 0 where the row or a sample of zeros has none.
+fn codes_of(row: u32, column: u32, noise: vec4<f32>, max_abs: f32) -> vec4<u32> {
+    let levels = f32((1u << BITS) - 1u);
+    let divisor = select(1.0, max_abs, max_abs > 0.0);
+    // In units of one code: the noise enters as it is, and the clip keeps [0, n].
+    let x = levels * (0.5 * (four_of(row, column) / divisor) + 0.5) + (noise - 0.5);
+    let codes = vec4<u32>(round(clamp(x, vec4(0.0), vec4(levels))));
+    let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
+    return select(vec4(0u), codes, inside & vec4(max_abs > 0.0));
 }

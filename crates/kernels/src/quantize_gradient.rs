@@ -46,11 +46,12 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "step of the noise", from: "step[0]", to: "0u" },
         Mutation { rule: "high word of the seed", from: "step[2]", to: "0u" },
         Mutation { rule: "rounds of the generator", from: "i < 10u", to: "i < 9u" },
-        Mutation { rule: "carry of the product", from: " + (carry >> 16u)", to: "" },
+        Mutation { rule: "carry of the product", from: " + (carry >> high)", to: "" },
         Mutation { rule: "scale of the sample", from: "row / params.rows_per_sample", to: "0u" },
         Mutation { rule: "sample of zeros", from: "inside & vec4(max_abs > 0.0)", to: "inside" },
         Mutation { rule: "elements past the row", from: "inside & ", to: "" },
-        Mutation { rule: "block of the noise", from: "column / 4u);\n        //", to: "block);\n        //" },
+        Mutation { rule: "second block", from: "vec2(block, block + 1u)", to: "vec2(block)" },
+        Mutation { rule: "block of the noise", from: "row, column / 4u", to: "row, block" },
         Mutation {
             rule: "clip below",
             from: "clamp(x, vec4(0.0), vec4(levels))",
@@ -94,7 +95,7 @@ impl Kernel for QuantizeGradient {
         vec![elements, u64::from(samples), 3, u64::from(self.bits) * self.words()]
     }
     fn loop_trips(&self) -> u64 {
-        8 * (10 + 4) + u64::from(self.bits)
+        4 * (1 + 10) + u64::from(self.bits)
     }
     fn work(&self) -> Work {
         Work { operations: 32 * self.lens()[0], bytes: 4 * self.lens().iter().sum::<u64>() }
