@@ -4,8 +4,8 @@
 // sample by sample.
 // planes: planes x (samples * positions) x words_for(k); transposed: planes x k x samples x
 // words_for(positions).
-// One invocation transposes one block of 32 positions by 32 elements in registers; blocks at the edges are
-// partly zero.
+// One invocation transposes VECTOR neighboring blocks of 32 positions by 32 elements in registers; blocks at the edges
+// are partly zero.
 struct Params {
     samples: u32,
     positions: u32,
@@ -13,13 +13,13 @@ struct Params {
     planes: u32,
 }
 
+alias Words = {{ "u32" if VECTOR == 1 else "vec" ~ VECTOR ~ "<u32>" }};
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> planes: array<u32>;
-@group(0) @binding(2) var<storage, read_write> transposed: array<u32>;
+@group(0) @binding(2) var<storage, read_write> transposed: array<Words>;
 
 override WORKGROUP: u32;
-
-const BLOCK = 32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -27,46 +27,48 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let words = words_for(params.k);
-    let position_words = words_for(params.positions);
+    let row_words = words_for(params.k);
+    // Words that only pad a row have no rows in the result.
+    let words = (params.k + 31u) / 32u;
+    let vectors = words_for(params.positions) / {{ VECTOR }}u;
     let index = linear_group(group, groups) * WORKGROUP + local;
-    if index >= params.planes * params.samples * position_words * words {
+    if index >= params.planes * params.samples * vectors * words {
         return;
     }
-    let word = index % words;
-    let position_word = index / words % position_words;
-    let sample = index / (words * position_words) % params.samples;
-    let plane = index / (words * position_words * params.samples);
-    let count = elements_of_word(position_word * 32u, params.positions);
-    let row = (plane * params.samples + sample) * params.positions + position_word * 32u;
-    let source = row * words + word;
-    var block: array<u32, BLOCK>;
-    for (var i = 0u; i < 32u; i++) {
-        // A read past the last position repeats it and is dropped, so that every lane loads alike.
-        block[i] = select(0u, planes[source + min(i, max(count, 1u) - 1u) * words], i < count);
+    let line = index / words;
+    let word = index - line * words;
+    let image = line / vectors;
+    let position_vector = line - image * vectors;
+    let plane = image / params.samples;
+    let sample = image - plane * params.samples;
+    let position = position_vector * {{ 32 * VECTOR }}u;
+    // A read past the last position repeats it and is dropped, so that every lane loads alike.
+    let last = params.positions - 1u;
+    let source = image * params.positions * row_words + word;
+{%- for i in range(32) %}
+    var row{{ i }} = Words(
+{%- for lane in range(VECTOR) %}
+{%- set at = "position + " ~ (32 * lane + i) ~ "u" -%}
+select(0u, planes[source + min({{ at }}, last) * row_words], {{ at }} <= last){{ ", " if not loop.last }}
+{%- endfor -%}
+    );
+{%- endfor %}
+{#- One stage: swaps the off-diagonal quarters of every square of 2 * distance rows, where `low` selects the columns of
+the left half. #}
+{%- for distance, low in [(16, "0x0000ffffu"), (8, "0x00ff00ffu"), (4, "0x0f0f0f0fu"), (2, "0x33333333u"), (1, "0x55555555u")] %}
+{%- for pair in range(16) %}
+{%- set upper = pair // distance * 2 * distance + pair % distance %}
+{%- set moved = "moved" ~ distance ~ "_" ~ pair %}
+    let {{ moved }} = ((row{{ upper }} >> Words({{ distance }}u)) ^ row{{ upper + distance }}) & Words({{ low }});
+    row{{ upper + distance }} ^= {{ moved }};
+    row{{ upper }} ^= {{ moved }} << Words({{ distance }}u);
+{%- endfor %}
+{%- endfor %}
+    let stride = params.samples * vectors;
+    let first = (plane * params.k + word * 32u) * stride + sample * vectors + position_vector;
+{%- for j in range(32) %}
+    if word * 32u + {{ j }}u < params.k {
+        transposed[first + {{ j }}u * stride] = row{{ j }};
     }
-    exchange(&block, 16u, 0x0000ffffu);
-    exchange(&block, 8u, 0x00ff00ffu);
-    exchange(&block, 4u, 0x0f0f0f0fu);
-    exchange(&block, 2u, 0x33333333u);
-    exchange(&block, 1u, 0x55555555u);
-    let line = params.samples * position_words;
-    let first = plane * params.k + word * 32u;
-    for (var j = 0u; j < 32u; j++) {
-        if word * 32u + j < params.k {
-            transposed[(first + j) * line + sample * position_words + position_word] = block[j];
-        }
-    }
-}
-
-// One stage of the transposition: swaps the off-diagonal quarters of every square of 2 * distance rows, where
-// `low` selects the columns of the left half.
-fn exchange(block: ptr<function, array<u32, BLOCK>>, distance: u32, low: u32) {
-    for (var pair = 0u; pair < 16u; pair++) {
-        let upper = (pair / distance) * 2u * distance + pair % distance;
-        let lower = upper + distance;
-        let moved = ((*block)[upper] >> distance ^ (*block)[lower]) & low;
-        (*block)[lower] ^= moved;
-        (*block)[upper] ^= moved << distance;
-    }
+{%- endfor %}
 }

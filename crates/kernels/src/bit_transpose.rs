@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::bits;
 
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::widest, words_for};
 
 /// Turns `planes [planes][samples * positions][words(k)]` into `transposed
 /// [planes][k][samples][words(positions)]`:
@@ -31,27 +31,28 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "rows past the sample", from: "i < count)", to: "i <= count)" },
+        Mutation { rule: "rows past the sample", from: "{{ at }} <= last", to: "{{ at }} <= last + 1u" },
         Mutation { rule: "one column of a stage", from: "0x0f0f0f0fu", to: "0x0f0f0f0eu" },
-        Mutation { rule: "sample stride", from: "sample * position_words + ", to: "sample + " },
-        Mutation { rule: "elements past k", from: "word * 32u + j < params.k", to: "j < 32u" },
+        Mutation { rule: "one row of a stage", from: "pair % distance", to: "0" },
+        Mutation { rule: "sample stride", from: "sample * vectors + ", to: "sample + " },
+        Mutation { rule: "elements past k", from: "word * 32u + {{ j }}u < params.k", to: "true" },
+        Mutation { rule: "position word", from: "position_vector * {{ 32 * VECTOR }}u", to: "0u" },
+        Mutation { rule: "neighboring blocks", from: "(32 * lane + i)", to: "(i)" },
+        Mutation { rule: "sample offset", from: "image * params.positions", to: "plane * params.positions" },
         Mutation {
-            rule: "position word",
-            from: "params.positions + position_word * 32u;",
-            to: "params.positions;",
-        },
-        Mutation {
-            rule: "sample offset",
-            from: "(plane * params.samples + sample) * params.positions",
-            to: "(plane * params.samples + sample) * position_words * 32u",
+            rule: "padded rows",
+            from: "let row_words = words_for(params.k)",
+            to: "let row_words = (params.k + 31u) / 32u",
         },
     ],
 };
 
 impl BitTranspose {
+    /// Invocations: vectors of blocks.
     fn blocks(&self) -> u64 {
-        let words = u64::from(words_for(self.k)) * u64::from(words_for(self.positions));
-        u64::from(self.planes) * u64::from(self.samples) * words
+        let position_words = words_for(self.positions);
+        let vectors = u64::from(self.k.div_ceil(32)) * u64::from(position_words / widest(position_words));
+        u64::from(self.planes) * u64::from(self.samples) * vectors
     }
 }
 
@@ -70,6 +71,9 @@ impl Kernel for BitTranspose {
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
     }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", widest(words_for(self.positions)))]
+    }
     fn workgroups(&self) -> u64 {
         groups_for(self.blocks())
     }
@@ -81,7 +85,7 @@ impl Kernel for BitTranspose {
         ]
     }
     fn loop_trips(&self) -> u64 {
-        32 + 5 * 16 + 32
+        0
     }
     fn work(&self) -> Work {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
@@ -107,6 +111,8 @@ fn cases() -> Vec<Case> {
         (1, 1031, 1),
         (67, 2, 3),
         (2, 81, 432),
+        (3, 324, 65),
+        (2, 49, 96),
     ];
     let mut random = Random::new(12);
     let mut case = |(samples, positions, k): (u32, u32, u32), planes: u32| {

@@ -13,6 +13,11 @@ pub(crate) fn vector(elements: u32) -> u32 {
     if elements.is_multiple_of(4) { 4 } else { 1 }
 }
 
+/// Words of the widest vectors that fill `words`.
+pub(crate) fn widest(words: u32) -> u32 {
+    [4, 2].into_iter().find(|vector| words.is_multiple_of(*vector)).unwrap_or(1)
+}
+
 /// 32-bit words of a packed row of `elements` bits: as many as hold them, padded with zeros to pairs beyond two words
 /// and to fours beyond eight, so that products load vectors.
 pub fn words_for(elements: u32) -> u32 {

@@ -3,7 +3,7 @@
 use recording::Constant;
 use reference::conv::Conv2d;
 
-use crate::{Window, words_for};
+use crate::{Window, tiling::widest, words_for};
 
 /// Most source words that an invocation holds in registers for one row of all taps, and for one line of taps.
 const ROW_WORDS: u32 = 40;
@@ -84,11 +84,6 @@ impl Gather {
             _ => u64::from(bits),
         }
     }
-}
-
-/// Words of the widest vectors that fill `words`.
-fn widest(words: u32) -> u32 {
-    [4, 2].into_iter().find(|vector| words.is_multiple_of(*vector)).unwrap_or(1)
 }
 
 /// Geometries with strides 1 to 3, even and odd kernels, both paddings, and channel counts around the word; rows
