@@ -7,7 +7,7 @@ use reference::quantize::{levels, sign};
 
 use crate::floats::{UNIT, to_f64};
 use crate::rounding::{RoundedCodes, TANH_ERROR, rounding_band};
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, words_for};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
 /// How a weight becomes a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,21 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "tensor of zeros", from: "var x = 0.5;", to: "var x = 0.0;" },
         Mutation { rule: "odd tanh", from: "select(t, -t, x < 0.0)", to: "t" },
         Mutation { rule: "outer stride", from: "outer * params.outer_stride", to: "outer * params.inner" },
-        Mutation { rule: "inner stride", from: "inner * params.inner_stride", to: "inner" },
-        Mutation { rule: "row stride", from: "row * params.row_stride", to: "row * params.k" },
+        Mutation { rule: "inner stride", from: "select(params.inner_stride,", to: "select(1u," },
+        Mutation {
+            rule: "turn to the next run",
+            from: "select(params.inner_stride, turn",
+            to: "select(params.inner_stride, turn + 1u",
+        },
+        Mutation { rule: "rows of a vector", from: "+ row + {{ lane }}u", to: "+ row" },
+        Mutation { rule: "plane of a vector", from: "codes >> vec4({{ plane }}u)", to: "codes >> vec4(0u)" },
+        Mutation { rule: "contiguous rows", from: "row * params.k + at", to: "at" },
+        Mutation { rule: "vectors past the row", from: "4u * block < count", to: "true" },
+        Mutation {
+            rule: "row stride",
+            from: "row * params.row_stride",
+            to: "row * (params.row_stride + 1u)",
+        },
     ],
 };
 
@@ -88,6 +101,18 @@ impl QuantizeWeight {
             bits,
             rule,
         }
+    }
+
+    /// Rows are contiguous and made of vectors.
+    fn along(&self) -> u32 {
+        let dense = self.inner_stride == 1 && self.outer_stride == self.inner && self.row_stride == self.k;
+        if dense { vector(self.k) } else { 1 }
+    }
+
+    /// Elements of neighboring rows lie side by side and make up vectors.
+    fn across(&self) -> u32 {
+        let strides = [self.rows, self.outer_stride, self.inner_stride].map(vector);
+        if self.row_stride == 1 && self.along() == 1 { strides.into_iter().min().unwrap_or(1) } else { 1 }
     }
 
     fn words(&self) -> u64 {
@@ -134,8 +159,15 @@ impl Kernel for QuantizeWeight {
             Constant::new("RULE", self.rule as u32),
         ]
     }
+    fn template(&self) -> Vec<Constant> {
+        // The text depends on the width only where it holds a word of every plane for four rows.
+        let bits = if self.across() == 4 { self.bits } else { 0 };
+        [("ALONG", self.along()), ("ACROSS", self.across()), ("BITS", bits)]
+            .map(|(name, value)| Constant::new(name, value))
+            .to_vec()
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(self.words())
+        groups_for(self.words() / u64::from(self.across()))
     }
     fn lens(&self) -> Vec<u64> {
         let last = self.index(self.rows - 1, self.k - 1) as u64;
@@ -172,8 +204,19 @@ impl Kernel for QuantizeWeight {
 fn cases() -> Vec<Case> {
     let mut random = Random::new(4);
     let mut cases = Vec::new();
-    let shapes =
-        [[1, 1, 1], [3, 1, 31], [2, 1, 32], [5, 9, 7], [33, 9, 5], [1, 25, 41], [67, 1, 1], [1, 4099, 1]];
+    let shapes = [
+        [1, 1, 1],
+        [3, 1, 31],
+        [2, 1, 32],
+        [5, 9, 7],
+        [33, 9, 5],
+        [1, 25, 41],
+        [67, 1, 1],
+        [1, 4099, 1],
+        [12, 9, 8],
+        [3, 5, 44],
+        [48, 9, 64],
+    ];
     let mut add = |label: &str, shape: [u32; 3], bits: u32, rule: WeightRule, zeros: bool| {
         let len = shape.iter().product::<u32>() as usize;
         let mut weight = if zeros { vec![0; len] } else { random.floats(len, -1.75, 1.75) };
@@ -197,6 +240,7 @@ fn cases() -> Vec<Case> {
     }
     for bits in 1..=8 {
         add("", [7, 4, 11], bits, WeightRule::Tanh, false);
+        add("", [9, 3, 20], bits, WeightRule::Tanh, false);
         add("zeros ", [3, 1, 5], bits, WeightRule::Tanh, true);
     }
     add("zeros ", [3, 1, 5], 1, WeightRule::Sign, true);
