@@ -27,7 +27,9 @@ pub(crate) fn reduce_to_one(
         if pass.chunks() == 1 {
             return Ok(result);
         }
-        pass = Reduce { len: pass.chunks(), map: ReduceMap::Identity, factor: 1.0, ..pass };
+        // Magnitudes stay what they are, and as such they keep a NaN.
+        let map = if pass.map == ReduceMap::Identity { ReduceMap::Identity } else { ReduceMap::Abs };
+        pass = Reduce { len: pass.chunks(), map, factor: 1.0, ..pass };
         source = result;
     }
 }

@@ -6,6 +6,7 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 
 use crate::floats::{UNIT, to_f64};
 use crate::rounding::TANH_ERROR;
+use crate::tiling::vector;
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
 
 /// What is done to an element before it is reduced.
@@ -30,7 +31,8 @@ pub enum ReduceOp {
 
 /// Reduces each row of `src[rows][len]` to `dst[rows][chunks]`, times `factor`; repeated until one chunk is left.
 ///
-/// Chunk `c` takes the elements `c`, `c + chunks`, `c + 2 chunks`, ...
+/// Chunk `c` takes the elements `c`, `c + chunks`, `c + 2 chunks`, ..., or vectors of four elements where these fill a row;
+/// the four sums of a chunk are added in pairs. A maximum of magnitudes is NaN where an element is.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduce {
     /// Rows, each reduced on its own.
@@ -54,28 +56,44 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "first element", from: "i = chunk + params.chunks", to: "i = chunk" },
-        Mutation { rule: "last element", from: "i < params.len;", to: "i + 1u < params.len;" },
-        Mutation { rule: "row stride", from: "row * params.len + i", to: "row * params.chunks + i" },
-        Mutation { rule: "magnitude", from: "return abs(value)", to: "return value" },
-        Mutation { rule: "factor", from: "params.factor * result", to: "result" },
-        Mutation { rule: "maximum", from: "max(result, value)", to: "min(result, value)" },
+        Mutation { rule: "last element", from: "i < params.vectors;", to: "i + 1u < params.vectors;" },
+        Mutation {
+            rule: "row stride",
+            from: "first = row * params.vectors",
+            to: "first = row * params.chunks",
+        },
+        Mutation { rule: "magnitude", from: "& Words(0x7fffffffu)", to: "" },
+        Mutation { rule: "factor", from: "params.factor * ", to: "" },
+        Mutation { rule: "maximum", from: "return max(a, b)", to: "return min(a, b)" },
+        Mutation {
+            rule: "maximum of magnitudes",
+            from: "max(bitcast<Words>(a)",
+            to: "min(bitcast<Words>(a)",
+        },
+        Mutation { rule: "lane of a sum", from: "(result.z + result.w)", to: "(result.z + result.z)" },
+        Mutation { rule: "lanes of a maximum", from: "result.zwxy", to: "result" },
         Mutation { rule: "range of tanh", from: "min(abs(x), 15.0)", to: "min(abs(x), 2.0)" },
         Mutation { rule: "series of tanh", from: "1.0 / 24.0", to: "1.0 / 24.1" },
     ],
 };
 
 impl Reduce {
-    /// Most elements of a chunk.
+    /// Most elements, or vectors of elements, of a chunk.
     pub const CHUNK: u32 = 256;
+
+    fn vectors(&self) -> u32 {
+        self.len / vector(self.len)
+    }
 
     /// Results of a row.
     pub fn chunks(&self) -> u32 {
-        self.len.div_ceil(Self::CHUNK)
+        self.vectors().div_ceil(Self::CHUNK)
     }
 
     /// One result and its error bound.
     fn chunk(&self, row: &[f64], chunk: usize) -> (f64, f64) {
-        let terms = row.iter().skip(chunk).step_by(self.chunks() as usize);
+        let vectors = row.chunks(vector(self.len) as usize);
+        let terms = vectors.skip(chunk).step_by(self.chunks() as usize).flatten();
         let terms: Vec<f64> = terms
             .map(|x| match self.map {
                 ReduceMap::Identity => *x,
@@ -107,7 +125,7 @@ impl Kernel for Reduce {
     fn params(&self) -> Vec<Param> {
         vec![
             Param::u32("rows", self.rows),
-            Param::u32("len", self.len),
+            Param::u32("vectors", self.vectors()),
             Param::u32("chunks", self.chunks()),
             Param::f32("factor", self.factor),
         ]
@@ -118,6 +136,10 @@ impl Kernel for Reduce {
             Constant::new("MAP", self.map as u32),
             Constant::new("OP", self.op as u32),
         ]
+    }
+
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.len))]
     }
     fn workgroups(&self) -> u64 {
         groups_for(u64::from(self.rows) * u64::from(self.chunks()))
@@ -145,7 +167,20 @@ fn cases() -> Vec<Case> {
     let mut random = Random::new(2);
     let mut cases = Vec::new();
     let pairs = [(Identity, Sum), (Abs, Sum), (AbsTanh, Sum), (Identity, Max), (Abs, Max), (AbsTanh, Max)];
-    let sizes = [(1, 1), (3, 255), (2, 256), (5, 257), (65, 2), (127, 1), (3, 1021), (1, 4099)];
+    let sizes = [
+        (1, 1),
+        (3, 255),
+        (2, 256),
+        (5, 257),
+        (65, 2),
+        (127, 1),
+        (3, 1021),
+        (1, 4099),
+        (3, 1020),
+        (2, 1024),
+        (5, 1028),
+        (67, 4),
+    ];
     for (index, (rows, len)) in sizes.into_iter().enumerate() {
         for (map, op) in pairs {
             let factor = [1.0, 0.25, -1.0 / 3.0][index % 3];
