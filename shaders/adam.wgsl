@@ -4,21 +4,24 @@
 // otherwise.
 // step: 8 words, [4] the bias-corrected learning rate and [5] 1 / sqrt(1 - beta2^t) as float bits; grad,
 // weight, m, v: len floats.
-// One invocation updates one weight.
+// One invocation updates VECTOR neighboring weights.
 struct Params {
-    len: u32,
+    // Vectors of values.
+    vectors: u32,
     beta1: f32,
     beta2: f32,
     epsilon: f32,
     weight_decay: f32,
 }
 
+alias Floats = {{ "vec4<f32>" if VECTOR == 4 else "f32" }};
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> grad: array<f32>;
-@group(0) @binding(3) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(4) var<storage, read_write> m: array<f32>;
-@group(0) @binding(5) var<storage, read_write> v: array<f32>;
+@group(0) @binding(2) var<storage, read> grad: array<Floats>;
+@group(0) @binding(3) var<storage, read_write> weight: array<Floats>;
+@group(0) @binding(4) var<storage, read_write> m: array<Floats>;
+@group(0) @binding(5) var<storage, read_write> v: array<Floats>;
 
 override WORKGROUP: u32;
 override CORRECTED: bool;
@@ -30,7 +33,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
-    if index >= params.len {
+    if index >= params.vectors {
         return;
     }
     let rate = bitcast<f32>(step[4]);

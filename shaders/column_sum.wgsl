@@ -2,9 +2,10 @@
 // dst[g, c] = factor * (start + src[g * group, c] + ... + src[g * group + group - 1, c]), start = dst[g, c] if
 // ACCUMULATE, else 0. The sum begins with what dst holds, so rows given in parts add up in the same order as together.
 // src: rows of stride floats, of which columns from first on are summed; dst: ceil(rows / group) x columns.
-// One invocation sums one column of one group in row order, so the result is the same on every run.
+// One invocation sums VECTOR neighboring columns of one group in row order, so the result is the same on every run.
 struct Params {
     rows: u32,
+    // Columns, row stride and first column in vectors.
     columns: u32,
     stride: u32,
     first: u32,
@@ -12,9 +13,11 @@ struct Params {
     factor: f32,
 }
 
+alias Floats = {{ "vec4<f32>" if VECTOR == 4 else "f32" }};
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> src: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dst: array<f32>;
+@group(0) @binding(1) var<storage, read> src: array<Floats>;
+@group(0) @binding(2) var<storage, read_write> dst: array<Floats>;
 
 override WORKGROUP: u32;
 override ACCUMULATE: bool;
@@ -32,7 +35,7 @@ fn main(
         return;
     }
     let end = min(start + params.group, params.rows);
-    var sum = 0.0;
+    var sum = Floats(0.0);
     if ACCUMULATE {
         sum = dst[index];
     }

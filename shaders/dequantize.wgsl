@@ -3,7 +3,7 @@
 // dst[row, i] = factor * scale[row / rows_per_scale] * value(q), q = the code of element i, value = q, or 2 q - n
 // with n = 2^BITS - 1 where SIGN is 1.
 // planes: BITS x rows x words_for(k); scale: one for rows_per_scale rows; dst: rows x k.
-// One invocation writes one element.
+// One invocation writes VECTOR neighboring elements.
 struct Params {
     rows: u32,
     k: u32,
@@ -11,10 +11,11 @@ struct Params {
     factor: f32,
 }
 
+{% set integers = "vec4<i32>" if VECTOR == 4 else "i32" -%}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> planes: array<u32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dst: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dst: array<{{ "vec4<f32>" if VECTOR == 4 else "f32" }}>;
 
 override WORKGROUP: u32;
 override BITS: u32;
@@ -27,20 +28,22 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
-    if index >= params.rows * params.k {
+    let vectors = params.k / {{ VECTOR }}u;
+    if index >= params.rows * vectors {
         return;
     }
     let words = words_for(params.k);
-    let row = index / params.k;
-    let column = index % params.k;
-    var code = 0u;
+    let row = index / vectors;
+    let column = (index - row * vectors) * {{ VECTOR }}u;
+    var code = {{ "vec4(0u)" if VECTOR == 4 else "0u" }};
+    let places = {{ "vec4(0u, 1u, 2u, 3u)" if VECTOR == 4 else "0u" }} + column % 32u;
     for (var plane = 0u; plane < BITS; plane++) {
         let word = planes[(plane * params.rows + row) * words + column / 32u];
-        code |= ((word >> (column % 32u)) & 1u) << plane;
+        code |= (({{ "vec4(word) >> places) & vec4(1u)) << vec4(plane)" if VECTOR == 4 else "word >> places) & 1u) << plane" }};
     }
-    var value = i32(code);
+    var value = {{ integers }}(code);
     if SIGN == 1u {
         value = 2 * value - i32((1u << BITS) - 1u);
     }
-    dst[index] = params.factor * scale[row / params.rows_per_scale] * f32(value);
+    dst[index] = params.factor * scale[row / params.rows_per_scale] * {{ "vec4<f32>" if VECTOR == 4 else "f32" }}(value);
 }

@@ -4,12 +4,11 @@
 // zero outside, divided by 255.
 // source: images x source_height x source_width x channels bytes, four a word, the first lowest; table:
 // samples x 4 words, the last two signed; dst: samples x out_height x out_width x channels floats.
-// One invocation computes one value.
+// One invocation computes one pixel.
 struct Params {
     samples: u32,
     source_height: u32,
     source_width: u32,
-    channels: u32,
     resize_height: u32,
     resize_width: u32,
     out_height: u32,
@@ -22,6 +21,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dst: array<f32>;
 
 override WORKGROUP: u32;
+override CHANNELS: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -29,31 +29,28 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let index = linear_group(group, groups) * WORKGROUP + local;
-    let channel = index % params.channels;
-    let pixel = index / params.channels;
+    let pixel = linear_group(group, groups) * WORKGROUP + local;
     let line = pixel / params.out_width;
     let sample = line / params.out_height;
     if sample >= params.samples {
         return;
     }
     // An offset above or left of the image wraps to a huge coordinate.
-    let row = line % params.out_height + table[4u * sample + 2u];
-    let shifted = pixel % params.out_width + table[4u * sample + 3u];
-    if row >= params.resize_height || shifted >= params.resize_width {
-        dst[index] = 0.0;
-        return;
-    }
+    let row = line - sample * params.out_height + table[4u * sample + 2u];
+    let shifted = pixel - line * params.out_width + table[4u * sample + 3u];
+    let inside = row < params.resize_height && shifted < params.resize_width;
     let mirrored = table[4u * sample + 1u] != 0u;
     let column = select(shifted, params.resize_width - 1u - shifted, mirrored);
-    let down = neighbors(row, params.source_height, params.resize_height);
-    let across = neighbors(column, params.source_width, params.resize_width);
+    let down = neighbors(select(0u, row, inside), params.source_height, params.resize_height);
+    let across = neighbors(select(0u, column, inside), params.source_width, params.resize_width);
     let image = table[4u * sample] * params.source_height;
     let top = (image + down.first) * params.source_width;
     let bottom = (image + down.second) * params.source_width;
-    let upper = blend_across(top, across, channel);
-    let lower = blend_across(bottom, across, channel);
-    dst[index] = blend(upper, lower, down.share) / 255.0;
+    for (var channel = 0u; channel < CHANNELS; channel++) {
+        let upper = blend_across(top, across, channel);
+        let lower = blend_across(bottom, across, channel);
+        dst[pixel * CHANNELS + channel] = select(0.0, blend(upper, lower, down.share) / 255.0, inside);
+    }
 }
 
 struct Neighbors {
@@ -81,6 +78,6 @@ fn blend_across(line: u32, across: Neighbors, channel: u32) -> f32 {
 }
 
 fn byte_at(pixel: u32, channel: u32) -> f32 {
-    let at = pixel * params.channels + channel;
+    let at = pixel * CHANNELS + channel;
     return f32((source[at / 4u] >> (8u * (at % 4u))) & 255u);
 }

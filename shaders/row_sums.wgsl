@@ -6,12 +6,15 @@
 struct Params {
     rows: u32,
     segments: u32,
-    segment_words: u32,
+    // Vectors of a segment's words.
+    segment_vectors: u32,
     first_plane: u32,
 }
 
+alias Words = {{ "u32" if VECTOR == 1 else "vec" ~ VECTOR ~ "<u32>" }};
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> planes: array<u32>;
+@group(0) @binding(1) var<storage, read> planes: array<Words>;
 @group(0) @binding(2) var<storage, read_write> sums: array<i32>;
 
 override WORKGROUP: u32;
@@ -30,12 +33,12 @@ fn main(
     }
     var sum = 0u;
     for (var plane = 0u; plane < BITS; plane++) {
-        let start = ((params.first_plane + plane) * total + index) * params.segment_words;
-        var ones = 0u;
-        for (var word = 0u; word < params.segment_words; word++) {
-            ones += countOneBits(planes[start + word]);
+        let start = ((params.first_plane + plane) * total + index) * params.segment_vectors;
+        var ones = Words(0u);
+        for (var vector = 0u; vector < params.segment_vectors; vector++) {
+            ones += countOneBits(planes[start + vector]);
         }
-        sum += ones << plane;
+        sum += ({{ "ones" if VECTOR == 1 else "ones.x + ones.y" if VECTOR == 2 else "ones.x + ones.y + ones.z + ones.w" }}) << plane;
     }
     sums[index] = i32(sum);
 }

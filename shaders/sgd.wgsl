@@ -2,18 +2,21 @@
 // d = grad + weight_decay * weight, velocity = momentum * velocity + d,
 // weight -= step[3] * (NESTEROV ? d + momentum * velocity : velocity).
 // step: 8 words, [3] the learning rate as float bits; grad, weight, velocity: len floats.
-// One invocation updates one weight.
+// One invocation updates VECTOR neighboring weights.
 struct Params {
-    len: u32,
+    // Vectors of values.
+    vectors: u32,
     momentum: f32,
     weight_decay: f32,
 }
 
+alias Floats = {{ "vec4<f32>" if VECTOR == 4 else "f32" }};
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> grad: array<f32>;
-@group(0) @binding(3) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(4) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(2) var<storage, read> grad: array<Floats>;
+@group(0) @binding(3) var<storage, read_write> weight: array<Floats>;
+@group(0) @binding(4) var<storage, read_write> velocity: array<Floats>;
 
 override WORKGROUP: u32;
 override NESTEROV: bool;
@@ -25,7 +28,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * WORKGROUP + local;
-    if index >= params.len {
+    if index >= params.vectors {
         return;
     }
     let rate = bitcast<f32>(step[3]);

@@ -9,6 +9,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP,
     floats::{UNIT, to_f64},
     groups_for,
+    tiling::vector,
 };
 
 /// One step of Adam (Kingma and Ba 2015) for `len` weights in place: `d = grad + weight_decay * weight`,
@@ -50,8 +51,12 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "rate word", from: "step[4]", to: "step[3]" },
         Mutation { rule: "old first moment", from: "params.beta1 * m[index] + ", to: "" },
         Mutation { rule: "root", from: "sqrt(second)", to: "second" },
-        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
-        Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
+        Mutation { rule: "tail value", from: "index >= params.vectors", to: "index + 1u >= params.vectors" },
+        Mutation {
+            rule: "write past the end",
+            from: "index >= params.vectors",
+            to: "index > params.vectors",
+        },
     ],
 };
 
@@ -61,7 +66,7 @@ impl Kernel for Adam {
     }
     fn params(&self) -> Vec<Param> {
         vec![
-            Param::u32("len", self.len),
+            Param::u32("vectors", self.len / vector(self.len)),
             Param::f32("beta1", self.beta1),
             Param::f32("beta2", self.beta2),
             Param::f32("epsilon", self.epsilon),
@@ -74,8 +79,12 @@ impl Kernel for Adam {
             Constant::new("CORRECTED", u32::from(self.form == EpsilonForm::Corrected)),
         ]
     }
+
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.len))]
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.len))
+        groups_for(u64::from(self.len / vector(self.len)))
     }
     fn lens(&self) -> Vec<u64> {
         vec![8, u64::from(self.len), u64::from(self.len), u64::from(self.len), u64::from(self.len)]

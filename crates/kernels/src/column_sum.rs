@@ -8,6 +8,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP,
     floats::{UNIT, to_f64},
     groups_for,
+    tiling::vector,
 };
 
 /// Sums `columns` columns of `rows` rows over groups of `group` rows, in row order:
@@ -60,6 +61,10 @@ impl ColumnSum {
         Self { rows, columns, stride: columns, first: 0, group, factor: 1.0, accumulate: false }
     }
 
+    fn vector(&self) -> u32 {
+        [self.columns, self.stride, self.first].map(vector).into_iter().min().unwrap_or(1)
+    }
+
     /// Rows of the result, `ceil(rows / group)`.
     pub fn groups(&self) -> u32 {
         self.rows.div_ceil(self.group)
@@ -71,11 +76,12 @@ impl Kernel for ColumnSum {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
+        let vector = self.vector();
         vec![
             Param::u32("rows", self.rows),
-            Param::u32("columns", self.columns),
-            Param::u32("stride", self.stride),
-            Param::u32("first", self.first),
+            Param::u32("columns", self.columns / vector),
+            Param::u32("stride", self.stride / vector),
+            Param::u32("first", self.first / vector),
             Param::u32("group", self.group),
             Param::f32("factor", self.factor),
         ]
@@ -83,8 +89,12 @@ impl Kernel for ColumnSum {
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("ACCUMULATE", u32::from(self.accumulate))]
     }
+
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", self.vector())]
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.groups()) * u64::from(self.columns))
+        groups_for(u64::from(self.groups()) * u64::from(self.columns / self.vector()))
     }
     fn lens(&self) -> Vec<u64> {
         vec![
@@ -146,6 +156,8 @@ fn cases() -> Vec<Case> {
         (127, 2, 5),
         (1021, 3, 1021),
         (3, 1000, 2),
+        (131, 48, 13),
+        (1, 4, 1),
     ];
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 1.0, false)).collect();
     cases.push(case((37, 11, 10), 0.125, true));
@@ -155,5 +167,12 @@ fn cases() -> Vec<Case> {
     let part = ColumnSum { stride: 11, first: 5, ..ColumnSum::new(9, 6, 4) };
     let mut random = Random::new(26);
     cases.push(Case::new("columns 5 to 10 of 11", part, vec![random.floats(99, -1.0, 2.0), vec![]]));
+    let part = ColumnSum { stride: 16, first: 4, ..ColumnSum::new(9, 8, 4) };
+    cases.push(Case::new("columns 4 to 11 of 16", part, vec![random.floats(144, -1.0, 2.0), vec![]]));
+    let part = ColumnSum { stride: 18, first: 8, ..ColumnSum::new(9, 8, 4) };
+    cases.push(Case::new("columns 8 to 15 of 18", part, vec![random.floats(162, -1.0, 2.0), vec![]]));
+    let part = ColumnSum { accumulate: true, ..ColumnSum::new(21, 12, 5) };
+    let inputs = vec![random.floats(252, -1.0, 2.0), random.floats(60, -1.0, 2.0)];
+    cases.push(Case::new("21x12 by 5 accumulate", part, inputs));
     cases
 }

@@ -6,7 +6,7 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::product::centered;
 
 use crate::floats::{relative, to_f64};
-use crate::{Case, Entry, Kind, Mutation, Random, WORKGROUP, groups_for, words_for};
+use crate::{Case, Entry, Kind, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
 /// Writes `dst[rows][k] = factor * scale[row / rows_per_scale] * value` with the integer that each code of
 /// `planes[bits][rows][words]` stands for.
@@ -39,6 +39,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "factor", from: "params.factor * scale", to: "scale" },
         Mutation { rule: "scale of the row", from: "row / params.rows_per_scale", to: "0u" },
         Mutation { rule: "plane stride", from: "plane * params.rows", to: "plane * (params.rows + 1u)" },
+        Mutation { rule: "place in the word", from: "+ column % 32u", to: "" },
         Mutation { rule: "word of the element", from: "column / 32u", to: "column / 31u" },
     ],
 };
@@ -68,8 +69,11 @@ impl Kernel for Dequantize {
             Constant::new("SIGN", u32::from(self.kind == Kind::Sign)),
         ]
     }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.k))]
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(self.elements())
+        groups_for(self.elements() / u64::from(vector(self.k)))
     }
     fn lens(&self) -> Vec<u64> {
         let planes = u64::from(self.bits) * u64::from(self.rows) * u64::from(words_for(self.k));
@@ -94,8 +98,17 @@ impl Kernel for Dequantize {
 }
 
 fn cases() -> Vec<Case> {
-    let sizes =
-        [(1, 1, 1), (1, 31, 1), (3, 32, 2), (2, 33, 1), (7, 63, 3), (65, 64, 13), (5, 97, 9), (1, 4099, 1)];
+    let sizes = [
+        (1, 1, 1),
+        (1, 31, 1),
+        (3, 32, 2),
+        (2, 33, 1),
+        (7, 63, 3),
+        (65, 64, 13),
+        (5, 97, 9),
+        (1, 4099, 1),
+        (3, 300, 2),
+    ];
     let mut random = Random::new(6);
     let mut case = |(rows, k, rows_per_scale): (u32, u32, u32), bits: u32, kind: Kind| {
         let codes = random.codes((rows * k) as usize, bits);

@@ -45,6 +45,7 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "params.resize_width - 1u - shifted, mirrored",
             to: "params.resize_width - 1u - shifted, false",
         },
+        Mutation { rule: "last channel", from: "channel < CHANNELS", to: "channel + 1u < CHANNELS" },
         Mutation { rule: "flip reversed", from: "sample + 1u] != 0u", to: "sample + 1u] == 0u" },
         Mutation { rule: "crop row", from: "+ table[4u * sample + 2u]", to: "" },
         Mutation { rule: "crop column", from: "+ table[4u * sample + 3u]", to: "" },
@@ -54,7 +55,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "nearest instead of bilinear", from: "down.share)", to: "0.0)" },
         Mutation { rule: "byte of a word", from: ">> (8u * (at % 4u))", to: ">> (8u * (3u - at % 4u))" },
         Mutation { rule: "source image", from: "table[4u * sample] *", to: "0u *" },
-        Mutation { rule: "outside is zero", from: "row >= params.resize_height || ", to: "" },
+        Mutation { rule: "outside is zero", from: "row < params.resize_height && ", to: "" },
         Mutation {
             rule: "tail sample",
             from: "sample >= params.samples",
@@ -84,7 +85,6 @@ impl Kernel for ImageGather {
             Param::u32("samples", self.samples),
             Param::u32("source_height", self.source_height),
             Param::u32("source_width", self.source_width),
-            Param::u32("channels", self.channels),
             Param::u32("resize_height", self.resize_height),
             Param::u32("resize_width", self.resize_width),
             Param::u32("out_height", self.out_height),
@@ -92,17 +92,17 @@ impl Kernel for ImageGather {
         ]
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("CHANNELS", self.channels)]
     }
     fn workgroups(&self) -> u64 {
-        groups_for(self.outputs())
+        groups_for(self.outputs() / u64::from(self.channels))
     }
     fn lens(&self) -> Vec<u64> {
         let image = u64::from(self.source_height) * u64::from(self.source_width) * u64::from(self.channels);
         vec![image.div_ceil(4), 4 * u64::from(self.samples), self.outputs()]
     }
     fn loop_trips(&self) -> u64 {
-        0
+        u64::from(self.channels)
     }
     fn work(&self) -> Work {
         Work { operations: 12 * self.outputs(), bytes: 4 * self.lens().iter().sum::<u64>() }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::{bits, product};
 
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::widest};
 
 /// Sums the codes of every segment: planes `first_plane..first_plane + bits` of `planes [..][rows][segments *
 /// segment_words]` to `sums i32 [rows][segments]`.
@@ -34,12 +34,13 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "plane weight", from: "ones << plane", to: "ones" },
+        Mutation { rule: "plane weight", from: ") << plane", to: ")" },
         Mutation {
             rule: "last word of a segment",
-            from: "word < params.segment_words",
-            to: "word + 1u < params.segment_words",
+            from: "vector < params.segment_vectors",
+            to: "vector + 1u < params.segment_vectors",
         },
+        Mutation { rule: "second lane", from: "ones.x + ones.y", to: "ones.x + ones.x" },
         Mutation { rule: "plane stride", from: "plane) * total + index", to: "plane) * params.rows + index" },
         Mutation { rule: "first plane", from: "params.first_plane + plane", to: "plane" },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
@@ -61,12 +62,16 @@ impl Kernel for RowSums {
         vec![
             Param::u32("rows", self.rows),
             Param::u32("segments", self.segments),
-            Param::u32("segment_words", self.segment_words),
+            Param::u32("segment_vectors", self.segment_words / widest(self.segment_words)),
             Param::u32("first_plane", self.first_plane),
         ]
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+    }
+
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", widest(self.segment_words))]
     }
     fn workgroups(&self) -> u64 {
         groups_for(self.sums())
@@ -92,8 +97,18 @@ impl Kernel for RowSums {
 }
 
 fn cases() -> Vec<Case> {
-    let sizes =
-        [(1, 1, 1), (3, 1, 18), (64, 1, 2), (65, 1, 1), (5, 7, 3), (9, 13, 1), (2, 1, 1031), (1, 257, 2)];
+    let sizes = [
+        (1, 1, 1),
+        (3, 1, 18),
+        (64, 1, 2),
+        (65, 1, 1),
+        (5, 7, 3),
+        (9, 13, 1),
+        (2, 1, 1031),
+        (1, 257, 2),
+        (5, 1, 16),
+        (3, 5, 6),
+    ];
     let mut random = Random::new(13);
     let mut case = |(rows, segments, segment_words): (u32, u32, u32), first_plane: u32, bits: u32| {
         let kernel = RowSums { rows, segments, segment_words, first_plane, bits };

@@ -10,6 +10,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP,
     floats::{UNIT, to_f64},
     groups_for,
+    tiling::vector,
 };
 
 /// One step for `len` weights in place: `d = grad + weight_decay * weight`, `velocity = momentum * velocity +
@@ -52,8 +53,12 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "d + params.momentum * v, false",
         },
         Mutation { rule: "rate word", from: "step[3]", to: "step[4]" },
-        Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
-        Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
+        Mutation { rule: "tail value", from: "index >= params.vectors", to: "index + 1u >= params.vectors" },
+        Mutation {
+            rule: "write past the end",
+            from: "index >= params.vectors",
+            to: "index > params.vectors",
+        },
     ],
 };
 
@@ -63,7 +68,7 @@ impl Kernel for Sgd {
     }
     fn params(&self) -> Vec<Param> {
         vec![
-            Param::u32("len", self.len),
+            Param::u32("vectors", self.len / vector(self.len)),
             Param::f32("momentum", self.momentum),
             Param::f32("weight_decay", self.weight_decay),
         ]
@@ -71,8 +76,12 @@ impl Kernel for Sgd {
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("NESTEROV", u32::from(self.nesterov))]
     }
+
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VECTOR", vector(self.len))]
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.len))
+        groups_for(u64::from(self.len / vector(self.len)))
     }
     fn lens(&self) -> Vec<u64> {
         vec![8, u64::from(self.len), u64::from(self.len), u64::from(self.len)]
