@@ -69,7 +69,7 @@ fn fitting_schedule(
     }
     loop {
         let can_shrink = chunk > SAMPLE_BLOCK;
-        match Schedule::record(network, options, chunk) {
+        match Schedule::record(limits, network, options, chunk) {
             Err(GraphError::TooDeep { .. }) if can_shrink => {}
             Err(error) => return Err(error),
             Ok(schedule) => {

@@ -102,13 +102,15 @@ pub struct Recorder {
     pub(crate) mode: Mode,
     pub(crate) scope: Scope,
     pub(crate) first_sample: u32,
+    subgroup: Option<u32>,
     chunks: Vec<Chunk>,
     constant: bool,
 }
 
 impl Recorder {
-    /// A recorder for batches of `batch` samples in chunks of `chunk` (a multiple of [`SAMPLE_BLOCK`], or the batch).
-    pub fn new(batch: u32, chunk: u32) -> Self {
+    /// A recorder for batches of `batch` samples in chunks of `chunk` (a multiple of [`SAMPLE_BLOCK`], or the batch), for
+    /// an executor whose subgroups all have `subgroup` lanes, if it has such.
+    pub fn new(batch: u32, chunk: u32, subgroup: Option<u32>) -> Self {
         let starts = (0..batch).step_by(chunk.max(1) as usize).enumerate();
         let chunks = starts
             .map(|(index, first_sample)| Chunk {
@@ -130,6 +132,7 @@ impl Recorder {
             mode: Mode::Train,
             scope: Scope::default(),
             first_sample: 0,
+            subgroup,
             chunks,
             constant: false,
         };
@@ -159,6 +162,11 @@ impl Recorder {
     /// How batch norm takes its statistics now.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Lanes of the executor's subgroups, where kernels may be written for them.
+    pub fn subgroup(&self) -> Option<u32> {
+        self.subgroup
     }
 
     /// Step, seed and learning rate, as kernels read them.

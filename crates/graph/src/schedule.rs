@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use kernels::{ImageGather, Metrics, SoftmaxCrossEntropy, StepToken};
-use recording::BufferSlice;
+use recording::{BufferSlice, Limits};
 
 use crate::{
     GraphError, Network, Parameter, Recorder, Shape, Tensor, Value,
@@ -35,9 +35,14 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Records every phase of `network`.
-    pub fn record(network: &Network, options: &SessionOptions, chunk: u32) -> Result<Self, GraphError> {
-        let mut recorder = Recorder::new(options.batch_size, chunk);
+    /// Records every phase of `network` in chunks of `chunk` samples, for an executor with these limits.
+    pub fn record(
+        limits: Limits,
+        network: &Network,
+        options: &SessionOptions,
+        chunk: u32,
+    ) -> Result<Self, GraphError> {
+        let mut recorder = Recorder::new(options.batch_size, chunk, limits.subgroup);
         recorder.first_sample = options.first_sample;
         declare_parameters(&mut recorder, network, options);
         let mut ports = declare_ports(&mut recorder, network, &options.input);
