@@ -38,9 +38,10 @@ fn product(m: u32, n: u32, k: u32, segments: u32, planes: [u32; 2]) -> Product {
 
 /// Random planes `[plane][row][segment][word]` with zeros in the pad bits.
 fn operand(random: &mut Random, product: &Product, rows: u32, planes: u32) -> Vec<u32> {
-    let tail = product.k % 32;
-    let mask =
-        |word: u32| if word + 1 == product.segment_words && tail != 0 { (1 << tail) - 1 } else { u32::MAX };
+    let mask = |word: u32| match product.k.saturating_sub(32 * word) {
+        left @ ..32 => (1 << left) - 1,
+        _ => u32::MAX,
+    };
     let words = product.segment_words;
     (0..planes * rows * product.segments * words).map(|index| random.word() & mask(index % words)).collect()
 }
