@@ -1,3 +1,4 @@
+//#import product_params
 // What products of packed operands share: the tiling, the segments, the scales and the store.
 //
 // dst[i, j] = [dst +] sum over segments s in order of f32(v[s, i, j]) * (factor * lhs_scale * rhs_scale),
@@ -8,31 +9,6 @@
 // One invocation owns 4 x 4 elements of dst, kept as 4 rows of vec4. Neighboring invocations differ in their
 // rows, so that they read the same words of rhs. A tile past the edge repeats the last row or column and does
 // not store it.
-struct Params {
-    m: u32,
-    n: u32,
-    // True elements of a segment, and the words they take.
-    k: u32,
-    words: u32,
-    row_words: u32,
-    segments: u32,
-    segment_words: u32,
-    first_segment: u32,
-    // Word of every segment at which the product begins.
-    first_word: u32,
-    total_segments: u32,
-    // First plane of each operand and the plane that masks it, counted in planes of its buffer.
-    lhs_plane: u32,
-    lhs_mask: u32,
-    rhs_plane: u32,
-    rhs_mask: u32,
-    lhs_div: u32,
-    rhs_div: u32,
-    factor: f32,
-    dst_row_stride: u32,
-    dst_col_stride: u32,
-}
-
 struct Tile {
     r0: vec4<i32>,
     r1: vec4<i32>,

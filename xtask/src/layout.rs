@@ -157,14 +157,14 @@ fn storage(module: &Module) -> Vec<String> {
     found.into_iter().map(|(_, text)| text).collect()
 }
 
-/// A run-time sized array of 32-bit words or of vec4 of these.
+/// A run-time sized array of 32-bit words or of vec2 or vec4 of these.
 fn is_words(module: &Module, variable: &GlobalVariable) -> bool {
     let TypeInner::Array { base, size: ArraySize::Dynamic, .. } = module.types[variable.ty].inner else {
         return false;
     };
     match module.types[base].inner {
         TypeInner::Scalar(scalar) | TypeInner::Atomic(scalar) => scalar.width == 4,
-        TypeInner::Vector { size: naga::VectorSize::Quad, scalar } => scalar.width == 4,
+        TypeInner::Vector { size: naga::VectorSize::Bi | naga::VectorSize::Quad, scalar } => scalar.width == 4,
         _ => false,
     }
 }

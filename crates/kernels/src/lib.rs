@@ -54,6 +54,8 @@ mod running_update;
 mod sgd;
 mod softmax_cross_entropy;
 mod step_token;
+mod subgroup_product;
+mod tactic;
 mod threshold_pack;
 mod tiling;
 mod unfold;
@@ -91,7 +93,7 @@ pub use image_gather::ImageGather;
 pub use max_pool_backward::MaxPoolBackward;
 pub use max_pool_forward::MaxPoolForward;
 pub use metrics::Metrics;
-pub use product::{By, Output, PlaneGroup, Product, ProductError, ScaleIndex};
+pub use product::{By, Form, Output, PlaneGroup, Product, ProductError, ScaleIndex};
 pub use quantize_activation::QuantizeActivation;
 pub use quantize_gradient::QuantizeGradient;
 pub use quantize_weight::{QuantizeWeight, WeightRule};
@@ -104,6 +106,8 @@ pub use running_update::RunningUpdate;
 pub use sgd::Sgd;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 pub use step_token::StepToken;
+pub use subgroup_product::{SubgroupProduct, SubgroupTile};
+pub use tactic::{Arithmetic, Tactic, UnknownTactic};
 pub use threshold_pack::ThresholdPack;
 pub use tiling::{WORKGROUP, groups_for, words_for};
 pub use weight_backward::WeightBackward;
@@ -117,6 +121,7 @@ pub const SHARED: recording::shader::Library = &[
     ("dispatch", include_str!("../../../shaders/shared/dispatch.wgsl")),
     ("field", include_str!("../../../shaders/shared/field.wgsl")),
     ("math", include_str!("../../../shaders/shared/math.wgsl")),
+    ("product_params", include_str!("../../../shaders/shared/product_params.wgsl")),
     ("product", include_str!("../../../shaders/shared/product.wgsl")),
     ("random", include_str!("../../../shaders/shared/random.wgsl")),
     ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
@@ -169,6 +174,7 @@ pub static REGISTRY: &[&Entry] = &[
     &sgd::ENTRY,
     &softmax_cross_entropy::ENTRY,
     &step_token::ENTRY,
+    &subgroup_product::ENTRY,
     &threshold_pack::ENTRY,
     &weight_backward::ENTRY,
     &xor_product::ENTRY,

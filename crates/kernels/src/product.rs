@@ -5,6 +5,8 @@ mod expected;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use recording::{Constant, Param, Work};
 use reference::product::Kind;
 
@@ -12,6 +14,34 @@ pub(crate) use cases::{Shape, sizes, table};
 pub(crate) use expected::expected;
 
 use crate::{WORKGROUP, groups_for, words_for};
+
+/// What the planes of the left operand stand for, and with it the operation on words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Unit planes {0, 1} on the left: AND.
+    And,
+    /// Sign planes {-1, +1} on both sides: XOR.
+    Xor,
+}
+
+impl Form {
+    /// The kinds of the left and of the right planes.
+    pub fn kinds(self, rhs: Kind) -> [Kind; 2] {
+        match self {
+            Self::And => [Kind::Unit, rhs],
+            Self::Xor => [Kind::Sign, Kind::Sign],
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::And => "and",
+            Self::Xor => "xor",
+        })
+    }
+}
 
 /// Planes of consecutive powers of two in one operand's buffer, and their mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
