@@ -55,6 +55,7 @@ pub fn options_for(input: InputSpec, batch_size: u32) -> SessionOptions {
         max_binding_words: None,
         max_memory_bytes: None,
         frozen_batch_norm: false,
+        kernels: graph::KernelPlan::default(),
         fold: true,
     }
 }

@@ -164,7 +164,9 @@ fn is_words(module: &Module, variable: &GlobalVariable) -> bool {
     };
     match module.types[base].inner {
         TypeInner::Scalar(scalar) | TypeInner::Atomic(scalar) => scalar.width == 4,
-        TypeInner::Vector { size: naga::VectorSize::Bi | naga::VectorSize::Quad, scalar } => scalar.width == 4,
+        TypeInner::Vector { size: naga::VectorSize::Bi | naga::VectorSize::Quad, scalar } => {
+            scalar.width == 4
+        }
         _ => false,
     }
 }

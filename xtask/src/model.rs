@@ -55,6 +55,7 @@ impl Options {
             max_binding_words: None,
             max_memory_bytes: None,
             frozen_batch_norm: false,
+            kernels: graph::KernelPlan::default(),
             fold: true,
         };
         let session = Session::new(device::open(&adapter)?, &model.network, &options)?;

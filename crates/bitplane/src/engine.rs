@@ -37,6 +37,7 @@ impl Engine {
             max_binding_words: None,
             max_memory_bytes: None,
             frozen_batch_norm: false,
+            kernels: graph::KernelPlan::default(),
             fold: true,
         };
         Ok(Self { device: config.device.clone(), network, options, announced: Cell::new(false) })

@@ -182,5 +182,5 @@ impl Convolution {
 
 /// True where `kernel` multiplies packed words.
 pub fn is_bit_product(kernel: &str) -> bool {
-    kernel == "and_product" || kernel == "xor_product"
+    ["and_product", "xor_product", "subgroup_product"].contains(&kernel)
 }

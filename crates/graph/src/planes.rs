@@ -3,10 +3,10 @@
 //! A quantized tensor is `c + sum_g factor_g * scale_g * value(group g)`. The planes of a group have power-of-two weights
 //! and share an integer accumulator; every pair of groups contributes with one real factor, in a fixed order.
 
-use kernels::{AndProduct, By, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex, XorProduct};
+use kernels::{AndProduct, By, Form, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex, Tactic};
 use recording::BufferSlice;
 
-use crate::{GraphError, Recorder, recorder::Chunk};
+use crate::{GraphError, ProductKey, Recorder, recorder::Chunk};
 
 /// Loop iterations that one dispatch of a product may spend in an invocation.
 const MAX_TRIPS: u64 = 60_000;
@@ -80,6 +80,7 @@ pub fn record_product(
             "only a single pair of plane groups has one accumulator",
         ));
     }
+    let form = if lhs.kind == Kind::Sign { Form::Xor } else { Form::And };
     let mut accumulate = dst.accumulate;
     for left in &lhs.groups {
         let mut row_sums = None;
@@ -90,30 +91,35 @@ pub fn record_product(
                 .map_err(|error| GraphError::layer(&recorder.scope.layer, error.to_string()))?;
             let none = recorder.one();
             let (lhs_scale, rhs_scale) = (left.scale_buffer(none), right.scale_buffer(none));
-            for part in whole.split(MAX_TRIPS) {
-                if lhs.kind == Kind::Sign {
-                    let buffers = [lhs.buffer, rhs.buffer, lhs_scale, rhs_scale, dst.buffer];
-                    recorder.dispatch(XorProduct(part), &buffers)?;
-                    continue;
+            let tactic = recorder.kernels.tactic(form, &whole, recorder.subgroup());
+            for part in parts(tactic, form, &whole) {
+                let mut buffers = vec![lhs.buffer, rhs.buffer, lhs_scale, rhs_scale, dst.buffer];
+                if tactic == Tactic::Register && form == Form::And {
+                    let sums = match (AndProduct(part).uses_row_sums(), row_sums) {
+                        (false, _) => none,
+                        (true, Some(sums)) => sums,
+                        (true, None) => {
+                            *row_sums.insert(record_row_sums(recorder, chunk, shape, lhs.buffer, left)?)
+                        }
+                    };
+                    buffers.insert(2, sums);
                 }
-                let sums = match (AndProduct(part).uses_row_sums(), row_sums) {
-                    (false, _) => none,
-                    (true, Some(sums)) => sums,
-                    (true, None) => {
-                        *row_sums.insert(record_row_sums(recorder, chunk, shape, lhs.buffer, left)?)
-                    }
-                };
-                let buffers = [lhs.buffer, rhs.buffer, sums, lhs_scale, rhs_scale, dst.buffer];
-                recorder.dispatch(AndProduct(part), &buffers)?;
+                recorder.dispatch_shared(tactic.kernel(form, part), &buffers)?;
+            }
+            if chunk.index == 0 && !accumulate {
+                let key = ProductKey::new(form, &whole);
+                let name = tactic.kernel(form, whole).name();
+                recorder.note(name, Some((key, tactic)), lhs.planes() * rhs.planes(), None);
             }
             accumulate = true;
         }
     }
-    if chunk.index == 0 {
-        let kernel = if lhs.kind == Kind::Unit { "and_product" } else { "xor_product" };
-        recorder.note_product(kernel, lhs.planes() * rhs.planes(), None);
-    }
     Ok(())
+}
+
+/// The product whole where one dispatch of the kernel may run it, otherwise in parts.
+fn parts(tactic: Tactic, form: Form, whole: &Product) -> Vec<Product> {
+    if tactic.kernel(form, *whole).loop_trips() < MAX_TRIPS { vec![*whole] } else { whole.split(MAX_TRIPS) }
 }
 
 impl ProductShape {

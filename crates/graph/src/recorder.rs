@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kernels::CheckFinite;
+use kernels::{CheckFinite, Tactic};
 use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
-use crate::{GraphError, Parameter, Shape, Tensor, deploy::Fold};
+use crate::{GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold};
 
 /// Samples are split at multiples of this many, so that every reduction over the batch has the same order however the
 /// batch is cut.
@@ -65,6 +65,8 @@ pub struct ProductNote {
     pub pass: &'static str,
     /// Kernel name.
     pub kernel: &'static str,
+    /// The product and the kernel's tuning values, for a product of planes.
+    pub tactic: Option<(ProductKey, Tactic)>,
     /// Plane pairs multiplied per product; 0 for an f32 product.
     pub plane_pairs: u32,
     /// Why a product of quantized operands is not a bit product.
@@ -103,6 +105,7 @@ pub struct Recorder {
     pub(crate) scope: Scope,
     pub(crate) first_sample: u32,
     subgroup: Option<u32>,
+    pub(crate) kernels: KernelPlan,
     chunks: Vec<Chunk>,
     constant: bool,
 }
@@ -133,6 +136,7 @@ impl Recorder {
             scope: Scope::default(),
             first_sample: 0,
             subgroup,
+            kernels: KernelPlan::default(),
             chunks,
             constant: false,
         };
@@ -226,13 +230,24 @@ impl Recorder {
         kernel: impl Kernel + 'static,
         buffers: &[BufferSlice],
     ) -> Result<(), GraphError> {
+        self.dispatch_shared(Arc::new(kernel), buffers)
+    }
+
+    /// Appends a kernel that was chosen among several.
+    ///
+    /// # Errors
+    /// Buffers that do not fit the kernel.
+    pub fn dispatch_shared(
+        &mut self,
+        kernel: Arc<dyn Kernel>,
+        buffers: &[BufferSlice],
+    ) -> Result<(), GraphError> {
         let (trips, limit) = (kernel.loop_trips(), MAX_LOOP_TRIPS - 1);
         if trips > limit {
             let layer = self.scope.layer.clone();
             return Err(GraphError::TooDeep { layer, kernel: kernel.name(), trips, limit });
         }
-        let dispatch =
-            Dispatch { kernel: Arc::new(kernel), buffers: buffers.to_vec(), scope: self.scope.clone() };
+        let dispatch = Dispatch { kernel, buffers: buffers.to_vec(), scope: self.scope.clone() };
         dispatch.check()?;
         let phase = if self.constant { Phase::Freeze } else { self.phase };
         self.phases.entry(phase).or_default().push(dispatch);
@@ -272,9 +287,20 @@ impl Recorder {
 
     /// Notes which kernel carries a product of the current layer and pass.
     pub fn note_product(&mut self, kernel: &'static str, plane_pairs: u32, reason: Option<String>) {
+        self.note(kernel, None, plane_pairs, reason);
+    }
+
+    /// Notes how a product of planes is computed.
+    pub(crate) fn note(
+        &mut self,
+        kernel: &'static str,
+        tactic: Option<(ProductKey, Tactic)>,
+        plane_pairs: u32,
+        reason: Option<String>,
+    ) {
         if !matches!(self.mode, Mode::Evaluate { .. }) {
             let Scope { layer, pass } = self.scope.clone();
-            self.products.push(ProductNote { layer, pass, kernel, plane_pairs, reason });
+            self.products.push(ProductNote { layer, pass, kernel, tactic, plane_pairs, reason });
         }
     }
 

@@ -44,6 +44,7 @@ impl Schedule {
     ) -> Result<Self, GraphError> {
         let mut recorder = Recorder::new(options.batch_size, chunk, limits.subgroup);
         recorder.first_sample = options.first_sample;
+        recorder.kernels = options.kernels.clone();
         declare_parameters(&mut recorder, network, options);
         let mut ports = declare_ports(&mut recorder, network, &options.input);
 

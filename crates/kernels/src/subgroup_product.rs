@@ -64,11 +64,7 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "    if row{{ i }} < params.m {",
             to: "    if row{{ i }} <= params.m {",
         },
-        Mutation {
-            rule: "column of another lane",
-            from: "{{ j % LANES }}u)",
-            to: "{{ (j + 1) % LANES }}u)",
-        },
+        Mutation { rule: "column of another lane", from: "{{ j % LANES }}u)", to: "{{ (j + 1) % LANES }}u)" },
         Mutation { rule: "mask dropped", from: "\" & m\" ~ i", to: "\" & m\" ~ 0" },
         Mutation { rule: "offset of sign planes", from: "* i32(offset{{ i }});", to: "* i32(offset0);" },
         Mutation { rule: "carry lost", from: "2u * countOneBits(twos", to: "1u * countOneBits(twos" },

@@ -106,17 +106,20 @@ impl FromStr for Tactic {
 fn parse(text: &str) -> Option<Tactic> {
     let mut parts = text.split(':');
     let name = parts.next()?;
-    let sizes: Vec<u32> =
-        parts.next().map_or(Some(Vec::new()), |sizes| sizes.split('x').map(|size| size.parse().ok()).collect())?;
+    let sizes: Vec<u32> = parts
+        .next()
+        .map_or(Some(Vec::new()), |sizes| sizes.split('x').map(|size| size.parse().ok()).collect())?;
     let option = parts.next();
     if parts.next().is_some() {
         return None;
     }
     match (name, sizes.as_slice(), option) {
         ("register", [], None) => Some(Tactic::Register),
-        ("subgroup", &[lanes @ (8 | 16 | 32 | 64), rows @ 1..=8, columns @ 4..=64], None | Some("carry-save"))
-            if columns.is_multiple_of(4) =>
-        {
+        (
+            "subgroup",
+            &[lanes @ (8 | 16 | 32 | 64), rows @ 1..=8, columns @ 4..=64],
+            None | Some("carry-save"),
+        ) if columns.is_multiple_of(4) => {
             let carry_save = option.is_some();
             Some(Tactic::Subgroup(SubgroupTile { lanes, rows, columns, carry_save }))
         }

@@ -1,6 +1,6 @@
 //! What goes into a session and what comes out.
 
-use crate::Optimizer;
+use crate::{KernelPlan, Optimizer};
 
 /// How pictures of a data set become the network's input: resize, then a crop or border of `out` size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct SessionOptions {
     pub frozen_batch_norm: bool,
     /// Evaluate in the deployed form, with integer thresholds; otherwise in f32, as a diagnostic.
     pub fold: bool,
+    /// Which kernels compute the products.
+    pub kernels: KernelPlan,
 }
 
 /// Results of one training step.
