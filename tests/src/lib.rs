@@ -65,9 +65,10 @@ pub fn gpu_session(model: &Model, options: &SessionOptions) -> Option<Session<Gp
     Some(Session::new(open_gpu()?, &model.network, options).expect("a session"))
 }
 
-/// A session on the reference.
+/// A session on the reference, with the dispatches that the best adapter would run.
 pub fn host_session(model: &Model, options: &SessionOptions) -> Session<HostExecutor> {
-    Session::new(HostExecutor::new(), &model.network, options).expect("a session")
+    let lanes = block_on(gpu::select(None)).ok().and_then(|selected| selected.info.subgroup);
+    Session::new(HostExecutor::with_subgroup(lanes), &model.network, options).expect("a session")
 }
 
 /// Seeded pictures with labels.

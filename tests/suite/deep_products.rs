@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitplane::models::Model;
-use graph::{Geometry, InputSpec, NetworkBuilder, Padding, Phase, Shape, layers::Linear};
+use graph::{Geometry, InputSpec, KernelPlan, NetworkBuilder, Padding, Phase, Shape, layers::Linear};
 use kernels::{AndProduct, By, Kind, Output, PlaneGroup, Product, Random, ScaleIndex, XorProduct, words_for};
 use pollster::block_on;
 use recording::{BufferSlice, Dispatch, Executor, ExecutorError, Kernel, MAX_LOOP_TRIPS, Recording, Scope};
@@ -161,7 +161,9 @@ fn a_recorded_deep_weight_gradient_is_split_and_right() {
     };
     let model = Model { network: net.build().expect("builds"), input };
     let samples = 12;
-    let Some(mut session) = gpu_session(&model, &options(&model, samples)) else { return };
+    let kernels = KernelPlan { portable: true, ..KernelPlan::default() };
+    let options = graph::SessionOptions { kernels, ..options(&model, samples) };
+    let Some(mut session) = gpu_session(&model, &options) else { return };
     let backward = session.recording(Phase::Backward).expect("a backward pass");
     let parts: Vec<u64> = backward
         .dispatches

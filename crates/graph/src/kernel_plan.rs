@@ -121,11 +121,14 @@ pub struct KernelPlan {
     pub choices: BTreeMap<ProductKey, Tactic>,
     /// Only kernels of this arithmetic, where they can compute the product.
     pub arithmetic: Option<Arithmetic>,
+    /// Only kernels that run on every adapter.
+    pub portable: bool,
 }
 
 impl KernelPlan {
     /// The kernel for `product` on an adapter with subgroups of `lanes`.
     pub fn tactic(&self, form: Form, product: &Product, lanes: Option<u32>) -> Tactic {
+        let lanes = lanes.filter(|_| !self.portable);
         let allowed = |tactic: &Tactic| self.arithmetic.is_none_or(|wanted| tactic.arithmetic() == wanted);
         let chosen = self.choices.get(&ProductKey::new(form, product)).copied();
         if let Some(tactic) = chosen.filter(|t| allowed(t) && t.supports(form, product, lanes)) {

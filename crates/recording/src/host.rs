@@ -6,12 +6,18 @@ use crate::{BufferId, BufferSlice, Executor, ExecutorError, Limits, Recording};
 #[derive(Debug, Default)]
 pub struct HostExecutor {
     buffers: Vec<Vec<u32>>,
+    subgroup: Option<u32>,
 }
 
 impl HostExecutor {
     /// An executor without buffers.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An executor that says it has subgroups of this size, so that it records what an adapter with such would.
+    pub fn with_subgroup(lanes: Option<u32>) -> Self {
+        Self { subgroup: lanes, ..Self::default() }
     }
 
     fn slice(&self, slice: BufferSlice) -> &[u32] {
@@ -33,7 +39,7 @@ impl Executor for HostExecutor {
     type Prepared = Recording;
 
     fn limits(&self) -> Limits {
-        Limits { binding_words: 1 << 25, buffer_words: 1 << 26, subgroup: None }
+        Limits { binding_words: 1 << 25, buffer_words: 1 << 26, subgroup: self.subgroup }
     }
 
     fn allocate(&mut self, _label: &str, words: u64) -> Result<BufferId, ExecutorError> {
