@@ -1,5 +1,7 @@
 //#import dispatch
 //#import product_params
+//#import register_tile
+//#import plane_counts
 // Products of packed operands where every subgroup has LANES lanes: one subgroup a workgroup, no workgroup memory.
 // dst[i, j] = [dst +] sum over segments s of f32(v[s, i, j]) * (factor * lhs_scale * rhs_scale), or the sum of v itself,
 // v = sum over p, q of 2^(p+q) popcount(a_p & b_q) for unit planes, twice that less n_rhs * (sum of a) where rhs has
@@ -18,7 +20,6 @@
 {% set word = "u32" if LOAD == 1 else "vec" ~ LOAD ~ "<u32>" %}
 {% set loads = (COLUMNS + LANES - 1) // LANES %}
 {% set weights = range(LHS_PLANES + RHS_PLANES - 1) %}
-{% set one, row, column, segment = 0, 1, 2, 3 %}
 
 override ACCUMULATE: bool;
 
@@ -59,59 +60,8 @@ fn main(
 {% endfor %}
 {% for j in range(COLUMNS) %}
     let column{{ j }} = first_column + {{ j }}u;
-{% if RHS_BY == column or LHS_BY == column %}
-    let scaled{{ j }} = min(column{{ j }}, params.n - 1u);
-{% endif %}
 {% endfor %}
-{% for i in range(ROWS) %}{% for j in range(COLUMNS) %}
-    var sum{{ i }}_{{ j }} = {{ "0i" if INTEGER else "0f" }};
-{%- endfor %}{% endfor %}
-
-    if ACCUMULATE {
-{% for i in range(ROWS) %}
-        if row{{ i }} < params.m {
-            let at = row{{ i }} * params.dst_row_stride;
-{% if STORE == 4 %}
-{% for j in range(0, COLUMNS, 4) %}
-            if column{{ j }} < params.n {
-                let old = bitcast<vec4<{{ "i32" if INTEGER else "f32" }}>>(dst[(at + column{{ j }}) / 4u]);
-                sum{{ i }}_{{ j }} = old.x;
-                sum{{ i }}_{{ j + 1 }} = old.y;
-                sum{{ i }}_{{ j + 2 }} = old.z;
-                sum{{ i }}_{{ j + 3 }} = old.w;
-            }
-{% endfor %}
-{% else %}
-{% for j in range(COLUMNS) %}
-            if column{{ j }} < params.n {
-                sum{{ i }}_{{ j }} = bitcast<{{ "i32" if INTEGER else "f32" }}>(dst[at + column{{ j }} * params.dst_col_stride]);
-            }
-{% endfor %}
-{% endif %}
-        }
-{% endfor %}
-    }
-{% if not INTEGER %}
-{% for i in range(ROWS) if LHS_BY == row %}
-    let left{{ i }} = params.factor * lhs_scale[read_row{{ i }} / params.lhs_div];
-{% endfor %}
-{% for j in range(COLUMNS) if LHS_BY == column %}
-    let left{{ j }} = params.factor * lhs_scale[scaled{{ j }} / params.lhs_div];
-{% endfor %}
-{% if LHS_BY == one %}
-    let left = params.factor * lhs_scale[0];
-{% endif %}
-{% for i in range(ROWS) if RHS_BY == row %}
-    let right{{ i }} = rhs_scale[read_row{{ i }} / params.rhs_div];
-{% endfor %}
-{% for j in range(COLUMNS) if RHS_BY == column %}
-    let right{{ j }} = rhs_scale[scaled{{ j }} / params.rhs_div];
-{% endfor %}
-{% if RHS_BY == one %}
-    let right = rhs_scale[0];
-{% endif %}
-{% endif %}
-
+{{ begin_sums() }}
     for (var s = params.first_segment; s < params.first_segment + params.segments; s++) {
         let begin = (s * params.segment_words + params.first_word) / {{ LOAD }}u;
 {% for i in range(ROWS) %}{% for j in range(COLUMNS) %}{% for w in (weights if CARRY_SAVE else [0]) %}
@@ -157,7 +107,7 @@ fn main(
 {% for p in range(LHS_PLANES) %}{% for q in range(RHS_PLANES) %}
 {% set at = i ~ "_" ~ j ~ "_" ~ (p + q) %}
                 {
-                    let v = {% if SIGN %}(a{{ i }}_{{ p }} ^ b{{ q }}){{ " & m" ~ i if MASKED else "" }}{% else %}a{{ i }}_{{ p }} & b{{ q }}{% endif %};
+                    let v = {{ paired(i, "a" ~ i ~ "_" ~ p, "b" ~ q) }};
                     let u = ones{{ at }} ^ v.x;
                     let t1 = (ones{{ at }} & v.x) | (u & v.y);
                     let m = u ^ v.y;
@@ -170,59 +120,25 @@ fn main(
                 }
 {% endfor %}{% endfor %}
 {% else %}
-                count{{ i }}_{{ j }}_0 += {% for w in weights %}(({% for p in range(LHS_PLANES) if w - p >= 0 and w - p < RHS_PLANES %}{% for x in parts %}countOneBits({% if SIGN %}(a{{ i }}_{{ p }}{{ x }} ^ b{{ w - p }}{{ x }}){{ " & m" ~ i ~ x if MASKED else "" }}{% else %}a{{ i }}_{{ p }}{{ x }} & b{{ w - p }}{{ x }}{% endif %}){{ "" if loop.last else " + " }}{% endfor %}{{ "" if loop.last else " + " }}{% endfor %}) << {{ w }}u){{ "" if loop.last else " + " }}{% endfor %};
+                count{{ i }}_{{ j }}_0 += {% for w in weights %}(({% for p in range(LHS_PLANES) if w - p >= 0 and w - p < RHS_PLANES %}{% for x in parts %}countOneBits({{ paired(i, "a" ~ i ~ "_" ~ p, "b" ~ (w - p), x) }}){{ "" if loop.last else " + " }}{% endfor %}{{ "" if loop.last else " + " }}{% endfor %}) << {{ w }}u){{ "" if loop.last else " + " }}{% endfor %};
 {% endif %}
 {% endfor %}
             }
 {% endfor %}
         }
-{% if not INTEGER %}
-{% if LHS_BY == segment %}
-        let left = params.factor * lhs_scale[s / params.lhs_div];
-{% endif %}
-{% if RHS_BY == segment %}
-        let right = rhs_scale[s / params.rhs_div];
-{% endif %}
-{% endif %}
+{{ segment_scales() }}
 {% for i in range(ROWS) %}{% for j in range(COLUMNS) %}
         {
 {% if CARRY_SAVE %}
-            let count = i32({% for w in weights %}((4u * count{{ i }}_{{ j }}_{{ w }} + 2u * countOneBits(twos{{ i }}_{{ j }}_{{ w }}) + countOneBits(ones{{ i }}_{{ j }}_{{ w }})) << {{ w }}u){{ "" if loop.last else " + " }}{% endfor %});
+            let count = {% for w in weights %}((4u * count{{ i }}_{{ j }}_{{ w }} + 2u * countOneBits(twos{{ i }}_{{ j }}_{{ w }}) + countOneBits(ones{{ i }}_{{ j }}_{{ w }})) << {{ w }}u){{ "" if loop.last else " + " }}{% endfor %};
 {% else %}
-            let count = i32(count{{ i }}_{{ j }}_0);
+            let count = count{{ i }}_{{ j }}_0;
 {% endif %}
-{% if SIGN %}
-            let v = {{ (2 ** LHS_PLANES - 1) * (2 ** RHS_PLANES - 1) }} * {{ "i32(offset" ~ i ~ ")" if MASKED else "i32(params.k)" }} - 2 * count;
-{% elif OFFSET %}
-            let v = 2 * count - {{ 2 ** RHS_PLANES - 1 }} * i32(offset{{ i }});
-{% else %}
-            let v = count;
-{% endif %}
-{% if INTEGER %}
-            sum{{ i }}_{{ j }} += v;
-{% else %}
-            sum{{ i }}_{{ j }} += f32(v) * (left{{ {0: "", 1: i, 2: j, 3: ""}[LHS_BY] }} * right{{ {0: "", 1: i, 2: j, 3: ""}[RHS_BY] }});
-{% endif %}
+            let v = {{ segment_integer(i, "count") }};
+{{ add_segment(i, j, "v") }}
         }
 {% endfor %}{% endfor %}
     }
 
-{% for i in range(ROWS) %}
-    if row{{ i }} < params.m {
-        let at = row{{ i }} * params.dst_row_stride;
-{% if STORE == 4 %}
-{% for j in range(0, COLUMNS, 4) %}
-        if column{{ j }} < params.n {
-            dst[(at + column{{ j }}) / 4u] = bitcast<vec4<u32>>(vec4(sum{{ i }}_{{ j }}, sum{{ i }}_{{ j + 1 }}, sum{{ i }}_{{ j + 2 }}, sum{{ i }}_{{ j + 3 }}));
-        }
-{% endfor %}
-{% else %}
-{% for j in range(COLUMNS) %}
-        if column{{ j }} < params.n {
-            dst[at + column{{ j }} * params.dst_col_stride] = bitcast<u32>(sum{{ i }}_{{ j }});
-        }
-{% endfor %}
-{% endif %}
-    }
-{% endfor %}
+{{ store_sums() }}
 }

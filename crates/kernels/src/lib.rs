@@ -57,6 +57,7 @@ mod step_token;
 mod subgroup_product;
 mod tactic;
 mod threshold_pack;
+mod tile_product;
 mod tiling;
 mod unfold;
 mod weight_backward;
@@ -109,6 +110,7 @@ pub use step_token::StepToken;
 pub use subgroup_product::{SubgroupProduct, SubgroupTile};
 pub use tactic::{Arithmetic, Tactic, UnknownTactic};
 pub use threshold_pack::ThresholdPack;
+pub use tile_product::{TileProduct, WorkgroupTile};
 pub use tiling::{WORKGROUP, groups_for, words_for};
 pub use weight_backward::WeightBackward;
 pub use window::Window;
@@ -121,11 +123,13 @@ pub const SHARED: recording::shader::Library = &[
     ("dispatch", include_str!("../../../shaders/shared/dispatch.wgsl")),
     ("field", include_str!("../../../shaders/shared/field.wgsl")),
     ("math", include_str!("../../../shaders/shared/math.wgsl")),
+    ("plane_counts", include_str!("../../../shaders/shared/plane_counts.wgsl")),
     ("product_params", include_str!("../../../shaders/shared/product_params.wgsl")),
     ("product", include_str!("../../../shaders/shared/product.wgsl")),
     ("random", include_str!("../../../shaders/shared/random.wgsl")),
     ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
     ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
+    ("register_tile", include_str!("../../../shaders/shared/register_tile.wgsl")),
     ("window", include_str!("../../../shaders/shared/window.wgsl")),
 ];
 
@@ -176,6 +180,7 @@ pub static REGISTRY: &[&Entry] = &[
     &step_token::ENTRY,
     &subgroup_product::ENTRY,
     &threshold_pack::ENTRY,
+    &tile_product::ENTRY,
     &weight_backward::ENTRY,
     &xor_product::ENTRY,
 ];

@@ -264,6 +264,24 @@ impl Product {
         words_for(self.k) == self.segment_words
     }
 
+    /// Words of both operands that can be read at a time: 4, 2 or 1.
+    pub(crate) fn load(&self) -> u32 {
+        let words = self.words();
+        let aligned = |load: &u32| {
+            let starts = [self.first_word, self.segment_words, self.row_words];
+            // Behind a whole segment lies padding, behind a part of one lies the next part.
+            starts.iter().all(|x| x.is_multiple_of(*load))
+                && (words.is_multiple_of(*load) || self.first_word == 0 && self.is_whole())
+        };
+        [4, 2].into_iter().find(aligned).unwrap_or(1)
+    }
+
+    /// The product without the left mask, which unit planes do not need.
+    pub(crate) fn needed(&self, form: Form) -> Self {
+        let mask = self.lhs.mask.filter(|_| form == Form::Xor);
+        Self { lhs: PlaneGroup { mask, ..self.lhs }, ..*self }
+    }
+
     pub(crate) fn params(&self) -> Vec<Param> {
         vec![
             Param::u32("m", self.m),

@@ -7,9 +7,8 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::product::Kind;
 
 use crate::{
-    Case, Entry, Form, Mutation, Output, PlaneGroup, Product, Random,
+    Case, Entry, Form, Mutation, Output, Product, Random,
     product::{Shape, expected, sizes, table},
-    words_for,
 };
 
 /// The [`Product`] of a [`Form`] by whole subgroups, one a workgroup, that spread the words of the right operand by
@@ -66,7 +65,7 @@ pub(crate) static ENTRY: Entry = Entry {
         },
         Mutation { rule: "column of another lane", from: "{{ j % LANES }}u)", to: "{{ (j + 1) % LANES }}u)" },
         Mutation { rule: "mask dropped", from: "\" & m\" ~ i", to: "\" & m\" ~ 0" },
-        Mutation { rule: "offset of sign planes", from: "* i32(offset{{ i }});", to: "* i32(offset0);" },
+        Mutation { rule: "offset of sign planes", from: "* i32(offset{{ i }})", to: "* i32(offset0)" },
         Mutation { rule: "carry lost", from: "2u * countOneBits(twos", to: "1u * countOneBits(twos" },
         Mutation {
             rule: "first word of a part",
@@ -83,18 +82,6 @@ impl SubgroupProduct {
         product.rhs.mask.is_none() && (form == Form::And || product.rhs_kind == Kind::Sign)
     }
 
-    /// Words that a lane reads at a time.
-    fn load(&self) -> u32 {
-        let Product { k, first_word, segment_words, row_words, .. } = self.product;
-        let words = self.product.words();
-        let aligned = |load: &u32| {
-            let starts = [first_word, segment_words, row_words].iter().all(|x| x.is_multiple_of(*load));
-            // Behind a whole segment lies padding, behind a part of one lies the next part.
-            starts && (words.is_multiple_of(*load) || first_word == 0 && words_for(k) == segment_words)
-        };
-        [4, 2].into_iter().find(aligned).unwrap_or(1)
-    }
-
     fn masked(&self) -> bool {
         self.form == Form::Xor && self.product.lhs.mask.is_some()
     }
@@ -106,13 +93,7 @@ impl SubgroupProduct {
     }
 
     fn steps(&self) -> u32 {
-        self.product.words().div_ceil(self.load())
-    }
-
-    /// The product without the left mask, which unit planes do not need.
-    fn needed(&self) -> Product {
-        let mask = self.product.lhs.mask.filter(|_| self.form == Form::Xor);
-        Product { lhs: PlaneGroup { mask, ..self.product.lhs }, ..self.product }
+        self.product.words().div_ceil(self.product.load())
     }
 }
 
@@ -137,8 +118,8 @@ impl Kernel for SubgroupProduct {
             Constant::new("LANES", self.tile.lanes),
             Constant::new("ROWS", self.tile.rows),
             Constant::new("COLUMNS", self.tile.columns),
-            Constant::new("CARRY_SAVE", u32::from(self.tile.carry_save && self.load() == 4)),
-            Constant::new("LOAD", self.load()),
+            Constant::new("CARRY_SAVE", u32::from(self.tile.carry_save && self.product.load() == 4)),
+            Constant::new("LOAD", self.product.load()),
             Constant::new("STORE", self.store()),
             Constant::new("SINGLE", u32::from(self.steps() == 1)),
             Constant::new("LHS_PLANES", lhs.planes),
@@ -159,7 +140,7 @@ impl Kernel for SubgroupProduct {
         u64::from(rows) * u64::from(self.product.n.div_ceil(self.tile.columns))
     }
     fn lens(&self) -> Vec<u64> {
-        self.needed().lens().to_vec()
+        self.product.needed(self.form).lens().to_vec()
     }
     fn loop_trips(&self) -> u64 {
         u64::from(self.product.segments) * (1 + u64::from(self.steps()))
@@ -169,7 +150,7 @@ impl Kernel for SubgroupProduct {
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let buffers = buffers.try_into().expect("one buffer per binding");
-        vec![expected(&self.needed(), self.form.kinds(self.product.rhs_kind), buffers)]
+        vec![expected(&self.product.needed(self.form), self.form.kinds(self.product.rhs_kind), buffers)]
     }
 }
 

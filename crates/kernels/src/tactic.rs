@@ -4,7 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use recording::Kernel;
 
-use crate::{AndProduct, Form, Product, SubgroupProduct, SubgroupTile, XorProduct};
+use crate::{
+    AndProduct, Form, Product, SubgroupProduct, SubgroupTile, TileProduct, WorkgroupTile, XorProduct,
+};
 
 /// One of the kernels that compute a [`Product`], with its tuning values. All give the same integers, and the same bits
 /// after scaling where a device rounds alike.
@@ -14,6 +16,8 @@ pub enum Tactic {
     Register,
     /// [`SubgroupProduct`], where subgroups have one size.
     Subgroup(SubgroupTile),
+    /// [`TileProduct`], where its planes fit workgroup memory.
+    Tile(WorkgroupTile),
 }
 
 /// Kernels by the arithmetic that they run on.
@@ -27,7 +31,7 @@ impl Tactic {
     /// What the kernel computes with.
     pub fn arithmetic(self) -> Arithmetic {
         match self {
-            Self::Register | Self::Subgroup(_) => Arithmetic::Bits,
+            Self::Register | Self::Subgroup(_) | Self::Tile(_) => Arithmetic::Bits,
         }
     }
 
@@ -36,6 +40,7 @@ impl Tactic {
         match self {
             Self::Register => true,
             Self::Subgroup(tile) => lanes == Some(tile.lanes) && SubgroupProduct::supports(form, product),
+            Self::Tile(tile) => TileProduct::supports(form, product, tile),
         }
     }
 
@@ -45,6 +50,7 @@ impl Tactic {
             (Self::Register, Form::And) => Arc::new(AndProduct(product)),
             (Self::Register, Form::Xor) => Arc::new(XorProduct(product)),
             (Self::Subgroup(tile), _) => Arc::new(SubgroupProduct { form, product, tile }),
+            (Self::Tile(tile), _) => Arc::new(TileProduct { form, product, tile }),
         }
     }
 
@@ -73,9 +79,33 @@ impl Tactic {
             }
         }
         candidates.push(Self::Register);
+        candidates.extend(tiles(product).into_iter().map(Self::Tile));
         candidates.retain(|tactic| tactic.supports(form, product, lanes));
         candidates
     }
+}
+
+/// Workgroup tiles for a product, the likely best first.
+fn tiles(product: &Product) -> Vec<WorkgroupTile> {
+    let pairs = product.lhs.planes * product.rhs.planes;
+    let tile = |[thread_rows, thread_columns, rows, columns]: [u32; 4], carry_save| WorkgroupTile {
+        thread_rows,
+        thread_columns,
+        rows,
+        columns,
+        carry_save,
+    };
+    let mut tiles = match product.n {
+        ..=16 => vec![tile([32, 4, 4, 4], false)],
+        ..=32 => vec![tile([16, 8, 4, 4], false)],
+        _ => vec![tile([16, 16, 4, 4], false), tile([8, 16, 8, 4], false)],
+    };
+    if pairs <= 2 {
+        tiles.push(WorkgroupTile { carry_save: true, ..tiles[0] });
+    }
+    // What holds many planes or few rows.
+    tiles.push(tile([8, 8, 4, 4], false));
+    tiles
 }
 
 impl fmt::Display for Tactic {
@@ -85,6 +115,11 @@ impl fmt::Display for Tactic {
             Self::Subgroup(SubgroupTile { lanes, rows, columns, carry_save }) => {
                 let save = if *carry_save { ":carry-save" } else { "" };
                 f.pad(&format!("subgroup:{lanes}x{rows}x{columns}{save}"))
+            }
+            Self::Tile(tile) => {
+                let WorkgroupTile { thread_rows, thread_columns, rows, columns, carry_save } = tile;
+                let save = if *carry_save { ":carry-save" } else { "" };
+                f.pad(&format!("tile:{thread_rows}x{thread_columns}x{rows}x{columns}{save}"))
             }
         }
     }
@@ -123,6 +158,11 @@ fn parse(text: &str) -> Option<Tactic> {
             let carry_save = option.is_some();
             Some(Tactic::Subgroup(SubgroupTile { lanes, rows, columns, carry_save }))
         }
+        ("tile", &[thread_rows, thread_columns, rows, columns], None | Some("carry-save")) => {
+            let carry_save = option.is_some();
+            let tile = WorkgroupTile { thread_rows, thread_columns, rows, columns, carry_save };
+            tile.is_valid().then_some(Tactic::Tile(tile))
+        }
         _ => None,
     }
 }
@@ -135,10 +175,30 @@ mod tests {
     fn names_are_read_back() {
         let tile = SubgroupTile { lanes: 8, rows: 4, columns: 16, carry_save: false };
         let saving = SubgroupTile { carry_save: true, ..tile };
-        for tactic in [Tactic::Register, Tactic::Subgroup(tile), Tactic::Subgroup(saving)] {
+        let wide =
+            WorkgroupTile { thread_rows: 8, thread_columns: 16, rows: 8, columns: 4, carry_save: true };
+        let narrow = WorkgroupTile { carry_save: false, ..wide };
+        let tactics = [
+            Tactic::Register,
+            Tactic::Subgroup(tile),
+            Tactic::Subgroup(saving),
+            Tactic::Tile(wide),
+            Tactic::Tile(narrow),
+        ];
+        for tactic in tactics {
             assert_eq!(tactic.to_string().parse(), Ok(tactic));
         }
-        for text in ["", "register:1", "subgroup", "subgroup:8x4", "subgroup:8x4x6", "subgroup:7x4x16", "x"] {
+        for text in [
+            "",
+            "register:1",
+            "subgroup",
+            "subgroup:8x4",
+            "subgroup:8x4x6",
+            "subgroup:7x4x16",
+            "tile:8x8x3x4",
+            "tile:32x32x1x1",
+            "x",
+        ] {
             assert!(text.parse::<Tactic>().is_err(), "{text}");
         }
     }
