@@ -1,15 +1,15 @@
 //#import dispatch
-// grad_input = gamma / sqrt(variance + epsilon) * (grad - (sums[c] + xhat * sums[channels + c]) /
-// total_rows), where xhat = (x - mean) / sqrt(variance + epsilon); the part with the sums is left out if
+// grad_input = gamma / sqrt(variance + epsilon) * (grad - (sums[c] + xhat * sums[channels + c]) *
+// factor), where xhat = (x - mean) / sqrt(variance + epsilon); the part with the sums is left out if
 // FROZEN.
 // x, grad, grad_input: rows x channels floats; mean, variance, gamma: channels; sums: 2 channels, of grad and
-// of grad * xhat over total_rows rows.
+// of grad * xhat over 1 / factor rows.
 // One invocation computes one gradient.
 struct Params {
     rows: u32,
     channels: u32,
     epsilon: f32,
-    total_rows: f32,
+    factor: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -40,7 +40,7 @@ fn main(
     if !FROZEN {
         let normalized = (x[index] - mean[channel]) * scale;
         let statistics = sums[channel] + normalized * sums[params.channels + channel];
-        through -= statistics / params.total_rows;
+        through -= statistics * params.factor;
     }
     grad_input[index] = gamma[channel] * scale * through;
 }

@@ -29,7 +29,8 @@ fn main(
         return;
     }
     let channel = index % params.channels;
+    // The order of operations is that of `normalize_quantize`, so that both give the same bits.
     let scale = inverseSqrt(variance[channel] + params.epsilon);
-    let normalized = (x[index] - mean[channel]) * scale;
-    y[index] = gamma[channel] * normalized + beta[channel];
+    let slope = gamma[channel] * scale;
+    y[index] = (x[index] - mean[channel]) * slope + beta[channel];
 }

@@ -48,7 +48,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "epsilon", from: " + params.epsilon", to: "" },
         Mutation { rule: "mean", from: " - mean[channel]", to: "" },
         Mutation { rule: "gamma", from: "gamma[channel] * ", to: "" },
-        Mutation { rule: "rows of the whole batch", from: "params.total_rows", to: "f32(params.rows)" },
+        Mutation { rule: "rows of the whole batch", from: "params.factor", to: "(1.0 / f32(params.rows))" },
         Mutation {
             rule: "gradient through the variance",
             from: " + normalized * sums[params.channels + channel]",
@@ -75,7 +75,7 @@ impl Kernel for BatchNormBackward {
             Param::u32("rows", self.rows),
             Param::u32("channels", self.channels),
             Param::f32("epsilon", self.epsilon),
-            Param::f32("total_rows", self.total_rows as f32),
+            Param::f32("factor", 1.0 / self.total_rows as f32),
         ]
     }
     fn constants(&self) -> Vec<Constant> {

@@ -9,6 +9,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP,
     floats::{UNIT, to_f64},
     groups_for,
+    quads::{unread, vec4},
 };
 
 /// Sums `x[rows][channels]`, or its squared distance from `mean[channels]`, over groups of rows into
@@ -22,7 +23,7 @@ pub struct BatchNormStats {
     pub channels: u32,
     /// Rows of one partial sum; the loop trips of an invocation.
     pub group: u32,
-    /// Whether to sum `(x - mean)^2`; otherwise `mean` is one word that is not read.
+    /// Whether to sum `(x - mean)^2`; otherwise `mean` is any buffer of 4 words and not read.
     pub centered: bool,
 }
 
@@ -40,15 +41,15 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "min(first + params.group, params.rows)",
             to: "first + params.group",
         },
-        Mutation { rule: "mean ignored", from: "center = mean[channel]", to: "center = 0.0" },
-        Mutation { rule: "mean of the channel", from: "mean[channel]", to: "mean[0]" },
+        Mutation { rule: "mean ignored", from: "center = mean[element]", to: "center = Element()" },
+        Mutation { rule: "mean of the channel", from: "mean[element]", to: "mean[0]" },
         Mutation { rule: "square", from: "value * value", to: "abs(value)" },
         Mutation {
             rule: "square of the plain sum",
             from: "select(value, value * value, CENTERED)",
             to: "value * value",
         },
-        Mutation { rule: "channel stride", from: "row * params.channels", to: "row * params.group" },
+        Mutation { rule: "row stride", from: "at += row_elements", to: "at += 1u" },
     ],
 };
 
@@ -73,14 +74,18 @@ impl Kernel for BatchNormStats {
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("CENTERED", u32::from(self.centered))]
     }
+    fn template(&self) -> Vec<Constant> {
+        vec![Constant::new("VEC4", vec4(self.channels))]
+    }
     fn workgroups(&self) -> u64 {
-        groups_for(u64::from(self.groups()) * u64::from(self.channels))
+        let elements = if vec4(self.channels) == 1 { self.channels / 4 } else { self.channels };
+        groups_for(u64::from(self.groups()) * u64::from(elements))
     }
     fn lens(&self) -> Vec<u64> {
         let channels = u64::from(self.channels);
         vec![
             u64::from(self.rows) * channels,
-            if self.centered { channels } else { 1 },
+            if self.centered { channels } else { unread(self.channels) },
             u64::from(self.groups()) * channels,
         ]
     }
@@ -118,12 +123,12 @@ fn cases() -> Vec<Case> {
     let mut case = |(rows, channels, group): (u32, u32, u32), offset: f32, centered: bool| {
         let kernel = BatchNormStats { rows, channels, group, centered };
         let x = random.floats((rows * channels) as usize, offset - 2.0, offset + 2.0);
-        let mean = random.floats(if centered { channels as usize } else { 1 }, offset - 0.5, offset + 0.5);
+        let mean = random.floats(if centered { channels as usize } else { 4 }, offset - 0.5, offset + 0.5);
         let label = format!("{rows}x{channels} by {group} offset {offset} centered {centered}");
         Case::new(label, kernel, vec![x, mean, vec![]])
     };
     let sizes =
-        [(1, 1, 1), (7, 3, 7), (64, 65, 64), (65, 5, 64), (129, 31, 64), (127, 2, 5), (1021, 3, 1021)];
+        [(1, 1, 1), (7, 3, 7), (64, 65, 64), (65, 4, 64), (129, 31, 64), (127, 12, 5), (1021, 3, 1021)];
     let mut cases: Vec<Case> = sizes.iter().map(|&size| case(size, 0.0, false)).collect();
     cases.extend(sizes.iter().map(|&size| case(size, 0.0, true)));
     // A mean far above the deviation, where the mean of squares would cancel.

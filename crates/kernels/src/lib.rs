@@ -9,6 +9,7 @@ mod add;
 mod and_product;
 mod batch_norm_backward;
 mod batch_norm_backward_sums;
+mod batch_norm_coefficients;
 mod batch_norm_forward;
 mod batch_norm_stats;
 mod bit_pack;
@@ -40,8 +41,12 @@ mod image_gather;
 mod max_pool_backward;
 mod max_pool_forward;
 mod metrics;
+mod normalize_quantize;
+mod normalize_quantize_backward;
+mod normalize_quantize_backward_sums;
 mod pool;
 mod product;
+mod quads;
 mod quantize_activation;
 mod quantize_gradient;
 mod quantize_weight;
@@ -69,6 +74,7 @@ pub use add::Add;
 pub use and_product::AndProduct;
 pub use batch_norm_backward::BatchNormBackward;
 pub use batch_norm_backward_sums::BatchNormBackwardSums;
+pub use batch_norm_coefficients::BatchNormCoefficients;
 pub use batch_norm_forward::BatchNormForward;
 pub use batch_norm_stats::BatchNormStats;
 pub use bit_pack::BitPack;
@@ -94,6 +100,9 @@ pub use image_gather::ImageGather;
 pub use max_pool_backward::MaxPoolBackward;
 pub use max_pool_forward::MaxPoolForward;
 pub use metrics::Metrics;
+pub use normalize_quantize::NormalizeQuantize;
+pub use normalize_quantize_backward::{NormalizeQuantizeBackward, NormalizeRule};
+pub use normalize_quantize_backward_sums::NormalizeQuantizeBackwardSums;
 pub use product::{By, Form, Output, PlaneGroup, Product, ProductError, ScaleIndex};
 pub use quantize_activation::QuantizeActivation;
 pub use quantize_gradient::QuantizeGradient;
@@ -126,6 +135,7 @@ pub const SHARED: recording::shader::Library = &[
     ("plane_counts", include_str!("../../../shaders/shared/plane_counts.wgsl")),
     ("product_params", include_str!("../../../shaders/shared/product_params.wgsl")),
     ("product", include_str!("../../../shaders/shared/product.wgsl")),
+    ("quads", include_str!("../../../shaders/shared/quads.wgsl")),
     ("random", include_str!("../../../shaders/shared/random.wgsl")),
     ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
     ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
@@ -140,6 +150,7 @@ pub static REGISTRY: &[&Entry] = &[
     &and_product::ENTRY,
     &batch_norm_backward::ENTRY,
     &batch_norm_backward_sums::ENTRY,
+    &batch_norm_coefficients::ENTRY,
     &batch_norm_forward::ENTRY,
     &batch_norm_stats::ENTRY,
     &bit_pack::ENTRY,
@@ -167,6 +178,9 @@ pub static REGISTRY: &[&Entry] = &[
     &max_pool_backward::ENTRY,
     &max_pool_forward::ENTRY,
     &metrics::ENTRY,
+    &normalize_quantize::ENTRY,
+    &normalize_quantize_backward::ENTRY,
+    &normalize_quantize_backward_sums::ENTRY,
     &quantize_activation::ENTRY,
     &quantize_gradient::ENTRY,
     &quantize_weight::ENTRY,

@@ -42,6 +42,27 @@ pub(crate) fn windows() -> Vec<Window> {
     ]
 }
 
+/// Geometries whose windows do not overlap, with padding, cut windows and gaps between them.
+pub(crate) fn apart_windows() -> Vec<Window> {
+    let same = |input, kernel, stride| square(&Pool2d::same(input, kernel, stride));
+    let valid = |input, kernel, stride| square(&Pool2d::valid(input, kernel, stride));
+    vec![
+        valid([2, 4, 6, 1], 2, 2),
+        same([1, 5, 5, 1], 2, 2),
+        valid([3, 5, 7, 1], 2, 2),
+        same([2, 7, 4, 1], 3, 3),
+        valid([1, 7, 8, 1], 2, 3),
+        same([1, 18, 18, 1], 2, 2),
+        valid([5, 2, 2, 1], 2, 2),
+        same([2, 8, 5, 1], 4, 4),
+    ]
+}
+
+/// A window of one pixel that visits every pixel: no pool.
+pub(crate) fn whole_image(samples: u32, height: u32, width: u32) -> Window {
+    square(&Pool2d::valid([samples, height, width, 1].map(|size| size as usize), 1, 1))
+}
+
 fn square(pool: &Pool2d) -> Window {
     Window {
         samples: pool.samples as u32,

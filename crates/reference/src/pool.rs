@@ -70,6 +70,15 @@ impl Pool2d {
         grad
     }
 
+    /// The elements at an offset of each output's window, such as those of the maxima.
+    pub fn at_taps(&self, x: &[f64], taps: &[u32]) -> Vec<f64> {
+        assert_eq!(x.len(), self.input_len(), "input of {self:?}");
+        assert_eq!(taps.len(), self.output_len(), "taps of {self:?}");
+        let element =
+            |(output, &tap)| x[self.input_index(output, tap as usize).expect("a tap inside the input")];
+        taps.iter().enumerate().map(element).collect()
+    }
+
     /// The maximum code of each window; quantizing commutes with the maximum.
     pub fn max_pool_codes(&self, codes: &[u32]) -> Vec<u32> {
         self.maxima(codes).0
