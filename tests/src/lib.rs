@@ -57,6 +57,7 @@ pub fn options_for(input: InputSpec, batch_size: u32) -> SessionOptions {
         frozen_batch_norm: false,
         kernels: graph::KernelPlan::default(),
         fold: true,
+        fuse: true,
     }
 }
 

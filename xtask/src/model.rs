@@ -57,6 +57,7 @@ impl Options {
             frozen_batch_norm: false,
             kernels: graph::KernelPlan::default(),
             fold: true,
+            fuse: true,
         };
         let session = Session::new(device::open(&adapter)?, &model.network, &options)?;
         let mut random = Random::new(self.seed);

@@ -69,6 +69,7 @@ pub fn run(options: &Options) -> Result<bool> {
         table.add_row([name, count.to_string(), format!("{:.3}", 1e3 * seconds), share]);
     }
     println!("{table}");
+    println!("memory {:.1} MiB", session.memory_bytes() as f64 / f64::from(1 << 20));
     let batch_size = f64::from(options.model.batch_size);
     println!(
         "kernels {:.1} ms ({source:?}), a whole step {:.1} ms, {:.0} images/s",

@@ -39,6 +39,7 @@ impl Engine {
             frozen_batch_norm: false,
             kernels: graph::KernelPlan::default(),
             fold: true,
+            fuse: true,
         };
         Ok(Self { device: config.device.clone(), network, options, announced: Cell::new(false) })
     }

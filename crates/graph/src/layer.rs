@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    Bits, GraphError, ParameterSpec, Recorder, Tensor,
+    Bits, GraphError, Link, ParameterSpec, Recorder, Tensor,
     tensor::{Kind, Value},
 };
 
@@ -52,6 +52,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Bits that a deployed network stores for one value of parameter `name`.
     fn stored_bits(&self, _name: &str) -> f64 {
         32.0
+    }
+
+    /// What the layer does between two convolutions, where a kernel may do it together with its neighbors.
+    fn link(&self) -> Option<Link> {
+        None
     }
 
     /// Records the forward pass.

@@ -102,6 +102,12 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
         None
     }
 
+    /// True where codes are `round(n clip(x, 0, 1))` with `n = 2^bits - 1` and the gradient passes where `0 <= x <= 1`, so
+    /// that kernels which do this together with its neighbors stand for the rule.
+    fn clips_to_unit(&self) -> bool {
+        false
+    }
+
     /// Records clip, quantization and packing.
     ///
     /// # Errors

@@ -207,7 +207,7 @@ impl Recorder {
     pub fn tensor(&mut self, label: &str, shape: Shape) -> Tensor {
         let words = |chunk: &Chunk| u64::from(chunk.samples) * u64::from(shape.len());
         let chunks = self.chunks().iter().map(|c| self.per_sample(label, *c, words(c))).collect();
-        Tensor { shape, chunks }
+        Tensor { shape, chunks, maxima: None }
     }
 
     fn buffer(&mut self, label: &str, words: u64, persistent: bool, samples: u32) -> BufferSlice {

@@ -1,12 +1,13 @@
 //! From a network to recordings: forward, backward, apply, freeze and evaluate.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kernels::{ImageGather, Metrics, SoftmaxCrossEntropy, StepToken};
 use recording::{BufferSlice, Limits};
 
 use crate::{
     GraphError, Network, Parameter, Recorder, Shape, Tensor, Value,
+    fusion::{Chain, chains},
     layer::{Backward, Place},
     layers::add,
     network::NetworkLayer,
@@ -50,7 +51,8 @@ impl Schedule {
 
         recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
-        let tape = forward(&mut recorder, network, &options.input, &ports)?;
+        let chains = if options.fuse { chains(network) } else { HashMap::new() };
+        let tape = forward(&mut recorder, network, (&options.input, &ports), chains)?;
         let loss = loss(&mut recorder, network, &ports, &tape.logits)?;
         for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
             let metrics = recorder.status(0, 4);
@@ -58,17 +60,17 @@ impl Schedule {
         }
 
         recorder.phase = Phase::Backward;
-        backward(&mut recorder, network, tape.backward, loss.grad)?;
+        backward(&mut recorder, network, tape.entries, loss.grad)?;
 
         recorder.phase = Phase::Apply;
         apply(&mut recorder, options)?;
 
         recorder.phase = Phase::Evaluate;
         recorder.mode = Mode::Evaluate { fold: options.fold };
-        let tape = forward(&mut recorder, network, &options.input, &ports)?;
+        let tape = forward(&mut recorder, network, (&options.input, &ports), HashMap::new())?;
         recorder.set_scope("loss", "forward");
         ports.logits = persistent_copies(&mut recorder, &tape.logits, network)?;
-        let logits = Tensor { shape: tape.logits.shape, chunks: ports.logits.clone() };
+        let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
         let evaluation = loss_of(&mut recorder, network, &ports, &logits, true)?;
         (ports.losses, ports.hits) = (evaluation.losses, evaluation.hits);
         Ok(Self { recorder, ports })
@@ -108,33 +110,50 @@ fn declare_ports(recorder: &mut Recorder, network: &Network, input: &InputSpec) 
 
 struct Tape {
     logits: Tensor,
-    backward: Vec<Backward>,
+    entries: Vec<Entry>,
+}
+
+/// The backward pass of one layer, or of several that were recorded together.
+struct Entry {
+    /// Position of the first layer, whose inputs receive gradients.
+    first: usize,
+    /// Position of the last layer, whose output brings one.
+    last: usize,
+    backward: Backward,
 }
 
 fn forward(
     recorder: &mut Recorder,
     network: &Network,
-    input: &InputSpec,
-    ports: &Ports,
+    (input, ports): (&InputSpec, &Ports),
+    mut chains: HashMap<usize, Chain>,
 ) -> Result<Tape, GraphError> {
     recorder.set_scope("input", "forward");
     let image = Value::Dense(gather(recorder, network, input, ports)?);
-    let mut values: Vec<Value> = Vec::new();
-    let mut tape = Vec::new();
-    for (stream, layer) in (1..).zip(&network.layers) {
-        let inputs: Vec<Value> =
-            layer.inputs.iter().map(|at| at.map_or(&image, |at| &values[at]).clone()).collect();
-        recorder.set_scope(&layer.name, "forward");
-        let place = place(layer, stream);
-        let (value, backward) = layer.layer.forward(recorder, &place, &inputs)?;
-        values.push(value);
-        tape.push(backward);
+    let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).collect();
+    let mut values: HashMap<usize, Value> = HashMap::new();
+    let mut entries = Vec::new();
+    for (last, layer) in network.layers.iter().enumerate().filter(|(at, _)| !fused.contains(at)) {
+        let chain = chains.remove(&last);
+        let first = chain.as_ref().map_or(last, Chain::first);
+        let inputs = network.layers[first].inputs.iter();
+        let inputs: Vec<Value> = inputs.map(|at| at.map_or(&image, |at| &values[&at]).clone()).collect();
+        let (value, backward) = match chain {
+            Some(chain) => chain.forward(recorder, network, &inputs[0])?,
+            None => {
+                recorder.set_scope(&layer.name, "forward");
+                layer.layer.forward(recorder, &place(layer, last), &inputs)?
+            }
+        };
+        values.insert(last, value);
+        entries.push(Entry { first, last, backward });
     }
-    let last = values.last().expect("a built network has a layer");
-    Ok(Tape { logits: recorder.dense(last)?, backward: tape })
+    let logits = recorder.dense(&values[&(network.layers.len() - 1)])?;
+    Ok(Tape { logits, entries })
 }
 
-fn place(layer: &NetworkLayer, stream: u32) -> Place {
+fn place(layer: &NetworkLayer, at: usize) -> Place {
+    let stream = u32::try_from(at + 1).expect("few layers");
     let needs_grad = layer.inputs.iter().map(Option::is_some).collect();
     Place { name: layer.name.clone(), stream, needs_grad }
 }
@@ -227,15 +246,15 @@ fn persistent_copies(
 fn backward(
     recorder: &mut Recorder,
     network: &Network,
-    tape: Vec<Backward>,
+    entries: Vec<Entry>,
     grad_logits: Tensor,
 ) -> Result<(), GraphError> {
     let mut gradients: HashMap<usize, Tensor> = HashMap::from([(network.layers.len() - 1, grad_logits)]);
-    for ((at, layer), backward) in network.layers.iter().enumerate().zip(tape).rev() {
-        let grad = gradients.remove(&at).expect("every layer's output has a consumer, which comes later");
-        recorder.set_scope(&layer.name, "backward");
+    for Entry { first, last, backward } in entries.into_iter().rev() {
+        let grad = gradients.remove(&last).expect("every layer's output has a consumer, which comes later");
+        recorder.set_scope(&network.layers[last].name, "backward");
         let results = backward(recorder, &grad)?;
-        for (input, grad) in layer.inputs.iter().zip(results) {
+        for (input, grad) in network.layers[first].inputs.iter().zip(results) {
             let (Some(input), Some(grad)) = (input, grad) else { continue };
             // A tensor with several consumers receives the sum of their gradients.
             let sum = match gradients.remove(input) {

@@ -12,6 +12,18 @@ pub struct Tensor {
     pub shape: Shape,
     /// One slice per chunk.
     pub chunks: Vec<BufferSlice>,
+    /// Where the tensor's producer left the largest magnitudes, so that a quantizer need not reduce the tensor itself.
+    pub maxima: Option<Maxima>,
+}
+
+/// The largest magnitudes of parts of a tensor: a sample's maximum is that of its parts, infinite or NaN where an element
+/// is.
+#[derive(Clone, Debug)]
+pub struct Maxima {
+    /// Parts of a sample.
+    pub parts: u32,
+    /// `[samples][parts]` per chunk.
+    pub chunks: Vec<BufferSlice>,
 }
 
 /// Quantized activations in unit planes `[plane][pixel][words(channels)]`; a code q stands for `factor * q`.

@@ -1,11 +1,13 @@
 //! Batch normalization over samples and pixels, per channel.
 
-use kernels::{BatchNormBackward, BatchNormBackwardSums, BatchNormStats, ColumnSum, RunningUpdate};
+use kernels::{
+    BatchNormBackward, BatchNormBackwardSums, BatchNormCoefficients, BatchNormStats, ColumnSum, RunningUpdate,
+};
 use recording::BufferSlice;
 
 use super::single_dense;
 use crate::{
-    GraphError, ParameterSpec, Recorder, Tensor,
+    GraphError, Link, ParameterSpec, Recorder, Tensor,
     deploy::Normalization,
     layer::{Backward, Layer, Place, no_backward},
     parameter::Parameter,
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// Rows of one partial sum, about.
-const PARTIAL_ROWS: u32 = 1024;
+pub(crate) const PARTIAL_ROWS: u32 = 1024;
 
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` with the biased variance of the batch, taken in two passes. The
 /// running average, `running = momentum * running + (1 - momentum) * batch`, takes the unbiased one.
@@ -40,6 +42,37 @@ struct Parameters {
     variance: Parameter,
 }
 
+impl Parameters {
+    /// Those of the recorder's current layer.
+    fn current(recorder: &Recorder) -> Self {
+        Self {
+            gamma: recorder.parameter("gamma"),
+            beta: recorder.parameter("beta"),
+            mean: recorder.parameter("running_mean"),
+            variance: recorder.parameter("running_variance"),
+        }
+    }
+
+    /// The normalization by running statistics.
+    fn running(&self, epsilon: f32) -> Normalization {
+        Normalization {
+            mean: self.mean.value,
+            variance: self.variance.value,
+            gamma: self.gamma.value,
+            beta: self.beta.value,
+            epsilon,
+        }
+    }
+}
+
+/// The statistics that a training step normalizes with.
+pub(crate) struct Statistics {
+    parameters: Parameters,
+    normalization: Normalization,
+    /// Mean and variance are the running ones, as constants.
+    pub frozen: bool,
+}
+
 impl Layer for BatchNorm {
     fn kind(&self) -> &'static str {
         "batch_norm"
@@ -59,49 +92,51 @@ impl Layer for BatchNorm {
         ]
     }
 
+    fn link(&self) -> Option<Link> {
+        Some(Link::Normalize(*self))
+    }
+
     fn forward(
         &self,
         recorder: &mut Recorder,
         _: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
-        let parameters = Parameters {
-            gamma: recorder.parameter("gamma"),
-            beta: recorder.parameter("beta"),
-            mean: recorder.parameter("running_mean"),
-            variance: recorder.parameter("running_variance"),
-        };
-        let mut normalization = Normalization {
-            mean: parameters.mean.value,
-            variance: parameters.variance.value,
-            gamma: parameters.gamma.value,
-            beta: parameters.beta.value,
-            epsilon: self.epsilon,
-        };
         if let Value::Deferred(deferred) = &inputs[0]
             && deferred.batch_norm.is_none()
         {
             let mut normalized = deferred.clone();
-            normalized.batch_norm = Some(normalization);
+            normalized.batch_norm = Some(Parameters::current(recorder).running(self.epsilon));
             return Ok((Value::Deferred(normalized), no_backward()));
         }
         let input = recorder.dense(&inputs[0])?;
-        if recorder.mode() == Mode::Train {
-            (normalization.mean, normalization.variance) =
-                self.batch_statistics(recorder, &input, &parameters)?;
-        }
-        let output = normalization.record(recorder, &input)?;
+        let statistics = self.statistics(recorder, &input)?;
+        let output = statistics.normalization.record(recorder, &input)?;
         recorder.check_finite("output", &output.chunks)?;
-        let frozen = recorder.mode() != Mode::Train;
-        let backward: Backward = Box::new(move |recorder, grad| {
-            let grad_input = backward(recorder, (&input, grad), normalization, &parameters, frozen)?;
-            Ok(vec![Some(grad_input)])
-        });
+        let backward: Backward =
+            Box::new(move |recorder, grad| Ok(vec![Some(statistics.backward(recorder, &input, grad)?)]));
         Ok((Value::Dense(output), backward))
     }
 }
 
 impl BatchNorm {
+    /// Records the statistics of the current layer for `input`: those of the batch, with the update of the running ones,
+    /// or the running ones where they are constants.
+    pub(crate) fn statistics(
+        &self,
+        recorder: &mut Recorder,
+        input: &Tensor,
+    ) -> Result<Statistics, GraphError> {
+        let parameters = Parameters::current(recorder);
+        let mut normalization = parameters.running(self.epsilon);
+        let frozen = recorder.mode() != Mode::Train;
+        if !frozen {
+            (normalization.mean, normalization.variance) =
+                self.batch_statistics(recorder, input, &parameters)?;
+        }
+        Ok(Statistics { parameters, normalization, frozen })
+    }
+
     /// Records mean and variance of the batch and the update of the running averages.
     fn batch_statistics(
         &self,
@@ -149,41 +184,62 @@ fn moment(
     Ok(result)
 }
 
-fn backward(
-    recorder: &mut Recorder,
-    (input, grad): (&Tensor, &Tensor),
-    normalization: Normalization,
-    parameters: &Parameters,
-    frozen: bool,
-) -> Result<Tensor, GraphError> {
-    let (pixels, channels) = (input.shape.pixels(), input.shape.channels);
-    let Normalization { mean, variance, gamma, epsilon, .. } = normalization;
-    let group = rows_per_partial(pixels, PARTIAL_ROWS);
-    let mut partials = Vec::new();
-    for chunk in recorder.chunks() {
-        let rows = chunk.samples * pixels;
-        let groups = rows.div_ceil(group);
-        let partial = recorder.per_sample("sum partials", chunk, 2 * u64::from(groups) * u64::from(channels));
-        let kernel = BatchNormBackwardSums { rows, channels, group, epsilon };
-        recorder.dispatch(
-            kernel,
-            &[input.chunks[chunk.index], grad.chunks[chunk.index], mean, variance, partial],
-        )?;
-        partials.push((partial, groups));
+impl Statistics {
+    /// Records what [`kernels::NormalizeQuantize`] and its backward kernels need per channel.
+    pub(crate) fn coefficients(
+        &self,
+        recorder: &mut Recorder,
+        channels: u32,
+    ) -> Result<BufferSlice, GraphError> {
+        let Normalization { mean, variance, gamma, beta, epsilon } = self.normalization;
+        let result = recorder.transient("coefficients", 4 * u64::from(channels));
+        let kernel = BatchNormCoefficients { channels, epsilon };
+        recorder.dispatch(kernel, &[mean, variance, gamma, beta, result])?;
+        Ok(result)
     }
-    let sums = recorder.transient("sums", 2 * u64::from(channels));
-    sum_partials(recorder, &partials, 2 * channels, 1.0, sums)?;
-    for (first, gradient) in [(0, parameters.beta.gradient), (channels, parameters.gamma.gradient)] {
-        let copy = ColumnSum { stride: 2 * channels, first, ..ColumnSum::new(1, channels, 1) };
-        recorder.dispatch(copy, &[sums, gradient])?;
+
+    /// Records the sums over all `partials`, of dy and of dy * xhat: the gradients of beta and gamma. Returns both.
+    pub(crate) fn finish_gradients(
+        &self,
+        recorder: &mut Recorder,
+        partials: &[(BufferSlice, u32)],
+        channels: u32,
+    ) -> Result<BufferSlice, GraphError> {
+        let sums = recorder.transient("sums", 2 * u64::from(channels));
+        sum_partials(recorder, partials, 2 * channels, 1.0, sums)?;
+        let gradients = [(0, self.parameters.beta.gradient), (channels, self.parameters.gamma.gradient)];
+        for (first, gradient) in gradients {
+            let copy = ColumnSum { stride: 2 * channels, first, ..ColumnSum::new(1, channels, 1) };
+            recorder.dispatch(copy, &[sums, gradient])?;
+        }
+        Ok(sums)
     }
-    let result = recorder.tensor("grad_input", input.shape);
-    let total_rows = recorder.batch() * pixels;
-    for chunk in recorder.chunks() {
-        let kernel =
-            BatchNormBackward { rows: chunk.samples * pixels, channels, epsilon, frozen, total_rows };
-        let (x, dy, dx) = (input.chunks[chunk.index], grad.chunks[chunk.index], result.chunks[chunk.index]);
-        recorder.dispatch(kernel, &[x, dy, mean, variance, gamma, sums, dx])?;
+
+    fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
+        let (pixels, channels) = (input.shape.pixels(), input.shape.channels);
+        let Normalization { mean, variance, gamma, epsilon, .. } = self.normalization;
+        let group = rows_per_partial(pixels, PARTIAL_ROWS);
+        let mut partials = Vec::new();
+        for chunk in recorder.chunks() {
+            let rows = chunk.samples * pixels;
+            let groups = rows.div_ceil(group);
+            let words = 2 * u64::from(groups) * u64::from(channels);
+            let partial = recorder.per_sample("sum partials", chunk, words);
+            let kernel = BatchNormBackwardSums { rows, channels, group, epsilon };
+            let (x, dy) = (input.chunks[chunk.index], grad.chunks[chunk.index]);
+            recorder.dispatch(kernel, &[x, dy, mean, variance, partial])?;
+            partials.push((partial, groups));
+        }
+        let sums = self.finish_gradients(recorder, &partials, channels)?;
+        let result = recorder.tensor("grad_input", input.shape);
+        let (frozen, total_rows) = (self.frozen, recorder.batch() * pixels);
+        for chunk in recorder.chunks() {
+            let kernel =
+                BatchNormBackward { rows: chunk.samples * pixels, channels, epsilon, frozen, total_rows };
+            let at = chunk.index;
+            let (x, dy, dx) = (input.chunks[at], grad.chunks[at], result.chunks[at]);
+            recorder.dispatch(kernel, &[x, dy, mean, variance, gamma, sums, dx])?;
+        }
+        Ok(result)
     }
-    Ok(result)
 }

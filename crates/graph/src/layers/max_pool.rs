@@ -4,7 +4,7 @@ use kernels::{MaxPoolBackward, MaxPoolForward};
 
 use super::single_dense;
 use crate::{
-    Geometry, GraphError, Recorder, Shape, Tensor,
+    Geometry, GraphError, Link, Recorder, Shape, Tensor,
     layer::{Backward, Layer, Place, no_backward},
     tensor::{Kind, Value},
 };
@@ -27,6 +27,10 @@ impl Layer for MaxPool {
             GraphError::layer(name, format!("pool {:?} does not fit {input}", self.geometry))
         })?;
         Ok(Kind::dense(Shape::new(window.out_height, window.out_width, input.channels)))
+    }
+
+    fn link(&self) -> Option<Link> {
+        Some(Link::Pool(self.geometry))
     }
 
     fn forward(

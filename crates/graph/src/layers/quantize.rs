@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::single_dense;
 use crate::{
-    GraphError, ParameterSpec, Recorder,
+    GraphError, Link, ParameterSpec, Recorder,
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
     tensor::{Kind, Value},
@@ -28,6 +28,10 @@ impl Layer for Quantize {
 
     fn parameters(&self, _: &[Kind]) -> Vec<ParameterSpec> {
         self.quantizer.parameters()
+    }
+
+    fn link(&self) -> Option<Link> {
+        Some(Link::Quantize(self.quantizer.clone()))
     }
 
     fn forward(

@@ -32,6 +32,10 @@ impl ActivationQuantizer for DorefaActivation {
         Some(fold_batch_norm(channel, self.bits, range))
     }
 
+    fn clips_to_unit(&self) -> bool {
+        true
+    }
+
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
         let (bits, shape) = (self.bits, input.shape);
         let mut chunks = Vec::new();

@@ -50,6 +50,9 @@ pub struct SessionOptions {
     pub frozen_batch_norm: bool,
     /// Evaluate in the deployed form, with integer thresholds; otherwise in f32, as a diagnostic.
     pub fold: bool,
+    /// Train with one kernel a pass for batch norm, pool and quantization between two convolutions; otherwise with one for
+    /// each, as a diagnostic.
+    pub fuse: bool,
     /// Which kernels compute the products.
     pub kernels: KernelPlan,
 }
