@@ -26,14 +26,13 @@ impl GradientQuantizer for DorefaGradient {
         stream: u32,
     ) -> Result<GradientPlanes, GraphError> {
         let (bits, shape, source) = (self.bits, grad.shape, grad.chunks[chunk.index]);
-        let first = Reduce {
-            rows: chunk.samples,
-            len: shape.len(),
-            map: ReduceMap::Abs,
-            op: ReduceOp::Max,
-            factor: 1.0,
+        let (values, len) = match &grad.maxima {
+            Some(maxima) => (maxima.chunks[chunk.index], maxima.parts),
+            None => (source, shape.len()),
         };
-        let scale = reduce_to_one(recorder, "gradient scale", first, source, Some(chunk))?;
+        let (rows, map, op) = (chunk.samples, ReduceMap::Abs, ReduceOp::Max);
+        let first = Reduce { rows, len, map, op, factor: 1.0 };
+        let scale = reduce_to_one(recorder, "gradient scale", first, values, Some(chunk))?;
         let rows = chunk.samples * shape.pixels();
         let words = u64::from(bits) * u64::from(rows) * u64::from(kernels::words_for(shape.channels));
         let planes = recorder.per_sample("gradient planes", chunk, words);
