@@ -24,6 +24,9 @@ pub struct Options {
     /// Samples of the batch.
     #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch_size: u32,
+    /// Runs batch norm, pool and quantization as kernels of their own.
+    #[arg(long)]
+    pub unfused: bool,
     /// Seed of pictures and parameters.
     #[arg(long, default_value_t = 0)]
     pub seed: u32,
@@ -57,7 +60,7 @@ impl Options {
             frozen_batch_norm: false,
             kernels: graph::KernelPlan::default(),
             fold: true,
-            fuse: true,
+            fuse: !self.unfused,
         };
         let session = Session::new(device::open(&adapter)?, &model.network, &options)?;
         let mut random = Random::new(self.seed);
