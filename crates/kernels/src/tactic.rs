@@ -96,8 +96,8 @@ fn tiles(product: &Product) -> Vec<WorkgroupTile> {
         carry_save,
     };
     let mut tiles = match product.n {
-        ..=16 => vec![tile([32, 4, 4, 4], false)],
-        ..=32 => vec![tile([16, 8, 4, 4], false)],
+        0..=16 => vec![tile([32, 4, 4, 4], false)],
+        17..=32 => vec![tile([16, 8, 4, 4], false)],
         _ => vec![tile([16, 16, 4, 4], false), tile([8, 16, 8, 4], false)],
     };
     if pairs <= 2 {
