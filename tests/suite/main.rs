@@ -14,3 +14,4 @@ mod plane_groups;
 mod sources;
 mod steps;
 mod updates;
+mod witnesses;

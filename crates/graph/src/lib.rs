@@ -24,6 +24,7 @@ pub mod planes;
 pub mod quantizers;
 mod recorder;
 mod reduction;
+mod scan;
 mod schedule;
 mod session;
 mod shape;

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kernels::{CheckFinite, Tactic};
+use kernels::Tactic;
 use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
-use crate::{GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold};
+use crate::{GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold, scan, scan::Scan};
 
 /// Samples are split at multiples of this many, so that every reduction over the batch has the same order however the
 /// batch is cut.
@@ -108,6 +108,7 @@ pub struct Recorder {
     pub(crate) kernels: KernelPlan,
     chunks: Vec<Chunk>,
     constant: bool,
+    scans: Vec<Scan>,
 }
 
 impl Recorder {
@@ -139,6 +140,7 @@ impl Recorder {
             kernels: KernelPlan::default(),
             chunks,
             constant: false,
+            scans: Vec::new(),
         };
         recorder.shared = Shared {
             step: recorder.persistent("step", 8),
@@ -308,7 +310,7 @@ impl Recorder {
     /// Training checks every step, so an evaluation does not.
     ///
     /// # Errors
-    /// Buffers that do not fit.
+    /// More checks than there are flags.
     pub fn check_finite(&mut self, what: &'static str, values: &[BufferSlice]) -> Result<(), GraphError> {
         if matches!(self.mode, Mode::Evaluate { .. }) {
             return Ok(());
@@ -318,10 +320,27 @@ impl Recorder {
             return Err(GraphError::layer(&self.scope.layer, format!("more than {MAX_FLAGS} finite checks")));
         }
         self.checks.push((self.scope.layer.clone(), what));
+        let (phase, at) = (self.phase, self.phases.get(&self.phase).map_or(0, Vec::len));
+        let scope = self.scope.clone();
+        self.scans.extend(values.iter().map(|&values| Scan {
+            phase,
+            at,
+            slot,
+            values,
+            scope: scope.clone(),
+        }));
+        Ok(())
+    }
+
+    /// Places the dispatches of all checks, once every phase that has any is recorded.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    pub(crate) fn place_checks(&mut self) -> Result<(), GraphError> {
         let flags = self.status(FLAGS_OFFSET, u64::from(MAX_FLAGS));
-        for slice in values {
-            let len = u32::try_from(slice.words).expect("a binding has fewer than 2^32 words");
-            self.dispatch(CheckFinite { len, slot, flags_len: MAX_FLAGS }, &[*slice, flags])?;
+        for (phase, dispatches) in &mut self.phases {
+            let scans: Vec<Scan> = self.scans.extract_if(.., |scan| scan.phase == *phase).collect();
+            *dispatches = scan::place(std::mem::take(dispatches), scans, flags)?;
         }
         Ok(())
     }

@@ -64,6 +64,7 @@ impl Schedule {
 
         recorder.phase = Phase::Apply;
         apply(&mut recorder, options)?;
+        recorder.place_checks()?;
 
         recorder.phase = Phase::Evaluate;
         recorder.mode = Mode::Evaluate { fold: options.fold };

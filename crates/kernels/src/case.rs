@@ -81,6 +81,9 @@ impl Kernel for Mutant {
     fn template(&self) -> Vec<Constant> {
         self.kernel.template()
     }
+    fn witnesses(&self) -> &'static [(usize, usize)] {
+        self.kernel.witnesses()
+    }
     fn subgroup(&self) -> Option<u32> {
         self.kernel.subgroup()
     }

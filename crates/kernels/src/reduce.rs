@@ -110,7 +110,9 @@ impl Reduce {
                 (terms.iter().sum::<f64>(), ((terms.len() + 1) as f64 * UNIT + map_error) * magnitude)
             }
             ReduceOp::Max => {
-                let max = terms.iter().fold(f64::NEG_INFINITY, |max, x| max.max(*x));
+                let larger =
+                    |max: f64, x: &f64| if max.is_nan() || x.is_nan() { f64::NAN } else { max.max(*x) };
+                let max = terms.iter().fold(f64::NEG_INFINITY, larger);
                 (max, map_error * max.abs())
             }
         };
@@ -152,6 +154,15 @@ impl Kernel for Reduce {
     }
     fn work(&self) -> Work {
         Work { operations: self.lens()[0], bytes: 4 * self.lens().iter().sum::<u64>() }
+    }
+    fn witnesses(&self) -> &'static [(usize, usize)] {
+        match (self.op, self.map) {
+            (ReduceOp::Sum, ReduceMap::Identity | ReduceMap::Abs) | (ReduceOp::Max, ReduceMap::Abs) => {
+                &[(0, 1)]
+            }
+            // Elsewhere a comparison or the bounds of tanh may hide them.
+            _ => &[],
+        }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let src = to_f64(buffers[0], self.rows * self.len);

@@ -127,6 +127,11 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     fn template(&self) -> Vec<Constant> {
         Vec::new()
     }
+    /// Pairs of a read and a written binding by position: where a value read through the first is NaN or infinite, a value
+    /// written through the second is, so that a search of the small result replaces one of the large operand.
+    fn witnesses(&self) -> &'static [(usize, usize)] {
+        &[]
+    }
     /// The subgroup size that the kernel is written for; it runs only where every subgroup has that many lanes.
     fn subgroup(&self) -> Option<u32> {
         None
