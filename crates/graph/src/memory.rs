@@ -1,6 +1,9 @@
 //! Assigns memory to planned buffers from their first and last use.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use recording::{Access, BufferId, Dispatch};
 
@@ -16,8 +19,9 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own; a transient takes the
-    /// smallest free slot that is large enough, else the largest free one, which grows, else a new one.
+    /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed from the
+    /// largest to the smallest, each in the smallest slot whose other tenants live at other times, else in a new one; so a
+    /// slot has the size of its first tenant, and small tenants do not keep large slots from large ones.
     pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
         let uses = lifetimes(phases);
         let mut plan = Self { place: vec![usize::MAX; buffers.len()], slots: Vec::new() };
@@ -26,27 +30,21 @@ impl MemoryPlan {
             plan.slots.push((buffer.label.clone(), buffer.words));
         }
         let first_shared = plan.slots.len();
-        let mut busy_until: Vec<usize> = Vec::new();
-        let mut transients: Vec<(usize, usize, usize)> = buffers
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| !b.persistent)
-            .filter_map(|(index, _)| uses.get(&index).map(|&(first, last)| (first, last, index)))
+        let mut tenants: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut transients: Vec<usize> = (0..buffers.len())
+            .filter(|index| !buffers[*index].persistent && uses.contains_key(index))
             .collect();
-        transients.sort_unstable();
-        for (first, last, index) in transients {
-            let words = buffers[index].words;
-            let free = (0..busy_until.len()).filter(|&slot| busy_until[slot] < first);
-            let size = |slot: &usize| plan.slots[first_shared + slot].1;
-            let (fitting, small): (Vec<_>, Vec<_>) = free.partition(|slot| size(slot) >= words);
-            let best = fitting.into_iter().min_by_key(size).or_else(|| small.into_iter().max_by_key(size));
-            let slot = best.unwrap_or_else(|| {
-                busy_until.push(0);
-                plan.slots.push((format!("shared {}", busy_until.len() - 1), 0));
-                busy_until.len() - 1
+        transients.sort_by_key(|index| (Reverse(buffers[*index].words), *index));
+        for index in transients {
+            let (first, last) = uses[&index];
+            let is_free = |slot: &usize| tenants[*slot].iter().all(|&(from, to)| to < first || last < from);
+            // Sizes fall with the slot's number.
+            let slot = (0..tenants.len()).rev().find(is_free).unwrap_or_else(|| {
+                plan.slots.push((format!("shared {}", tenants.len()), buffers[index].words));
+                tenants.push(Vec::new());
+                tenants.len() - 1
             });
-            busy_until[slot] = last;
-            plan.slots[first_shared + slot].1 = plan.slots[first_shared + slot].1.max(words);
+            tenants[slot].push((first, last));
             plan.place[index] = first_shared + slot;
         }
         plan
@@ -117,6 +115,16 @@ mod tests {
         assert_ne!(plan.place[1], plan.place[2], "buffer 1 is read while 2 is written");
         assert_ne!(plan.place[2], plan.place[3]);
         assert_eq!(plan.bytes(), 4 * (1 + 8 + 4));
+    }
+
+    #[test]
+    fn a_small_early_transient_leaves_a_large_slot_to_a_large_one() {
+        // 8 words live in the first dispatch and 2 from the second to the last one, whose other 8 take the first slot.
+        let buffers = [buffer(1, true), buffer(8, false), buffer(2, false), buffer(8, false)];
+        let phases = BTreeMap::from([(Phase::Forward, vec![add(0, 0, 1), add(0, 0, 2), add(2, 0, 3)])]);
+        let plan = MemoryPlan::new(&buffers, &phases);
+        assert_eq!(plan.place[1], plan.place[3]);
+        assert_eq!(plan.bytes(), 4 * (1 + 8 + 2));
     }
 
     #[test]
