@@ -6,7 +6,7 @@ use bitplane::models::Model;
 use gpu::Gpu;
 use graph::{Batch, GraphError, NamedTensor, Session, SessionOptions, Transform};
 use pollster::block_on;
-use recording::{BufferId, Executor, ExecutorError, HostExecutor, Limits, Recording};
+use recording::{BufferId, BufferSlice, Executor, ExecutorError, HostExecutor, Limits, Recording, Ticket};
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, parameter_slice, train};
 
 const SAMPLES: u32 = 8;
@@ -192,6 +192,23 @@ impl Executor for Forgetful {
     }
     fn prepare(&mut self, recording: &Recording) -> Result<Recording, ExecutorError> {
         self.inner.prepare(recording)
+    }
+    fn join(&self, parts: &[&Recording]) -> Recording {
+        self.inner.join(parts)
+    }
+    async fn run_and_read(
+        &mut self,
+        prepared: &Recording,
+        slice: BufferSlice,
+    ) -> Result<Ticket, ExecutorError> {
+        self.run(prepared).await?;
+        self.inner.run_and_read(&Recording::new(), slice).await
+    }
+    fn is_done(&mut self, ticket: &Ticket) -> Result<bool, ExecutorError> {
+        self.inner.is_done(ticket)
+    }
+    async fn take(&mut self, ticket: Ticket, words: &mut Vec<u32>) -> Result<(), ExecutorError> {
+        self.inner.take(ticket, words).await
     }
     async fn run(&mut self, prepared: &Recording) -> Result<(), ExecutorError> {
         if prepared.dispatches.iter().any(|dispatch| Some(dispatch.kernel.name()) == self.forgets) {

@@ -11,6 +11,7 @@ mod half_batches;
 mod host_executor;
 mod memory;
 mod plane_groups;
+mod queued;
 mod sources;
 mod steps;
 mod updates;

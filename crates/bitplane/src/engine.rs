@@ -75,6 +75,10 @@ impl Backend for Engine {
     }
 
     fn lose_device(&self, session: &mut Session<Gpu>) {
-        session.executor_mut().destroy_device();
+        // With nothing under way the next call notices, so that the step of the failure is always the same.
+        let gpu = session.executor_mut();
+        if block_on(gpu.finish()).is_ok() {
+            gpu.destroy_device();
+        }
     }
 }

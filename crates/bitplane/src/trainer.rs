@@ -88,6 +88,8 @@ pub struct Trainer<'a, B: Backend> {
     schedule: Schedule,
     steps_per_epoch: u32,
     position: Position,
+    /// The step that was queued last; the position follows once its report is in.
+    submitted: u32,
     records: Vec<EpochRecord>,
     saved: Option<Checkpoint>,
     last_save: Instant,
@@ -141,6 +143,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
                 .checkpoint
                 .as_ref()
                 .map_or_else(Position::default, |checkpoint| checkpoint.position),
+            submitted: 0,
             progress: Progress::new(setup.config.epochs, steps_per_epoch, setup.config.print_freq),
             fault: setup.fault.clone(),
             records: start.records,
@@ -175,7 +178,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
     /// Opens a new device and goes back to the last checkpoint, again and again while that may help.
     fn recover(&mut self, mut cause: Failure) -> Result<(), Failure> {
         loop {
-            let Some(wait) = self.recovery.failed_at(self.position.step) else {
+            let Some(wait) = self.recovery.failed_at(self.submitted.max(self.position.step)) else {
                 let (tries, checkpoint) = (self.recovery.failures(), self.store.last_path());
                 return Err(Failure::DeviceGone { tries, cause: Box::new(cause), checkpoint });
             };

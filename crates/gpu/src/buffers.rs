@@ -2,7 +2,7 @@
 
 use recording::{BufferId, BufferSlice, ExecutorError, SLICE_ALIGNMENT};
 
-use crate::{device::Device, fault::During};
+use crate::device::Device;
 
 /// Every buffer that a recording can name.
 #[derive(Debug, Default)]
@@ -28,9 +28,7 @@ impl Buffers {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         };
-        let buffer = device.guard(During::Other(format!("allocating `{label}`")), || {
-            device.device.create_buffer(&descriptor)
-        })?;
+        let buffer = device.create_buffer(&format!("allocating `{label}`"), &descriptor)?;
         self.list.push((buffer, words));
         self.bytes += bytes;
         Ok(id)

@@ -1,6 +1,6 @@
 //! An open device.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use recording::{ExecutorError, Limits};
 
@@ -10,6 +10,17 @@ use crate::{
     quiet::{self, Quietly},
 };
 
+/// Objects made on a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Created {
+    /// Buffers, those for reading back and for parameters among them.
+    pub buffers: u64,
+    /// Bind groups, one a prepared dispatch.
+    pub bind_groups: u64,
+    /// Pipelines.
+    pub pipelines: u64,
+}
+
 /// Device, queue and the watch over their faults.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -17,6 +28,7 @@ pub(crate) struct Device {
     pub queue: Quietly<wgpu::Queue>,
     pub device: Quietly<wgpu::Device>,
     pub fault: Arc<Fault>,
+    pub created: Cell<Created>,
 }
 
 impl Device {
@@ -40,7 +52,44 @@ impl Device {
             .await
             .map_err(|error| GpuError::Device { adapter: info.name.clone(), message: error.to_string() })?;
         let fault = Fault::watch(&device);
-        Ok(Self { info, queue: Quietly::new(queue), device: Quietly::new(device), fault })
+        let (queue, device) = (Quietly::new(queue), Quietly::new(device));
+        Ok(Self { info, queue, device, fault, created: Cell::default() })
+    }
+
+    /// Makes a buffer; `during` says what for.
+    pub fn create_buffer(
+        &self,
+        during: &str,
+        descriptor: &wgpu::BufferDescriptor<'_>,
+    ) -> Result<wgpu::Buffer, ExecutorError> {
+        self.count(|created| created.buffers += 1);
+        self.guard(During::Other(during.to_owned()), || self.device.create_buffer(descriptor))
+    }
+
+    /// Makes a bind group for `kernel`.
+    pub fn create_bind_group(
+        &self,
+        kernel: &str,
+        descriptor: &wgpu::BindGroupDescriptor<'_>,
+    ) -> Result<wgpu::BindGroup, ExecutorError> {
+        self.count(|created| created.bind_groups += 1);
+        self.guard(During::Other(kernel.to_owned()), || self.device.create_bind_group(descriptor))
+    }
+
+    /// Compiles a pipeline of `kernel`.
+    pub fn create_pipeline(
+        &self,
+        kernel: &str,
+        descriptor: &wgpu::ComputePipelineDescriptor<'_>,
+    ) -> Result<wgpu::ComputePipeline, ExecutorError> {
+        self.count(|created| created.pipelines += 1);
+        self.guard(During::Compile(kernel.to_owned()), || self.device.create_compute_pipeline(descriptor))
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Created)) {
+        let mut created = self.created.get();
+        change(&mut created);
+        self.created.set(created);
     }
 
     /// See [`Fault::guard`].

@@ -2,17 +2,18 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use recording::{BufferId, Executor, ExecutorError, Limits, Recording, shader};
+use recording::{BufferId, BufferSlice, Executor, ExecutorError, Limits, Recording, Ticket, shader};
 
 use crate::{
     AdapterInfo, GpuError, Prepared, Selected,
     buffers::Buffers,
     clock::Clock,
-    device::Device,
+    device::{Created, Device},
     fault::During,
     pipeline::Pipelines,
+    readback::Readbacks,
     split::Budget,
-    submit::{InFlight, Readback},
+    submit::{End, InFlight},
 };
 
 /// A device that runs recordings.
@@ -26,17 +27,20 @@ pub struct Gpu {
     pub(crate) buffers: Buffers,
     pub(crate) pipelines: Pipelines,
     pub(crate) in_flight: VecDeque<InFlight>,
-    pub(crate) readback: Readback,
-    pub(crate) last_done: f64,
+    pub(crate) readbacks: Readbacks,
+    pub(crate) submitted: u64,
+    pub(crate) last_end: End,
     pub(crate) statistics: Statistics,
     pub(crate) budget: Budget,
     pub(crate) timeout: Duration,
     pub(crate) clock: Clock,
 }
 
-/// What has been submitted so far.
+/// What has been submitted and made so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statistics {
+    /// Buffers, bind groups and pipelines made; a training step makes none.
+    pub created: Created,
     /// Submissions of recordings.
     pub submissions: u64,
     /// Longest measured submission in seconds.
@@ -71,8 +75,9 @@ impl Gpu {
             buffers: Buffers::default(),
             pipelines: Pipelines::new(library),
             in_flight: VecDeque::new(),
-            readback: Readback::default(),
-            last_done: 0.0,
+            readbacks: Readbacks::default(),
+            submitted: 0,
+            last_end: End::default(),
             statistics: Statistics::default(),
             budget: Budget::default(),
             timeout: Duration::from_secs(30),
@@ -90,9 +95,9 @@ impl Gpu {
         self.buffers.count()
     }
 
-    /// Submissions so far.
-    pub fn statistics(&self) -> &Statistics {
-        &self.statistics
+    /// Submissions and objects so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { created: self.device.created.get(), ..self.statistics.clone() }
     }
 
     /// The time that one submission should take, 50 ms unless set; recordings are split to stay below.
@@ -108,7 +113,8 @@ impl Gpu {
         self.timeout = timeout;
     }
 
-    /// Destroys the device as a driver reset would, to test recovery.
+    /// Destroys the device as a driver reset would, to test recovery. While submissions run, calls that wait for nothing
+    /// may not notice yet.
     pub fn destroy_device(&self) {
         self.device.device.destroy();
     }
@@ -142,12 +148,37 @@ impl Executor for Gpu {
     }
 
     async fn run(&mut self, prepared: &Prepared) -> Result<(), ExecutorError> {
-        self.submit(prepared).await
+        self.submit(prepared, None).await?;
+        Ok(())
+    }
+
+    fn join(&self, parts: &[&Prepared]) -> Prepared {
+        Prepared::joined(parts)
+    }
+
+    async fn run_and_read(
+        &mut self,
+        prepared: &Prepared,
+        slice: BufferSlice,
+    ) -> Result<Ticket, ExecutorError> {
+        let BufferSlice { buffer, offset, words } = slice;
+        let source = self.buffers.range("read", buffer, offset, words)?.clone();
+        let copy = self.plan_copy(&source, offset, words)?;
+        let index = self.submit(prepared, Some(&copy)).await?.expect("a copy is in a submission");
+        self.map(copy, index)
+    }
+
+    fn is_done(&mut self, ticket: &Ticket) -> Result<bool, ExecutorError> {
+        self.is_mapped(ticket)
+    }
+
+    async fn take(&mut self, ticket: Ticket, words: &mut Vec<u32>) -> Result<(), ExecutorError> {
+        self.collect(&ticket, words).await
     }
 
     async fn read(&mut self, buffer: BufferId, offset: u64, words: u64) -> Result<Vec<u32>, ExecutorError> {
-        let handle = self.buffers.range("read", buffer, offset, words)?.clone();
+        let source = self.buffers.range("read", buffer, offset, words)?.clone();
         self.finish().await?;
-        self.read_back(&handle, offset, words).await
+        self.read_back(&source, offset, words).await
     }
 }

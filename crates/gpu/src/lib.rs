@@ -18,6 +18,7 @@ mod fold;
 mod pipeline;
 mod prepared;
 mod quiet;
+mod readback;
 mod select;
 mod split;
 mod submit;
@@ -28,6 +29,7 @@ mod wait;
 mod tests;
 
 pub use adapter::{AdapterInfo, DeviceType, adapters};
+pub use device::Created;
 pub use error::GpuError;
 pub use executor::{Gpu, Statistics};
 pub use fold::{MAX_GROUPS, fold};

@@ -63,19 +63,18 @@ impl Pipelines {
         let module = self.module(device, name, &text)?;
         let layout = self.layout(device, name, &key.3)?;
         let values: Vec<(&str, f64)> = key.2.iter().map(|&(n, v)| (n, f64::from(v))).collect();
-        let pipeline = device.guard(During::Compile(name.to_owned()), || {
-            device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(name),
-                layout: Some(&layout.pipeline),
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &values,
-                    ..wgpu::PipelineCompilationOptions::default()
-                },
-                cache: None,
-            })
-        })?;
+        let descriptor = wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&layout.pipeline),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &values,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
+            cache: None,
+        };
+        let pipeline = device.create_pipeline(name, &descriptor)?;
         let made = Pipeline { pipeline, layout: layout.group };
         self.pipelines.insert(key, made.clone());
         Ok(made)

@@ -1,6 +1,6 @@
 //! A recording with its pipelines and bind groups.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use recording::{Access, Dispatch, ExecutorError, Recording};
 
@@ -17,7 +17,7 @@ pub struct Prepared {
 }
 
 /// One dispatch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub name: &'static str,
     pub pipeline: wgpu::ComputePipeline,
@@ -63,19 +63,31 @@ impl Prepared {
                 message: format!("{groups} workgroups do not fit two dimensions"),
             })?;
             let pipeline = pipelines.get(device, &*dispatch.kernel)?;
-            let group = device.guard(During::Other(kernel.to_owned()), || {
-                device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(kernel),
-                    layout: &pipeline.layout,
-                    entries: &entries,
-                })
-            })?;
+            let descriptor = wgpu::BindGroupDescriptor {
+                label: Some(kernel),
+                layout: &pipeline.layout,
+                entries: &entries,
+            };
+            let group = device.create_bind_group(kernel, &descriptor)?;
             steps.push(Step { name: kernel, pipeline: pipeline.pipeline, group, count });
             offset += 4 * params.len() as u64;
         }
         let work = recording.dispatches.iter().map(|d| d.kernel.work());
         Ok(Self { steps, split: Arc::new(Mutex::new(Split::new(work))) })
     }
+
+    /// The dispatches of `parts` in a row, over the same pipelines and bind groups.
+    pub(crate) fn joined(parts: &[&Self]) -> Self {
+        let steps = parts.iter().flat_map(|part| part.steps.iter().cloned()).collect();
+        let splits: Vec<_> = parts.iter().map(|part| lock(&part.split)).collect();
+        let split = Split::joined(splits.iter().map(|split| &**split));
+        Self { steps, split: Arc::new(Mutex::new(split)) }
+    }
+}
+
+/// Estimates are replaced one by one, so a panic elsewhere leaves them usable.
+pub(crate) fn lock(split: &Mutex<Split>) -> MutexGuard<'_, Split> {
+    split.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The parameters, padded to where the next ones may start.
@@ -97,11 +109,11 @@ fn uniform(device: &Device, words: &[u32]) -> Result<wgpu::Buffer, ExecutorError
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     };
+    let buffer = device.create_buffer("params", &descriptor)?;
     device.guard(During::Other("params".to_owned()), || {
-        let buffer = device.device.create_buffer(&descriptor);
         device.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
-        buffer
-    })
+    })?;
+    Ok(buffer)
 }
 
 fn check_subgroup(device: &Device, dispatch: &Dispatch) -> Result<(), ExecutorError> {

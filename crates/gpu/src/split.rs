@@ -41,6 +41,11 @@ impl Split {
         Self { seconds: work.map(guess).collect(), runs: 0 }
     }
 
+    /// The estimates of several recordings in a row, which run as one from now on.
+    pub fn joined<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        Self { seconds: parts.flat_map(|part| part.seconds.iter().copied()).collect(), runs: 0 }
+    }
+
     /// The dispatches of the submission that starts at `start`: as many as fit the target, at least one.
     pub fn next(&self, start: usize, budget: Budget) -> Range<usize> {
         let mut total = 0.0;

@@ -1,8 +1,9 @@
-//! Submissions, waits and read-backs.
+//! Submissions and waits.
 
 use std::{
+    collections::VecDeque,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use recording::ExecutorError;
@@ -10,13 +11,15 @@ use recording::ExecutorError;
 use crate::{
     Gpu, Prepared,
     fault::During,
-    prepared::Step,
-    split::Split,
+    prepared::{Step, lock},
+    readback::Copy,
+    split::{Budget, Split},
     wait::{Signal, Waited, wait},
 };
 
-// One submission runs while the next waits behind it; more would only delay errors.
+// One submission runs while the next waits behind it; more only where they are short.
 const DEPTH: usize = 2;
+const MAX_DEPTH: usize = 64;
 
 // A wait shorter than this many seconds saw a submission that had ended before.
 const BLOCKED_SECONDS: f64 = 1e-4;
@@ -28,47 +31,81 @@ pub(crate) struct InFlight {
     signal: Signal,
     kernel: &'static str,
     submitted: f64,
+    number: u64,
+    expected: f64,
     range: Range<usize>,
     split: Arc<Mutex<Split>>,
 }
 
-/// The buffer that results are copied to for the host, kept from read to read.
-#[derive(Debug, Default)]
-pub(crate) struct Readback {
-    buffer: Option<wgpu::Buffer>,
+/// When the last submission that was waited for ended: one moment where the host saw it, else some time between.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct End {
+    earliest: f64,
+    latest: f64,
 }
 
 impl Gpu {
-    /// Submits all dispatches, in as many submissions as the budget asks for.
-    pub(crate) async fn submit(&mut self, prepared: &Prepared) -> Result<(), ExecutorError> {
-        let mut start = 0;
+    /// Submits all dispatches, in as many submissions as the budget asks for, and `copy` with the last of them.
+    pub(crate) async fn submit(
+        &mut self,
+        prepared: &Prepared,
+        copy: Option<&Copy>,
+    ) -> Result<Option<wgpu::SubmissionIndex>, ExecutorError> {
+        let (mut start, end) = (0, prepared.steps.len());
+        let mut last = None;
         let calibrating = lock(&prepared.split).is_calibrating();
-        while start < prepared.steps.len() {
-            let range = lock(&prepared.split).next(start, self.budget);
+        while start < end || last.is_none() && copy.is_some() {
+            let (range, expected) = {
+                let split = lock(&prepared.split);
+                let range = split.next(start, self.budget);
+                (range.clone(), split.expected(range))
+            };
             let steps = &prepared.steps[range.clone()];
             start = range.end;
             if calibrating {
                 self.finish().await?;
             }
-            let kernel = steps.last().map_or("", |step| step.name);
+            let kernel = steps.last().map_or("copy", |step| step.name);
             let submitted = (self.clock)();
             let (index, signal) = self.enqueue(kernel, |encoder| {
                 encode(encoder, steps, None);
+                if let Some(copy) = copy.filter(|_| start == end) {
+                    copy.encode(encoder);
+                }
             })?;
+            last = Some(index.clone());
             self.statistics.submissions += 1;
-            let split = prepared.split.clone();
-            self.in_flight.push_back(InFlight { index, signal, kernel, submitted, range, split });
-            while self.in_flight.len() > if calibrating { 0 } else { DEPTH } {
+            self.submitted += 1;
+            let (number, split) = (self.submitted, prepared.split.clone());
+            self.in_flight.push_back(InFlight {
+                index,
+                signal,
+                kernel,
+                submitted,
+                number,
+                expected,
+                range,
+                split,
+            });
+            while calibrating && !self.in_flight.is_empty() || is_crowded(&self.in_flight, self.budget) {
                 self.retire().await?;
             }
         }
         lock(&prepared.split).finish_run();
-        Ok(())
+        Ok(last)
     }
 
     /// Waits for all submissions.
-    pub(crate) async fn finish(&mut self) -> Result<(), ExecutorError> {
-        while !self.in_flight.is_empty() {
+    ///
+    /// # Errors
+    /// Device failure or time-out.
+    pub async fn finish(&mut self) -> Result<(), ExecutorError> {
+        self.retire_up_to(u64::MAX).await
+    }
+
+    /// Waits for the first `number` submissions.
+    pub(crate) async fn retire_up_to(&mut self, number: u64) -> Result<(), ExecutorError> {
+        while self.in_flight.front().is_some_and(|oldest| oldest.number <= number) {
             self.retire().await?;
         }
         Ok(())
@@ -80,11 +117,17 @@ impl Gpu {
         let began = (self.clock)();
         self.wait_for(oldest.index, &oldest.signal, oldest.kernel).await?;
         let done = (self.clock)();
-        // Submissions run one after another; where the end was not watched this is only an upper bound.
-        let seconds = done - oldest.submitted.max(self.last_done);
-        self.last_done = done;
+        // Submissions run one after another.
+        let start = End {
+            earliest: oldest.submitted.max(self.last_end.earliest),
+            latest: oldest.submitted.max(self.last_end.latest),
+        };
+        let seen = done - began > BLOCKED_SECONDS;
+        self.last_end = End { earliest: if seen { done } else { start.earliest }, latest: done };
         let mut split = lock(&oldest.split);
-        if done - began > BLOCKED_SECONDS || seconds < split.expected(oldest.range.clone()) {
+        let expected = split.expected(oldest.range.clone());
+        let (shortest, longest) = (self.last_end.earliest - start.latest, done - start.earliest);
+        if let Some(seconds) = corrected(expected, shortest, longest) {
             split.record(oldest.range, seconds, self.budget);
             if seconds > self.statistics.slowest_seconds {
                 self.statistics.slowest_seconds = seconds;
@@ -139,55 +182,6 @@ impl Gpu {
             }
         }
     }
-
-    /// Copies words to the host; nothing is in flight.
-    pub(crate) async fn read_back(
-        &mut self,
-        buffer: &wgpu::Buffer,
-        offset: u64,
-        words: u64,
-    ) -> Result<Vec<u32>, ExecutorError> {
-        self.device.fault.check()?;
-        if words == 0 {
-            return Ok(Vec::new());
-        }
-        let bytes = 4 * words;
-        let staging = self.staging(bytes)?;
-        let (index, _) = self.enqueue("read", |encoder| {
-            encoder.copy_buffer_to_buffer(buffer, 4 * offset, &staging, 0, bytes);
-        })?;
-        let mapped = Signal::default();
-        let set = mapped.clone();
-        self.device.guard(During::Other("read".to_owned()), || {
-            staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| set.set(result.is_ok()));
-        })?;
-        self.wait_for(index, &mapped, "read").await?;
-        let words = self.device.guard(During::Other("read".to_owned()), || {
-            let view = staging.slice(..bytes).get_mapped_range().map_err(|error| error.to_string())?;
-            let words = bytemuck::pod_collect_to_vec::<u8, u32>(&view);
-            drop(view);
-            staging.unmap();
-            Ok(words)
-        })?;
-        words.map_err(|message: String| ExecutorError::Validation { kernel: "read".to_owned(), message })
-    }
-
-    fn staging(&mut self, bytes: u64) -> Result<wgpu::Buffer, ExecutorError> {
-        if let Some(buffer) = self.readback.buffer.as_ref().filter(|b| b.size() >= bytes) {
-            return Ok(buffer.clone());
-        }
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: bytes.next_power_of_two().min(4 * self.device.limits().buffer_words),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        };
-        let buffer = self.device.guard(During::Other("allocating `readback`".to_owned()), || {
-            self.device.device.create_buffer(&descriptor)
-        })?;
-        self.readback.buffer = Some(buffer.clone());
-        Ok(buffer)
-    }
 }
 
 /// One compute pass; wgpu puts barriers between dispatches that share buffers.
@@ -198,13 +192,23 @@ pub(crate) fn encode(
 ) {
     let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: timestamps };
     let mut pass = encoder.begin_compute_pass(&descriptor);
+    let mut current = None;
     for step in steps {
-        pass.set_pipeline(&step.pipeline);
+        if current.replace(&step.pipeline) != Some(&step.pipeline) {
+            pass.set_pipeline(&step.pipeline);
+        }
         pass.set_bind_group(0, &step.group, &[]);
         pass.dispatch_workgroups(step.count[0], step.count[1], 1);
     }
 }
 
-fn lock(split: &Mutex<Split>) -> std::sync::MutexGuard<'_, Split> {
-    split.lock().unwrap_or_else(PoisonError::into_inner)
+/// The bound that `expected` seconds are outside of.
+fn corrected(expected: f64, shortest: f64, longest: f64) -> Option<f64> {
+    if longest < expected { Some(longest) } else { Some(shortest).filter(|shortest| *shortest > expected) }
+}
+
+/// More is queued than keeps the device busy while the host prepares the next step.
+fn is_crowded(queue: &VecDeque<InFlight>, budget: Budget) -> bool {
+    let ahead: f64 = queue.iter().map(|submission| submission.expected).sum();
+    queue.len() > MAX_DEPTH || queue.len() > DEPTH && ahead > 2.0 * budget.target
 }

@@ -40,7 +40,8 @@ impl Signal {
         }
     }
 
-    fn outcome(&self) -> Option<bool> {
+    /// The outcome, once it is set.
+    pub fn outcome(&self) -> Option<bool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).outcome
     }
 

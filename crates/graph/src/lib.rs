@@ -47,6 +47,6 @@ pub use parameter::{Init, Parameter, ParameterSpec};
 pub use plan::plan_memory;
 pub use recorder::{Chunk, Mode, Phase, ProductNote, Recorder, SAMPLE_BLOCK};
 pub use reference::optimizer::EpsilonForm;
-pub use session::{Evaluation, InputSpec, NamedTensor, Session, SessionOptions, StepReport};
+pub use session::{Evaluation, InputSpec, NamedTensor, RING, Session, SessionOptions, StepReport};
 pub use shape::{Geometry, Padding, Shape};
 pub use tensor::{Kind, Maxima, Packed, Tensor, Value};

@@ -2,21 +2,19 @@
 
 mod evaluate;
 mod options;
+mod ring;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 pub use options::{Evaluation, InputSpec, NamedTensor, SessionOptions, StepReport};
+pub use ring::RING;
 
-use recording::{BufferId, BufferSlice, Dispatch, Executor, ExecutorError, Recording};
+use recording::{BufferId, BufferSlice, Dispatch, Executor, Recording};
 
 use crate::{
-    GraphError, MemoryPlan, Network, Phase, ProductNote,
-    batch::Batch,
-    parameter::Init,
-    plan::checked_plan,
-    recorder::{FLAGS_OFFSET, TOKEN_OFFSET},
-    schedule::{Schedule, status_words},
+    GraphError, MemoryPlan, Network, Phase, ProductNote, batch::Batch, parameter::Init, plan::checked_plan,
+    schedule::Schedule,
 };
 
 /// A network, its memory and its recordings on one executor.
@@ -28,6 +26,11 @@ pub struct Session<E: Executor> {
     buffers: Vec<BufferId>,
     recordings: BTreeMap<Phase, Recording>,
     prepared: BTreeMap<Phase, E::Prepared>,
+    /// Forward, backward and apply as one.
+    whole: Option<E::Prepared>,
+    queue: VecDeque<ring::Queued>,
+    /// Words that were read last; their memory is used again.
+    words: Vec<u32>,
     options: SessionOptions,
     classes: u32,
     parameter_count: u64,
@@ -54,6 +57,9 @@ impl<E: Executor> Session<E> {
         let mut session = Self {
             recordings: BTreeMap::new(),
             prepared: BTreeMap::new(),
+            whole: None,
+            queue: VecDeque::with_capacity(RING),
+            words: Vec::new(),
             options: options.clone(),
             classes: network.classes,
             parameter_count: network.parameter_count(),
@@ -82,6 +88,9 @@ impl<E: Executor> Session<E> {
         for (phase, recording) in &self.recordings {
             self.prepared.insert(*phase, self.executor.prepare(recording)?);
         }
+        let phases = [Phase::Forward, Phase::Backward, Phase::Apply];
+        let parts: Vec<_> = phases.iter().filter_map(|phase| self.prepared.get(phase)).collect();
+        self.whole = Some(self.executor.join(&parts));
         Ok(())
     }
 
@@ -128,15 +137,14 @@ impl<E: Executor> Session<E> {
         }
     }
 
-    /// One training step: forward, backward, apply, and the check that the device did all of it.
+    /// One training step: forward, backward, apply, and the wait and the check that the device did all of it.
     ///
     /// # Errors
-    /// A batch of another size, a non-finite value, a device failure.
+    /// A batch of another size, a non-finite value, reports of queued steps that nobody has taken, a device failure.
     pub async fn step(&mut self, batch: &Batch<'_>, step: u32, rate: f64) -> Result<StepReport, GraphError> {
-        self.forward(batch, step).await?;
-        self.backward().await?;
-        self.apply(rate).await?;
-        self.report().await
+        self.expect_settled("step")?;
+        self.submit_step(batch, step, rate).await?;
+        Ok(self.next_report().await?.expect("a step was queued"))
     }
 
     /// Runs the forward pass of training step `step` on a whole batch.
@@ -210,35 +218,16 @@ impl<E: Executor> Session<E> {
         self.run(Phase::Apply).await
     }
 
-    /// Waits for the last step and checks its token and its flags.
+    /// Waits for the last forward pass, or for the whole step where it was applied, and checks it.
     ///
     /// # Errors
-    /// [`GraphError::NonFinite`] names the first layer with a NaN or an infinity; a step that did nothing is a
-    /// [`ExecutorError::StepToken`].
+    /// As [`Session::next_report`].
     pub async fn report(&mut self) -> Result<StepReport, GraphError> {
         if self.ready.is_none() {
             return Err(GraphError::Order { call: "report", message: "it needs a training step before it" });
         }
-        let words = status_words(&self.schedule.recorder);
-        let status = self.schedule.recorder.status(0, words);
-        let status = self.read(status).await?;
-        let (found, expected) = (status[TOKEN_OFFSET as usize], self.step.wrapping_add(1));
-        if self.ready == Some(Phase::Apply) && found != expected {
-            return Err(ExecutorError::StepToken { found, expected }.into());
-        }
-        if status[3] != self.options.batch_size {
-            return Err(
-                ExecutorError::StepToken { found: status[3], expected: self.options.batch_size }.into()
-            );
-        }
-        let flags = &status[FLAGS_OFFSET as usize..];
-        if let Some(slot) = flags.iter().position(|&flag| flag != 0) {
-            let (layer, what) = self.schedule.recorder.checks[slot].clone();
-            return Err(GraphError::NonFinite { layer, what: what.to_owned(), step: self.step });
-        }
-        let samples = status[3];
-        let loss = f32::from_bits(status[0]) / samples.max(1) as f32;
-        Ok(StepReport { loss, top1: status[1], top5: status[2], samples })
+        let status = self.read(self.status()).await?;
+        self.judge(&status, self.step, self.ready == Some(Phase::Apply))
     }
 
     fn expect(&self, call: &'static str, phase: Phase, message: &'static str) -> Result<(), GraphError> {

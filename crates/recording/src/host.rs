@@ -1,12 +1,16 @@
 //! The executor that answers with the reference.
 
-use crate::{BufferId, BufferSlice, Executor, ExecutorError, Limits, Recording};
+use std::collections::BTreeMap;
+
+use crate::{BufferId, BufferSlice, Executor, ExecutorError, Limits, Recording, Ticket};
 
 /// Runs recordings on the host by [`Kernel::expected`](crate::Kernel::expected): slow, exact, and in need of no device.
 #[derive(Debug, Default)]
 pub struct HostExecutor {
     buffers: Vec<Vec<u32>>,
     subgroup: Option<u32>,
+    reads: BTreeMap<u64, Vec<u32>>,
+    tickets: u64,
 }
 
 impl HostExecutor {
@@ -68,6 +72,10 @@ impl Executor for HostExecutor {
         Ok(recording.clone())
     }
 
+    fn join(&self, parts: &[&Recording]) -> Recording {
+        Recording { dispatches: parts.iter().flat_map(|part| part.dispatches.iter().cloned()).collect() }
+    }
+
     async fn run(&mut self, prepared: &Recording) -> Result<(), ExecutorError> {
         for dispatch in &prepared.dispatches {
             let inputs: Vec<&[u32]> = dispatch.buffers.iter().map(|s| self.slice(*s)).collect();
@@ -79,8 +87,34 @@ impl Executor for HostExecutor {
         Ok(())
     }
 
+    async fn run_and_read(
+        &mut self,
+        prepared: &Recording,
+        slice: BufferSlice,
+    ) -> Result<Ticket, ExecutorError> {
+        self.run(prepared).await?;
+        let words = self.read(slice.buffer, slice.offset, slice.words).await?;
+        self.tickets += 1;
+        self.reads.insert(self.tickets, words);
+        Ok(Ticket(self.tickets))
+    }
+
+    fn is_done(&mut self, ticket: &Ticket) -> Result<bool, ExecutorError> {
+        if self.reads.contains_key(&ticket.0) { Ok(true) } else { Err(taken(ticket)) }
+    }
+
+    async fn take(&mut self, ticket: Ticket, words: &mut Vec<u32>) -> Result<(), ExecutorError> {
+        *words = self.reads.remove(&ticket.0).ok_or_else(|| taken(&ticket))?;
+        Ok(())
+    }
+
     async fn read(&mut self, buffer: BufferId, offset: u64, words: u64) -> Result<Vec<u32>, ExecutorError> {
         self.check_range(buffer, offset, words)?;
         Ok(self.buffers[buffer.0 as usize][offset as usize..][..words as usize].to_vec())
     }
+}
+
+fn taken(ticket: &Ticket) -> ExecutorError {
+    let message = format!("nothing is on its way for ticket {}", ticket.0);
+    ExecutorError::Validation { kernel: "read".to_owned(), message }
 }

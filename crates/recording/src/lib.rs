@@ -18,7 +18,7 @@ pub mod shader;
 
 pub use buffer::{BufferId, BufferSlice, SLICE_ALIGNMENT};
 pub use error::ExecutorError;
-pub use executor::{Executor, Limits};
+pub use executor::{Executor, Limits, Ticket};
 pub use expected::{Bound, Comparison, Expected, Mismatch};
 pub use host::HostExecutor;
 pub use kernel::{Access, Binding, Constant, Kernel, MAX_LOOP_TRIPS, Param, Shader, Work, read, write};

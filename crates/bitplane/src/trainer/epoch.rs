@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use graph::{Batch, GraphError, Session, Transform};
+use graph::{Batch, GraphError, RING, Session, StepReport, Transform};
 use pollster::block_on;
 
 use super::{Backend, LOSS_LIMIT, OPEN, Trainer};
@@ -19,12 +19,27 @@ use crate::signal;
 struct Clock {
     started: Instant,
     training: Duration,
+    /// Since when it trains; absent while it saves.
+    running: Option<Instant>,
     images: u64,
 }
 
 impl Clock {
+    fn new() -> Self {
+        Self { started: Instant::now(), training: Duration::ZERO, running: None, images: 0 }
+    }
+
+    fn resume(&mut self) {
+        self.running.get_or_insert_with(Instant::now);
+    }
+
+    fn pause(&mut self) {
+        self.training += self.running.take().map_or(Duration::ZERO, |since| since.elapsed());
+    }
+
     fn images_per_second(&self) -> f64 {
-        self.images as f64 / self.training.as_secs_f64().max(1e-9)
+        let training = self.training + self.running.map_or(Duration::ZERO, |since| since.elapsed());
+        self.images as f64 / training.as_secs_f64().max(1e-9)
     }
 }
 
@@ -32,7 +47,7 @@ impl<B: Backend> Trainer<'_, B> {
     /// Trains from the position to the last epoch.
     pub(super) fn epochs(&mut self) -> Result<(), Failure> {
         while self.position.epoch < self.setup.config.epochs {
-            let mut clock = Clock { started: Instant::now(), training: Duration::ZERO, images: 0 };
+            let mut clock = Clock::new();
             self.progress.start_epoch(self.position.epoch, self.position.step_in_epoch);
             self.train_epoch(&mut clock)?;
             let before = self.checkpoint()?;
@@ -46,41 +61,92 @@ impl<B: Backend> Trainer<'_, B> {
     fn train_epoch(&mut self, clock: &mut Clock) -> Result<(), Failure> {
         let seed = self.setup.config.seed;
         let epoch = Epoch::new(seed, self.position.epoch, self.setup.data.train.len());
-        while self.position.step_in_epoch < self.steps_per_epoch {
-            let started = Instant::now();
-            self.disturb()?;
-            let (rate, step) = (self.learning_rate(), self.position.step);
-            let report = self.with_batch(&epoch, self.position.step_in_epoch, |session, batch| {
-                block_on(session.step(batch, step, rate))
-            })?;
-            if !report.loss.is_finite() || report.loss > LOSS_LIMIT {
-                let what = format!("the mean loss is {}, allowed is up to {LOSS_LIMIT}", report.loss);
-                return Err(Failure::Diverged { step: self.position.step, what, checkpoint: None });
+        let mut unsaved = false;
+        while self.position.step_in_epoch < self.steps_per_epoch || unsaved && self.is_save_due() {
+            clock.resume();
+            let save = unsaved && self.is_save_due();
+            if save || self.position.step_in_epoch + self.in_flight() == self.steps_per_epoch {
+                self.settle(clock)?;
+            } else {
+                self.submit(&epoch)?;
+                self.collect(clock)?;
+                unsaved = true;
             }
-            self.position.sums.add(report.loss, report.top1, report.samples);
-            self.position.step_in_epoch += 1;
-            self.position.step += 1;
-            clock.training += started.elapsed();
-            clock.images += u64::from(report.samples);
-            self.progress.step(self.position.step_in_epoch, &self.position.sums, clock.images_per_second());
-            self.maybe_save()?;
+            clock.pause();
+            if save {
+                self.save_within_epoch()?;
+                unsaved = false;
+            }
         }
         Ok(())
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.schedule.rate(self.position.epoch, self.position.step_in_epoch, self.steps_per_epoch)
+    /// Queues the step after the last queued one.
+    fn submit(&mut self, epoch: &Epoch) -> Result<(), Failure> {
+        self.disturb()?;
+        let ahead = self.in_flight();
+        let (step, step_in_epoch) = (self.position.step + ahead, self.position.step_in_epoch + ahead);
+        let rate = self.schedule.rate(self.position.epoch, step_in_epoch, self.steps_per_epoch);
+        self.submitted = step;
+        self.with_batch(epoch, step_in_epoch, |session, batch| {
+            block_on(session.submit_step(batch, step, rate))
+        })
     }
 
-    /// Saves within an epoch when the user wants to stop or the last save is long ago.
-    fn maybe_save(&mut self) -> Result<(), Failure> {
-        let interval = Duration::from_secs(u64::from(self.setup.config.checkpoint_interval));
-        let stop = signal::interrupted();
-        if stop || self.last_save.elapsed() >= interval {
-            let checkpoint = self.checkpoint()?;
-            self.save(checkpoint, false)?;
+    /// Counts the steps whose reports have arrived; waits only where no further step could be queued.
+    fn collect(&mut self, clock: &mut Clock) -> Result<(), Failure> {
+        if self.in_flight() as usize == RING {
+            self.count_next(clock)?;
         }
-        if stop { Err(self.interruption()) } else { Ok(()) }
+        while let Some(report) = block_on(self.session.as_mut().expect(OPEN).poll_report())? {
+            self.count(&report, clock)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the reports of all queued steps, so that the position is that of the session's state.
+    fn settle(&mut self, clock: &mut Clock) -> Result<(), Failure> {
+        while self.count_next(clock)? {}
+        Ok(())
+    }
+
+    /// Waits for the oldest report and counts its step; false where no step is in flight.
+    fn count_next(&mut self, clock: &mut Clock) -> Result<bool, Failure> {
+        let report = block_on(self.session.as_mut().expect(OPEN).next_report())?;
+        report.as_ref().map_or(Ok(()), |report| self.count(report, clock))?;
+        Ok(report.is_some())
+    }
+
+    /// Moves the position behind a step that went well.
+    fn count(&mut self, report: &StepReport, clock: &mut Clock) -> Result<(), Failure> {
+        if !report.loss.is_finite() || report.loss > LOSS_LIMIT {
+            let what = format!("the mean loss is {}, allowed is up to {LOSS_LIMIT}", report.loss);
+            return Err(Failure::Diverged { step: report.step, what, checkpoint: None });
+        }
+        self.position.sums.add(report.loss, report.top1, report.samples);
+        self.position.step_in_epoch += 1;
+        self.position.step += 1;
+        clock.images += u64::from(report.samples);
+        self.progress.step(self.position.step_in_epoch, &self.position.sums, clock.images_per_second());
+        Ok(())
+    }
+
+    /// Steps that are queued and not yet counted.
+    fn in_flight(&self) -> u32 {
+        self.session.as_ref().map_or(0, |session| session.in_flight() as u32)
+    }
+
+    /// The user wants to stop, or the last save is long ago.
+    fn is_save_due(&self) -> bool {
+        let interval = Duration::from_secs(u64::from(self.setup.config.checkpoint_interval));
+        signal::interrupted() || self.last_save.elapsed() >= interval
+    }
+
+    /// Saves where all queued steps were counted.
+    fn save_within_epoch(&mut self) -> Result<(), Failure> {
+        let checkpoint = self.checkpoint()?;
+        self.save(checkpoint, false)?;
+        if signal::interrupted() { Err(self.interruption()) } else { Ok(()) }
     }
 
     /// Takes batch norm's running statistics again over the first batches of the epoch, with the weights that the epoch ended
@@ -194,9 +260,9 @@ impl<B: Backend> Trainer<'_, B> {
         }
     }
 
-    /// Makes the fault happen that tests ask for at this step.
+    /// Makes the fault happen that tests ask for before the step that is queued next.
     fn disturb(&mut self) -> Result<(), Failure> {
-        let step = self.position.step;
+        let step = self.position.step + self.in_flight();
         match self.fault.as_mut().and_then(|fault| fault.strikes(step)) {
             None => {}
             Some(FaultKind::Destroy) => self.backend.lose_device(self.session.as_mut().expect(OPEN)),

@@ -113,21 +113,27 @@ fn assert_lost<T>(result: Result<T, ExecutorError>) {
 
 #[test]
 fn every_call_after_the_device_is_lost_says_so() {
-    for first in 0..6 {
+    for first in 0..9 {
         let Some(mut gpu) = gpu() else { return };
         let slices = slices(&mut gpu);
         let recording = unchecked(vec![dispatch(Step::new(64, 1), slices.clone())]);
         let prepared = gpu.prepare(&recording).expect("compiles");
         block_on(gpu.run(&prepared)).expect("runs");
+        let [asked, wanted] = [0, 1].map(|_| block_on(gpu.run_and_read(&prepared, slices[1])).expect("runs"));
+        let mut wanted = Some(wanted);
+        block_on(gpu.finish()).expect("runs");
         gpu.destroy_device();
         // Whichever call comes first has to notice.
-        for call in (0..6).map(|i| (first + i) % 6) {
+        for call in (0..9).map(|i| (first + i) % 9) {
             match call {
                 0 => assert_lost(block_on(gpu.run(&prepared))),
                 1 => assert_lost(block_on(gpu.read(slices[1].buffer, 0, 64))),
                 2 => assert_lost(gpu.write(slices[0].buffer, 0, &[1])),
                 3 => assert_lost(gpu.allocate("more", 64)),
                 4 => assert_lost(gpu.prepare(&recording)),
+                5 => assert_lost(block_on(gpu.run_and_read(&prepared, slices[1]))),
+                6 => assert_lost(gpu.is_done(&asked)),
+                7 => assert_lost(block_on(gpu.take(wanted.take().expect("once"), &mut Vec::new()))),
                 _ => assert_lost(block_on(gpu.profile(&prepared))),
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pollster::block_on;
-use recording::{BufferSlice, Executor, Recording};
+use recording::{BufferSlice, Executor, ExecutorError, Recording, Ticket};
 
 use super::{
     contents, dispatch, filled, gpu,
@@ -178,4 +178,63 @@ impl recording::Kernel for Claim {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<recording::Expected> {
         self.0.expected(buffers)
     }
+}
+
+#[test]
+fn words_on_their_way_are_those_of_their_moment() {
+    let Some(mut gpu) = gpu() else { return };
+    let (recording, last) = chain(&mut gpu);
+    let prepared = gpu.prepare(&recording).expect("compiles");
+    let mut tickets = Vec::new();
+    for _ in 0..6 {
+        tickets.push(block_on(gpu.run_and_read(&prepared, last)).expect("runs"));
+        let only = BufferSlice { offset: 63, words: 1, ..last };
+        tickets.push(block_on(gpu.run_and_read(&gpu.join(&[]), only)).expect("reads"));
+    }
+    gpu.write(last.buffer, 0, &[0; 64]).expect("lies inside");
+    let created = gpu.statistics().created;
+    let mut words = vec![9; 100];
+    // The last first: tickets need no order.
+    for (at, ticket) in tickets.into_iter().enumerate().rev() {
+        let (runs, len) = (1 + at as u32 / 2, if at % 2 == 0 { 64 } else { 1 });
+        block_on(gpu.take(ticket, &mut words)).expect("the device answers");
+        assert_eq!(words, vec![host_chain(runs); len], "run {runs}");
+    }
+    for _ in 0..20 {
+        let ticket = block_on(gpu.run_and_read(&prepared, last)).expect("runs");
+        let number = ticket.0;
+        while !gpu.is_done(&ticket).expect("the device answers") {}
+        block_on(gpu.take(ticket, &mut words)).expect("the device answers");
+        for refused in
+            [gpu.is_done(&Ticket(number)).map(drop), block_on(gpu.take(Ticket(number), &mut words))]
+        {
+            assert!(matches!(refused, Err(ExecutorError::Validation { .. })), "{refused:?}");
+        }
+    }
+    assert_eq!(gpu.statistics().created, created, "staging buffers are used again");
+    let outside = BufferSlice { offset: 1, ..last };
+    assert!(block_on(gpu.run_and_read(&prepared, outside)).is_err());
+    assert!(block_on(gpu.run_and_read(&prepared, BufferSlice { words: 0, ..last })).is_err());
+}
+
+#[test]
+fn joined_recordings_share_submissions() {
+    let Some(mut gpu) = gpu() else { return };
+    gpu.set_budget(Duration::from_secs(10));
+    let (recording, last) = chain(&mut gpu);
+    let (first, second) = recording.dispatches.split_at(13);
+    let parts = [first, second].map(|part| gpu.prepare(&unchecked(part.to_vec())).expect("compiles"));
+    let created = gpu.statistics().created;
+    let whole = gpu.join(&[&parts[0], &parts[1]]);
+    let before = gpu.statistics().submissions;
+    for _ in 0..4 {
+        block_on(gpu.run(&whole)).expect("runs");
+    }
+    assert_eq!(gpu.statistics().submissions - before, 4);
+    assert_eq!(contents(&mut gpu, last), [host_chain(4); 64]);
+    for part in &parts {
+        block_on(gpu.run(part)).expect("runs");
+    }
+    assert_eq!(contents(&mut gpu, last), [host_chain(5); 64]);
+    assert_eq!(gpu.statistics().created.bind_groups, created.bind_groups, "bind groups are shared");
 }

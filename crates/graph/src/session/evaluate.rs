@@ -13,8 +13,9 @@ impl<E: Executor> Session<E> {
     /// training step.
     ///
     /// # Errors
-    /// A device failure.
+    /// Reports of queued steps that nobody has taken, or a device failure.
     pub async fn freeze(&mut self) -> Result<(), GraphError> {
+        self.expect_settled("freeze")?;
         self.run(Phase::Freeze).await?;
         for fold in self.schedule.recorder.folds.clone() {
             let mut values = FoldValues::default();

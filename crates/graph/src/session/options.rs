@@ -60,6 +60,8 @@ pub struct SessionOptions {
 /// Results of one training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
+    /// The step.
+    pub step: u32,
     /// Mean loss of the batch.
     pub loss: f32,
     /// Samples whose label has the largest score.

@@ -11,8 +11,9 @@ impl<E: Executor> Session<E> {
     /// Parameters, running statistics and optimizer state, sorted by name.
     ///
     /// # Errors
-    /// A device failure.
+    /// Reports of queued steps that nobody has taken, or a device failure.
     pub async fn state(&mut self) -> Result<Vec<NamedTensor>, GraphError> {
+        self.expect_settled("state")?;
         let mut result = Vec::new();
         for (name, shape, slice) in self.saved() {
             result.push(NamedTensor { name, shape, values: self.read_f32(slice).await? });
