@@ -85,15 +85,15 @@ fn main(
             let p6 = s6.pixel * depth;
             let p7 = s7.pixel * depth;
             for (var c = 0u; c < depth; c++) {
-                let w = mat4x4(weight[at.x + c], weight[at.y + c], weight[at.z + c], weight[at.w + c]);
-                a0 += select(vec4(0.0), input[p0 + c], s0.inside) * w;
-                a1 += select(vec4(0.0), input[p1 + c], s1.inside) * w;
-                a2 += select(vec4(0.0), input[p2 + c], s2.inside) * w;
-                a3 += select(vec4(0.0), input[p3 + c], s3.inside) * w;
-                a4 += select(vec4(0.0), input[p4 + c], s4.inside) * w;
-                a5 += select(vec4(0.0), input[p5 + c], s5.inside) * w;
-                a6 += select(vec4(0.0), input[p6 + c], s6.inside) * w;
-                a7 += select(vec4(0.0), input[p7 + c], s7.inside) * w;
+                let w = transpose(mat4x4(weight[at.x + c], weight[at.y + c], weight[at.z + c], weight[at.w + c]));
+                a0 = add(a0, select(vec4(0.0), input[p0 + c], s0.inside), w);
+                a1 = add(a1, select(vec4(0.0), input[p1 + c], s1.inside), w);
+                a2 = add(a2, select(vec4(0.0), input[p2 + c], s2.inside), w);
+                a3 = add(a3, select(vec4(0.0), input[p3 + c], s3.inside), w);
+                a4 = add(a4, select(vec4(0.0), input[p4 + c], s4.inside), w);
+                a5 = add(a5, select(vec4(0.0), input[p5 + c], s5.inside), w);
+                a6 = add(a6, select(vec4(0.0), input[p6 + c], s6.inside), w);
+                a7 = add(a7, select(vec4(0.0), input[p7 + c], s7.inside), w);
             }
             at += depth;
         }
@@ -106,6 +106,11 @@ fn main(
     store(pixel + 5u, channel, a5);
     store(pixel + 6u, channel, a6);
     store(pixel + 7u, channel, a7);
+}
+
+// The sums plus four terms each, one after another: their order is that of every other kernel for this product.
+fn add(sums: vec4<f32>, v: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
+    return sums + v.x * w[0] + v.y * w[1] + v.z * w[2] + v.w * w[3];
 }
 
 fn store(pixel: u32, channel: u32, values: vec4<f32>) {

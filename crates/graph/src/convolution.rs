@@ -1,6 +1,11 @@
 //! The three products of a convolution on f32 operands.
 
-use kernels::{ColumnSum, Conv2dForward, Conv2dGradInput, Conv2dGradWeight, Window};
+use std::sync::Arc;
+
+use kernels::{
+    ColumnSum, Conv2dForward, Conv2dForwardSubgroup, Conv2dGradInput, Conv2dGradInputSubgroup,
+    Conv2dGradWeight, Conv2dGradWeightSubgroup, UnfoldLines, Window,
+};
 use recording::{BufferSlice, Kernel};
 
 use crate::{
@@ -94,17 +99,33 @@ impl Convolution {
         bias: Option<BufferSlice>,
     ) -> Result<Tensor, GraphError> {
         let output = recorder.tensor("output", self.output);
+        let lanes = lanes(recorder);
+        let lines = lanes.and_then(|_| self.lines(1));
+        let weight = match lines {
+            Some(lines) => recorder.once(|recorder| self.padded_weight(recorder, &lines, weight))?,
+            None => weight,
+        };
         for chunk in recorder.chunks() {
-            let kernel = Conv2dForward {
+            let plain = Conv2dForward {
                 window: self.window(chunk.samples),
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
                 bias: bias.is_some(),
             };
-            note(recorder, chunk, &kernel, None);
+            let (conv, input) = match lines {
+                Some(_) => {
+                    let (window, in_channels, input) = self.unfolded(recorder, chunk, input)?;
+                    (Conv2dForward { window, in_channels, ..plain }, input)
+                }
+                None => (plain, input.chunks[chunk.index]),
+            };
+            let kernel: Arc<dyn Kernel> = match lanes {
+                Some(lanes) => Arc::new(Conv2dForwardSubgroup { conv, lanes }),
+                None => Arc::new(conv),
+            };
+            note(recorder, chunk, &*kernel, None);
             let bias = bias.unwrap_or(recorder.one());
-            recorder
-                .dispatch(kernel, &[input.chunks[chunk.index], weight, bias, output.chunks[chunk.index]])?;
+            recorder.dispatch_shared(kernel, &[input, weight, bias, output.chunks[chunk.index]])?;
         }
         Ok(output)
     }
@@ -117,13 +138,18 @@ impl Convolution {
     ) -> Result<Tensor, GraphError> {
         let result = recorder.tensor("grad_input", self.input);
         for chunk in recorder.chunks() {
-            let kernel = Conv2dGradInput {
+            let conv = Conv2dGradInput {
                 window: self.window(chunk.samples),
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
             };
-            note(recorder, chunk, &kernel, None);
-            recorder.dispatch(kernel, &[grad.chunks[chunk.index], weight, result.chunks[chunk.index]])?;
+            let kernel: Arc<dyn Kernel> = match lanes(recorder) {
+                Some(lanes) => Arc::new(Conv2dGradInputSubgroup { conv, lanes }),
+                None => Arc::new(conv),
+            };
+            note(recorder, chunk, &*kernel, None);
+            let buffers = [grad.chunks[chunk.index], weight, result.chunks[chunk.index]];
+            recorder.dispatch_shared(kernel, &buffers)?;
         }
         Ok(result)
     }
@@ -139,20 +165,89 @@ impl Convolution {
         let samples_per_partial = samples_per_partial(self.output.pixels(), PARTIAL_ROWS);
         let mut partials = Vec::new();
         for chunk in recorder.chunks() {
-            let kernel = Conv2dGradWeight {
+            let plain = Conv2dGradWeight {
                 window: self.window(chunk.samples),
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
                 samples_per_partial,
             };
-            note(recorder, chunk, &kernel, reason.clone());
+            let mut source = input.chunks[chunk.index];
+            let kernel: Arc<dyn Kernel> = match (lanes(recorder), self.lines(1)) {
+                (None, _) => Arc::new(plain),
+                (Some(lanes), None) => Arc::new(Conv2dGradWeightSubgroup::new(plain, lanes)),
+                (Some(lanes), Some(lines)) => {
+                    let (window, in_channels, unfolded) = self.unfolded(recorder, chunk, input)?;
+                    source = unfolded;
+                    let conv = Conv2dGradWeight { window, in_channels, ..plain };
+                    let kept_channels = lines.kernel_w * lines.channels;
+                    Arc::new(Conv2dGradWeightSubgroup { conv, kept_channels, lanes })
+                }
+            };
+            note(recorder, chunk, &*kernel, reason.clone());
             let rows = chunk.samples.div_ceil(samples_per_partial);
             let words = u64::from(rows) * u64::from(self.weight_len());
             let partial = recorder.per_sample("grad_weight partials", chunk, words);
-            recorder.dispatch(kernel, &[grad.chunks[chunk.index], input.chunks[chunk.index], partial])?;
+            recorder.dispatch_shared(kernel, &[grad.chunks[chunk.index], source, partial])?;
             partials.push((partial, rows));
         }
         sum_partials(recorder, &partials, self.weight_len(), 1.0, dst)
+    }
+
+    /// How the lines of `samples` inputs are unfolded for kernels that load four channels at a time, or `None` where
+    /// the channels come in fours.
+    ///
+    /// Lines of taps that move by one pixel become pixels of a convolution with a kernel of one column; with a longer
+    /// stride most of them would not be used, and each pixel is padded instead.
+    fn lines(&self, samples: u32) -> Option<UnfoldLines> {
+        let Window { height, width, kernel_w, stride, pad_left, out_width, .. } = self.window(samples);
+        let whole = self.output.pixels() == 1 && (height, width) == self.geometry.kernel;
+        if self.input.channels.is_multiple_of(4) || whole && self.fan_in().is_multiple_of(4) {
+            return None;
+        }
+        let pixels = UnfoldLines {
+            lines: samples * height,
+            width,
+            channels: self.input.channels,
+            kernel_w: 1,
+            pad_left: 0,
+            out_width: width,
+        };
+        Some(if stride == 1 { UnfoldLines { kernel_w, pad_left, out_width, ..pixels } } else { pixels })
+    }
+
+    /// The input of a chunk with unfolded lines, and the window and the channels of the convolution over it.
+    fn unfolded(
+        &self,
+        recorder: &mut Recorder,
+        chunk: Chunk,
+        input: &Tensor,
+    ) -> Result<(Window, u32, BufferSlice), GraphError> {
+        let kernel = self.lines(chunk.samples).expect("the channels do not come in fours");
+        let unfolded = recorder.per_sample("unfolded lines", chunk, kernel.lens()[1]);
+        recorder.dispatch(kernel, &[input.chunks[chunk.index], unfolded])?;
+        let window = self.window(chunk.samples);
+        let window = Window {
+            width: kernel.out_width,
+            kernel_w: window.kernel_w / kernel.kernel_w,
+            pad_left: window.pad_left - kernel.pad_left,
+            ..window
+        };
+        Ok((window, kernel.row(), unfolded))
+    }
+
+    /// The weight with rows as long as those of the unfolded `lines`.
+    fn padded_weight(
+        &self,
+        recorder: &mut Recorder,
+        lines: &UnfoldLines,
+        weight: BufferSlice,
+    ) -> Result<BufferSlice, GraphError> {
+        let channels = lines.kernel_w * lines.channels;
+        let rows = self.weight_len() / channels;
+        let kernel = UnfoldLines { lines: rows, width: 1, channels, kernel_w: 1, pad_left: 0, out_width: 1 };
+        let padded = recorder.transient("padded weight", kernel.lens()[1]);
+        recorder.dispatch(kernel, &[weight, padded])?;
+        Ok(padded)
     }
 
     pub(crate) fn grad_bias(
@@ -177,8 +272,13 @@ impl Convolution {
     }
 }
 
+/// Lanes of the subgroups that products are computed by.
+fn lanes(recorder: &Recorder) -> Option<u32> {
+    recorder.subgroup().filter(|lanes| [8, 16, 32, 64].contains(lanes))
+}
+
 /// Notes an f32 product once per batch.
-fn note(recorder: &mut Recorder, chunk: Chunk, kernel: &impl Kernel, reason: Option<String>) {
+fn note(recorder: &mut Recorder, chunk: Chunk, kernel: &dyn Kernel, reason: Option<String>) {
     if chunk.index == 0 {
         recorder.note_product(kernel.name(), 0, reason);
     }

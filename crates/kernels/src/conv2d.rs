@@ -4,6 +4,7 @@
 //! four, which loads four channels at once. The gradient of the weight has a third one for images of other
 //! numbers of channels.
 
+use recording::Constant;
 use reference::conv::Conv2d;
 
 use crate::Window;
@@ -62,4 +63,78 @@ pub(crate) fn flatten(window: Window, in_channels: u32) -> (Window, u32) {
 /// Whether the channels of the shape come in fours.
 pub(crate) fn in_fours(in_channels: u32) -> bool {
     in_channels.is_multiple_of(4)
+}
+
+/// Positions that an iteration of the weight's gradient takes; as each four columns of a position are one vector, a
+/// tile's lanes load as many vectors as it has columns.
+pub(crate) const STEPS: u32 = 4;
+
+/// Lanes of the subgroups that cases are written for.
+pub(crate) const CASE_LANES: [u32; 3] = [8, 16, 32];
+
+/// Shapes for subgroup kernels beside [`shapes`]: more channels than one tile takes, and tails of tiles of rows.
+pub(crate) fn wide_shapes() -> Vec<Conv2d> {
+    vec![
+        Conv2d::valid([3, 5, 7, 8], [3, 3], 68, 1),
+        Conv2d::same([3, 5, 5, 72], [3, 2], 10, 2),
+        Conv2d::valid([67, 2, 3, 20], [2, 3], 36, 1),
+    ]
+}
+
+/// Rows and columns of a result that one subgroup computes: each lane `rows` rows, all lanes the same columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    lanes: u32,
+    rows: u32,
+    columns: u32,
+}
+
+impl Tile {
+    /// The tile for a product of `rows` x `columns`.
+    pub fn product(lanes: u32, rows: u32, columns: u32) -> Self {
+        Self::cheapest(lanes, rows, columns, 8, |tile| (tile.rows, tile.rows * tile.columns))
+    }
+
+    /// The tile for a sum of outer products of `rows` vectors and `columns` columns, [`STEPS`] in an iteration.
+    pub fn outer(lanes: u32, rows: u32, columns: u32) -> Self {
+        Self::cheapest(lanes, rows, columns, 4, |tile| (STEPS * tile.rows, 4 * tile.rows * tile.columns))
+    }
+
+    /// The tile of least cost, where an iteration makes the loads and holds the sums that `iteration` tells, beside
+    /// one load for each lane's share of the columns.
+    ///
+    /// On a software adapter a load takes its time for every lane, as much as 14 sums of 4 terms for 8 lanes take,
+    /// and more than 256 sums leave the fastest cache and compile slowly.
+    fn cheapest(
+        lanes: u32,
+        rows: u32,
+        columns: u32,
+        most_rows: u32,
+        iteration: impl Fn(&Self) -> (u32, u32),
+    ) -> Self {
+        let cost = |tile: &Self| {
+            let (loads, sums) = iteration(tile);
+            let loads = loads + tile.columns.div_ceil(lanes);
+            tile.count(rows, columns) * u64::from(14 * lanes * loads + 8 * sums)
+        };
+        let tiles = (1..=most_rows)
+            .flat_map(|rows| (4..=64u32).step_by(4).map(move |columns| Self { lanes, rows, columns }));
+        let fitting = tiles.filter(|tile| iteration(tile).1 <= 256);
+        fitting.min_by_key(cost).expect("the smallest tile fits")
+    }
+
+    /// Values that the shaders' templates take.
+    pub fn template(&self) -> Vec<Constant> {
+        vec![
+            Constant::new("LANES", self.lanes),
+            Constant::new("ROWS", self.rows),
+            Constant::new("COLUMNS", self.columns),
+            Constant::new("LOADS", self.columns.div_ceil(self.lanes)),
+        ]
+    }
+
+    /// Tiles of a result.
+    pub fn count(&self, rows: u32, columns: u32) -> u64 {
+        u64::from(rows.div_ceil(self.rows * self.lanes)) * u64::from(columns.div_ceil(self.columns))
+    }
 }

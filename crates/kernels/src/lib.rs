@@ -25,11 +25,14 @@ mod clip_forward;
 mod column_sum;
 mod conv2d;
 mod conv2d_forward;
+mod conv2d_forward_subgroup;
 mod conv2d_forward_vec4;
 mod conv2d_grad_input;
+mod conv2d_grad_input_subgroup;
 mod conv2d_grad_input_vec4;
 mod conv2d_grad_weight;
 mod conv2d_grad_weight_image;
+mod conv2d_grad_weight_subgroup;
 mod conv2d_grad_weight_vec4;
 mod dequantize;
 mod dropout_backward;
@@ -65,6 +68,7 @@ mod threshold_pack;
 mod tile_product;
 mod tiling;
 mod unfold;
+mod unfold_lines;
 mod weight_backward;
 mod window;
 mod xor_product;
@@ -89,8 +93,11 @@ pub use clip_backward::ClipBackward;
 pub use clip_forward::ClipForward;
 pub use column_sum::ColumnSum;
 pub use conv2d_forward::Conv2dForward;
+pub use conv2d_forward_subgroup::Conv2dForwardSubgroup;
 pub use conv2d_grad_input::Conv2dGradInput;
+pub use conv2d_grad_input_subgroup::Conv2dGradInputSubgroup;
 pub use conv2d_grad_weight::Conv2dGradWeight;
+pub use conv2d_grad_weight_subgroup::Conv2dGradWeightSubgroup;
 pub use dequantize::Dequantize;
 pub use dropout_backward::DropoutBackward;
 pub use dropout_forward::DropoutForward;
@@ -121,6 +128,7 @@ pub use tactic::{Arithmetic, Tactic, UnknownTactic};
 pub use threshold_pack::ThresholdPack;
 pub use tile_product::{TileProduct, WorkgroupTile};
 pub use tiling::{WORKGROUP, groups_for, words_for};
+pub use unfold_lines::UnfoldLines;
 pub use weight_backward::WeightBackward;
 pub use window::Window;
 pub use xor_product::XorProduct;
@@ -163,10 +171,13 @@ pub static REGISTRY: &[&Entry] = &[
     &clip_forward::ENTRY,
     &column_sum::ENTRY,
     &conv2d_forward::ENTRY,
+    &conv2d_forward_subgroup::ENTRY,
     &conv2d_forward_vec4::ENTRY,
     &conv2d_grad_input::ENTRY,
+    &conv2d_grad_input_subgroup::ENTRY,
     &conv2d_grad_input_vec4::ENTRY,
     &conv2d_grad_weight::ENTRY,
+    &conv2d_grad_weight_subgroup::ENTRY,
     &conv2d_grad_weight_image::ENTRY,
     &conv2d_grad_weight_vec4::ENTRY,
     &dequantize::ENTRY,
@@ -195,6 +206,7 @@ pub static REGISTRY: &[&Entry] = &[
     &subgroup_product::ENTRY,
     &threshold_pack::ENTRY,
     &tile_product::ENTRY,
+    &unfold_lines::ENTRY,
     &weight_backward::ENTRY,
     &xor_product::ENTRY,
 ];

@@ -230,6 +230,22 @@ impl Conv2d {
     }
 }
 
+/// What each of `out_width` positions of a line of taps sees of a line of pixels `[width][channels]`, moving by one
+/// pixel from `pad_left` pixels left of the line on: rows `[kernel_w][channels]`, zeros outside the line.
+pub fn unfold_line<T: Copy + Default>(
+    line: &[T],
+    channels: usize,
+    kernel_w: usize,
+    pad_left: usize,
+    out_width: usize,
+) -> Vec<Vec<T>> {
+    let pixels: Vec<&[T]> = line.chunks_exact(channels).collect();
+    let outside = vec![T::default(); channels];
+    let pixel = |at: usize| at.checked_sub(pad_left).and_then(|at| pixels.get(at).copied());
+    let row = |ox: usize| (ox..ox + kernel_w).map(|at| pixel(at).unwrap_or(&outside)).collect::<Vec<_>>();
+    (0..out_width).map(|ox| row(ox).concat()).collect()
+}
+
 /// Output size and leading padding of TensorFlow's SAME rule along one axis.
 pub fn same_axis(size: usize, kernel: usize, stride: usize) -> (usize, usize) {
     let out = size.div_ceil(stride);
