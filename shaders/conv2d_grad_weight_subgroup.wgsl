@@ -72,8 +72,7 @@ fn main(
     var at = Position(sample * params.height, 0u, 0u);
     for (var p = 0u; p < positions; p += {{ STEPS }}u) {
 {%- for h in range(LOADS) %}
-        let i{{ h }} = p + u{{ h }} < positions;
-        let g{{ h }}_ = select(vec4(0.0), gradients(start + select(0u, p + u{{ h }}, i{{ h }}), g{{ h }}), i{{ h }});
+        let g{{ h }}_ = gradients(start + min(p + u{{ h }}, positions - 1u), g{{ h }});
 {%- endfor %}
 {%- for u in range(STEPS) %}
 {%- if u > 0 %}
@@ -82,6 +81,7 @@ fn main(
         let at0 = at;
 {%- endif %}
         let base{{ u }} = ((at{{ u }}.line + at{{ u }}.y) * params.width + at{{ u }}.x) * depth;
+        // No line of the image past the last position.
         let height{{ u }} = select(0u, params.height, p + {{ u }}u < positions);
 {%- for i in range(ROWS) %}
         let i{{ i }}_{{ u }} = at{{ u }}.y + dy{{ i }} < height{{ u }} && at{{ u }}.x + dx{{ i }} < params.width;

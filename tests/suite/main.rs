@@ -7,6 +7,7 @@ mod deployed;
 mod determinism;
 mod fan_out;
 mod faults;
+mod fusion;
 mod half_batches;
 mod host_executor;
 mod memory;

@@ -17,7 +17,7 @@ fn step_equals_reference(name: &str, size: u32, widths: [u32; 3]) {
         assert!(check.comparison.passed(), "{}", describe(check));
     }
     let worst = checks.iter().map(|c| c.comparison.worst).fold(0.0, f64::max);
-    let codes = checks.iter().filter(|c| c.kernel.starts_with("quantize_"));
+    let codes = checks.iter().filter(|c| c.kernel.contains("quantize"));
     let (compared, in_band) =
         codes.fold((0, 0), |(c, i), check| (c + check.comparison.compared, i + check.comparison.in_band));
     println!("{name} {widths:?}: {} dispatches, worst {worst:.3}, {in_band} codes in the band", checks.len());

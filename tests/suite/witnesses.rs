@@ -9,7 +9,7 @@ use tests::open_gpu;
 fn result(gpu: &mut gpu::Gpu, case: &Case, inputs: &[Vec<u32>], written: usize) -> Vec<u32> {
     let mut buffers = Vec::new();
     for (input, words) in inputs.iter().zip(case.kernel.lens()) {
-        let buffer = gpu.allocate("witness", words).expect("allocates");
+        let buffer = gpu.allocate("witness", words.max(input.len() as u64)).expect("allocates");
         gpu.write(buffer, 0, input).expect("writes");
         buffers.push(BufferSlice::whole(buffer, words));
     }

@@ -44,7 +44,6 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "channels >= vec4(0u)",
         },
         Mutation { rule: "sample", from: "/ columns / lines", to: "* 0u" },
-        Mutation { rule: "pixel past the end", from: "u < pixels &&", to: "u <= pixels &&" },
         Mutation { rule: "line past the end", from: " && iy{{ i }} < params.height", to: "" },
         Mutation { rule: "column past the end", from: " && ix{{ i }} < params.width", to: "" },
         Mutation { rule: "lane of a weight", from: "(4 * q + k) % LANES", to: "(4 * q + k + 1) % LANES" },

@@ -44,8 +44,8 @@ pub(crate) static ENTRY: Entry = Entry {
         },
         Mutation {
             rule: "positions past the last",
-            from: "let i{{ h }} = p + u{{ h }} < positions;",
-            to: "let i{{ h }} = true;",
+            from: "select(0u, params.height, p + {{ u }}u < positions)",
+            to: "params.height",
         },
         Mutation {
             rule: "last part shorter",
@@ -60,7 +60,6 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "if channel < params.out_channels",
             to: "if channel <= params.out_channels",
         },
-        Mutation { rule: "vector past the end", from: "u < row {", to: "u <= row {" },
         Mutation { rule: "lane of a gradient", from: "+ j) % LANES }}u)", to: "+ j + 1) % LANES }}u)" },
         Mutation { rule: "position of a gradient", from: "p + u{{ h }}, i", to: "p, i" },
         Mutation { rule: "channel that is not kept", from: "u < params.kept_channels", to: "u < 4u" },
