@@ -61,7 +61,7 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "if channel <= params.out_channels",
         },
         Mutation { rule: "lane of a gradient", from: "+ j) % LANES }}u)", to: "+ j + 1) % LANES }}u)" },
-        Mutation { rule: "position of a gradient", from: "p + u{{ h }}, i", to: "p, i" },
+        Mutation { rule: "position of a gradient", from: "min(p + u{{ h }},", to: "min(p," },
         Mutation { rule: "channel that is not kept", from: "u < params.kept_channels", to: "u < 4u" },
     ],
 };
