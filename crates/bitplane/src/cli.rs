@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kernel_choice::KernelChoice;
 use crate::settings::Settings;
 
 /// Trains and runs convolutional networks of a few bits, in those bits, on any GPU.
@@ -26,6 +27,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Show the layers of a network, their sizes and costs
     Summary(SummaryArgs),
+    /// Measure which kernels are fastest on an adapter, for later trainings and evaluations there
+    Tune(TuneArgs),
     /// List the adapters that --device can name
     Devices(DevicesArgs),
     /// Print the settings that a training would use, or check a file of settings
@@ -52,6 +55,9 @@ pub struct TrainArgs {
     /// Start anew in an --output-dir that holds a run, which is lost
     #[arg(long, requires = "output_dir", conflicts_with = "resume")]
     pub overwrite: bool,
+    /// Measure first which kernels are fastest on the adapter, as `tune` does
+    #[arg(long)]
+    pub tune: bool,
     /// Print the result as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -81,6 +87,9 @@ pub struct EvalArgs {
     /// Adapter by index, name or type
     #[arg(long, value_name = "INDEX|NAME|TYPE")]
     pub device: Option<String>,
+    /// Arithmetic of products of bit planes, where it is not the training's; the results are the same
+    #[arg(long, value_name = "KIND")]
+    pub kernels: Option<KernelChoice>,
     /// Evaluate on this many batches only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit_test_batches: Option<u32>,
@@ -130,6 +139,35 @@ pub struct SummaryArgs {
     /// Number of classes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub classes: Option<u32>,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Network
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Bits of weights, activations and gradients, each 1 to 8 or 32
+    #[arg(long, value_name = "W,A,G")]
+    pub bits: Option<String>,
+    /// Images per step [default: the model's]
+    #[arg(short, long, value_name = "N")]
+    pub batch_size: Option<u32>,
+    /// Height, width and channels of an image [default: 8x8x1 for digits, else 32x32x3]
+    #[arg(long, value_name = "HxWxC", value_parser = parse_image)]
+    pub image: Option<[u32; 3]>,
+    /// Number of classes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub classes: Option<u32>,
+    /// Adapter by index, name or type
+    #[arg(long, value_name = "INDEX|NAME|TYPE")]
+    pub device: Option<String>,
+    /// Measure kernels of this arithmetic alone
+    #[arg(long, value_name = "KIND")]
+    pub kernels: Option<KernelChoice>,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub json: bool,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::batches::Augment;
+use crate::kernel_choice::KernelChoice;
 use crate::models::Recipe;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
@@ -50,6 +51,8 @@ pub struct Config {
     pub seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    #[serde(default, skip_serializing_if = "KernelChoice::is_auto")]
+    pub kernels: KernelChoice,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_train_batches: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +100,7 @@ impl Config {
             crop_padding: settings.crop_padding.unwrap_or(recipe.crop_padding),
             seed: settings.seed.unwrap_or(0),
             device: settings.device,
+            kernels: settings.kernels.unwrap_or_default(),
             limit_train_batches: settings.limit_train_batches,
             limit_test_batches: settings.limit_test_batches,
             print_freq: settings.print_freq.unwrap_or(50),
@@ -150,13 +154,14 @@ impl Config {
 
     /// SHA-256 over everything that decides what each training step computes, in hexadecimal.
     ///
-    /// Where the data lies, the device, what is printed or saved and when are left out: they may change when a run goes
+    /// Where the data lies, the device and its kernels, what is printed or saved and when are left out: they may change when a run goes
     /// on. So may the number of epochs, unless the learning rate of every epoch depends on it.
     pub fn hash(&self) -> String {
         let identity = Self {
             data: self.data_kind().to_owned(),
             epochs: if self.schedule().depends_on_epochs() { self.epochs } else { 0 },
             device: None,
+            kernels: KernelChoice::Auto,
             limit_test_batches: None,
             print_freq: 0,
             checkpoint_interval: 0,
@@ -181,7 +186,8 @@ impl Config {
         let fields = |config: &Self| {
             let config = Self { data: config.data_kind().to_owned(), ..config.clone() };
             let table = toml::Table::try_from(&config).expect("settings are plain values");
-            let mut free = vec!["device", "limit-test-batches", "print-freq", "checkpoint-interval"];
+            let mut free =
+                vec!["device", "kernels", "limit-test-batches", "print-freq", "checkpoint-interval"];
             if !config.schedule().depends_on_epochs() {
                 free.push("epochs");
             }

@@ -1,10 +1,14 @@
 //! From settings to a session on a GPU.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use gpu::{AdapterInfo, DeviceType, Gpu};
-use graph::{InputSpec, Network, Session, SessionOptions};
+use graph::{InputSpec, Network, ProductKey, Session, SessionOptions, plan_products};
+use kernels::Arithmetic;
 use pollster::block_on;
+use recording::Executor;
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -12,12 +16,17 @@ use crate::memory;
 use crate::models::{self, Model, ModelInput};
 use crate::output;
 use crate::trainer::Backend;
+use crate::tuner::{self, AdapterKey, Cache, Choices, Tuned, adapter_choices};
 
 /// Opens sessions of one network on the adapter that the user chose.
 pub struct Engine {
     device: Option<String>,
     network: Network,
     options: SessionOptions,
+    arithmetic: Option<Arithmetic>,
+    /// The choices that a run was started with.
+    stored: Option<PathBuf>,
+    choices: RefCell<Option<Choices>>,
     announced: Cell<bool>,
 }
 
@@ -41,7 +50,69 @@ impl Engine {
             fold: true,
             fuse: true,
         };
-        Ok(Self { device: config.device.clone(), network, options, announced: Cell::new(false) })
+        Ok(Self {
+            device: config.device.clone(),
+            network,
+            options,
+            arithmetic: config.kernels.arithmetic(),
+            stored: None,
+            choices: RefCell::new(None),
+            announced: Cell::new(false),
+        })
+    }
+
+    /// Prefers the kernels in the file at `path`, if it is there and was measured on the adapter, to the user's cache.
+    #[must_use]
+    pub fn preferring(self, path: PathBuf) -> Self {
+        Self { stored: Some(path), ..self }
+    }
+
+    /// Measures which kernel computes each product fastest, for this engine's sessions and for later ones on the adapter.
+    /// Calls `each` after every product.
+    ///
+    /// # Errors
+    /// No adapter, a product that no kernel computes correctly, a device failure.
+    pub fn tune(&self, mut each: impl FnMut(&Tuned)) -> Result<(), Failure> {
+        let selected = block_on(gpu::select(self.device.as_deref()))?;
+        self.announce(&selected.info, selected.notice.as_deref());
+        let adapter = AdapterKey::from(&selected.info);
+        let cache = Cache::of_user();
+        let mut choices = cache.load(&adapter);
+        let mut gpu = block_on(Gpu::open(selected, kernels::SHARED))?;
+        let notes = plan_products(gpu.limits(), &self.network, &self.options)?;
+        let keys: BTreeSet<ProductKey> =
+            notes.iter().filter_map(|note| note.tactic).map(|(key, _)| key).collect();
+        for key in keys {
+            let tuned = tuner::tune(&mut gpu, key, &choices.struck(), self.arithmetic)?;
+            for (tactic, why) in &tuned.struck {
+                output::note(&data::printable(&format!(
+                    "warning: kernel {tactic} is not used on this adapter: {why}"
+                )));
+            }
+            choices.add(&tuned);
+            each(&tuned);
+        }
+        if let Err(error) = cache.save(&adapter, &choices) {
+            output::note(&format!("warning: the choices are kept for this process alone: {error}"));
+        }
+        *self.choices.borrow_mut() = Some(choices);
+        Ok(())
+    }
+
+    /// The measured choices that the sessions opened so far use.
+    pub fn choices(&self) -> Option<Choices> {
+        self.choices.borrow().clone()
+    }
+
+    /// Those that were measured by this engine, or stored with the run, or cached.
+    fn find_choices(&self, info: &AdapterInfo) -> Choices {
+        let adapter = AdapterKey::from(info);
+        let mut known = self.choices.borrow_mut();
+        if known.as_ref().is_none_or(|choices| *choices.adapter() != adapter) {
+            let stored = self.stored.as_ref().and_then(|path| adapter_choices(path, &adapter));
+            *known = Some(stored.unwrap_or_else(|| Cache::of_user().load(&adapter)));
+        }
+        known.clone().expect("filled above")
     }
 
     /// How images become input.
@@ -69,7 +140,8 @@ impl Backend for Engine {
         self.announce(&selected.info, selected.notice.as_deref());
         let software = selected.info.device_type == DeviceType::Software;
         let max_memory_bytes = if software { memory::available() } else { None };
-        let options = SessionOptions { max_memory_bytes, ..self.options.clone() };
+        let kernels = self.find_choices(&selected.info).plan(self.arithmetic);
+        let options = SessionOptions { max_memory_bytes, kernels, ..self.options.clone() };
         let gpu = block_on(Gpu::open(selected, kernels::SHARED))?;
         Ok(Session::new(gpu, &self.network, &options)?)
     }

@@ -68,6 +68,9 @@ pub struct LayerReport {
     pub pass: String,
     /// Kernel name.
     pub kernel: String,
+    /// The kernel's tuning values, where several kernels compete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tactic: Option<String>,
     /// Pairs of bit planes multiplied; 0 for a product in f32.
     pub plane_pairs: u32,
     /// Why the product is not computed on bits, where it is not.
@@ -81,6 +84,7 @@ impl From<&ProductNote> for LayerReport {
             name: note.layer.clone(),
             pass: note.pass.to_string(),
             kernel: note.kernel.to_string(),
+            tactic: note.tactic.map(|(_, tactic)| tactic.to_string()),
             plane_pairs: note.plane_pairs,
             reason: note.reason.as_ref().map(ToString::to_string),
         }
@@ -147,6 +151,8 @@ pub struct EvalReport {
     pub loss: f64,
     /// The adapter.
     pub device: DeviceReport,
+    /// Products and their kernels.
+    pub layers: Vec<LayerReport>,
 }
 
 /// Prints one JSON object as one line on standard output.

@@ -12,9 +12,11 @@ use crate::report::EpochRecord;
 use crate::settings::Settings;
 use crate::storage::{Disk, Storage, StorageError, replace, temporary_path};
 use crate::store::{MANIFEST, Store};
+use crate::tuner::Choices;
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
+const KERNELS: &str = "kernels.json";
 const CHECKPOINTS: &str = "checkpoints";
 const METRICS_LIMIT: u64 = 1 << 30;
 const CONFIG_LIMIT: u64 = 1 << 20;
@@ -154,6 +156,14 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Keeps the choice of kernels, so that the run goes on with the same.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn write_kernels(&self, storage: &dyn Storage, choices: &Choices) -> Result<(), StorageError> {
+        replace(storage, &kernels(&self.path), choices.to_json().as_bytes())
+    }
+
     /// Adds one epoch's line to the metrics.
     ///
     /// # Errors
@@ -208,6 +218,11 @@ impl Drop for RunFolder {
 /// The folder of checkpoints of the run at `path`.
 pub fn checkpoints(path: &Path) -> PathBuf {
     path.join(CHECKPOINTS)
+}
+
+/// The file of kernel choices of the run at `path`.
+pub fn kernels(path: &Path) -> PathBuf {
+    path.join(KERNELS)
 }
 
 /// The settings that the run at `path` was started with.

@@ -6,6 +6,7 @@ use graph::Bits;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
+use crate::kernel_choice::KernelChoice;
 use crate::output::{printable_lines, shown};
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
@@ -102,6 +103,9 @@ pub struct Settings {
     /// Adapter by index, name or type (see `devices`)
     #[arg(long, value_name = "INDEX|NAME|TYPE")]
     pub device: Option<String>,
+    /// Arithmetic of products of bit planes; the results are the same (see `tune`)
+    #[arg(long, value_name = "KIND")]
+    pub kernels: Option<KernelChoice>,
     /// Stop each epoch after this many training batches
     #[arg(long, value_name = "N")]
     pub limit_train_batches: Option<u32>,
@@ -245,6 +249,7 @@ impl Settings {
             crop_padding: self.crop_padding.or(other.crop_padding),
             seed: self.seed.or(other.seed),
             device: self.device.or(other.device),
+            kernels: self.kernels.or(other.kernels),
             limit_train_batches: self.limit_train_batches.or(other.limit_train_batches),
             limit_test_batches: self.limit_test_batches.or(other.limit_test_batches),
             print_freq: self.print_freq.or(other.print_freq),

@@ -1,6 +1,6 @@
 //! One training step, dispatch by dispatch, each compared with the reference on the device's own inputs.
 
-use recording::{Comparison, Executor, Recording};
+use recording::{Comparison, Dispatch, Executor, ExecutorError, Recording};
 
 use crate::{Batch, GraphError, Phase, Session};
 
@@ -39,19 +39,7 @@ impl<E: Executor> Session<E> {
         for phase in [Phase::Forward, Phase::Backward, Phase::Apply] {
             let recording = self.recording(phase).cloned().unwrap_or_default();
             for (index, dispatch) in recording.dispatches.into_iter().enumerate() {
-                let mut inputs = Vec::new();
-                for slice in &dispatch.buffers {
-                    inputs.push(self.executor_mut().read(slice.buffer, slice.offset, slice.words).await?);
-                }
-                let single = Recording { dispatches: vec![dispatch.clone()] };
-                let prepared = self.executor_mut().prepare(&single)?;
-                self.executor_mut().run(&prepared).await?;
-                let views: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
-                let mut comparison = Comparison::default();
-                for (slice, expected) in dispatch.outputs().zip(dispatch.kernel.expected(&views)) {
-                    let got = self.executor_mut().read(slice.buffer, slice.offset, slice.words).await?;
-                    comparison.merge(expected.compare(&got));
-                }
+                let comparison = check_dispatch(self.executor_mut(), &dispatch).await?;
                 let passed = comparison.passed();
                 let (layer, pass) = (dispatch.scope.layer.clone(), dispatch.scope.pass);
                 checks.push(DispatchCheck {
@@ -70,4 +58,25 @@ impl<E: Executor> Session<E> {
         self.end();
         Ok(checks)
     }
+}
+
+/// Runs `dispatch` by itself and compares what it wrote with what the reference makes of the same inputs.
+pub(crate) async fn check_dispatch<E: Executor>(
+    executor: &mut E,
+    dispatch: &Dispatch,
+) -> Result<Comparison, ExecutorError> {
+    let mut inputs = Vec::new();
+    for slice in &dispatch.buffers {
+        inputs.push(executor.read(slice.buffer, slice.offset, slice.words).await?);
+    }
+    let single = Recording { dispatches: vec![dispatch.clone()] };
+    let prepared = executor.prepare(&single)?;
+    executor.run(&prepared).await?;
+    let views: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut comparison = Comparison::default();
+    for (slice, expected) in dispatch.outputs().zip(dispatch.kernel.expected(&views)) {
+        let got = executor.read(slice.buffer, slice.offset, slice.words).await?;
+        comparison.merge(expected.compare(&got));
+    }
+    Ok(comparison)
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use kernels::{Arithmetic, Form, Kind, Product, Tactic};
+use kernels::{Arithmetic, By, Form, Kind, Output, PlaneGroup, Product, ScaleIndex, Tactic};
 
 /// What decides how fast a kernel computes a product: its sizes and widths.
 ///
@@ -45,6 +45,43 @@ impl ProductKey {
             unit: form == Form::And && product.rhs_kind == Kind::Unit,
             lhs_mask: form == Form::Xor && product.lhs.mask.is_some(),
             rhs_mask: product.rhs.mask.is_some(),
+        }
+    }
+
+    /// Every kernel that computes the product on an adapter with subgroups of `lanes`, the likely best first.
+    pub fn candidates(&self, lanes: Option<u32>) -> Vec<Tactic> {
+        Tactic::candidates(self.form(), &self.product(), lanes)
+    }
+
+    /// The same product with few rows, columns and segments: as hard to get right, and quick to compute twice.
+    pub fn reduced(&self) -> Self {
+        Self { m: self.m.min(29), n: self.n.min(35), segments: self.segments.min(3), ..*self }
+    }
+
+    fn product(&self) -> Product {
+        let words = kernels::words_for(self.k);
+        let group =
+            |planes: u32, mask: bool| PlaneGroup { first_plane: 0, planes, mask: mask.then_some(planes) };
+        let one = ScaleIndex { by: By::One, div: 1 };
+        Product {
+            m: self.m,
+            n: self.n,
+            k: self.k,
+            segments: self.segments,
+            segment_words: words,
+            first_segment: 0,
+            first_word: 0,
+            row_words: self.segments * words,
+            lhs: group(self.lhs_planes, self.lhs_mask),
+            rhs: group(self.rhs_planes, self.rhs_mask),
+            rhs_kind: if self.unit { Kind::Unit } else { Kind::Sign },
+            factor: 1.0,
+            lhs_scale: one,
+            rhs_scale: one,
+            dst_row_stride: self.n,
+            dst_col_stride: 1,
+            accumulate: false,
+            output: Output::F32,
         }
     }
 
@@ -123,19 +160,26 @@ pub struct KernelPlan {
     pub arithmetic: Option<Arithmetic>,
     /// Only kernels that run on every adapter.
     pub portable: bool,
+    /// Kernels that were found to be wrong on this adapter.
+    pub struck: Vec<Tactic>,
 }
 
 impl KernelPlan {
     /// The kernel for `product` on an adapter with subgroups of `lanes`.
     pub fn tactic(&self, form: Form, product: &Product, lanes: Option<u32>) -> Tactic {
         let lanes = lanes.filter(|_| !self.portable);
-        let allowed = |tactic: &Tactic| self.arithmetic.is_none_or(|wanted| tactic.arithmetic() == wanted);
+        let allowed = |tactic: &Tactic| {
+            !self.struck.contains(tactic)
+                && self.arithmetic.is_none_or(|wanted| tactic.arithmetic() == wanted)
+        };
         let chosen = self.choices.get(&ProductKey::new(form, product)).copied();
         if let Some(tactic) = chosen.filter(|t| allowed(t) && t.supports(form, product, lanes)) {
             return tactic;
         }
         let candidates = Tactic::candidates(form, product, lanes);
-        candidates.iter().copied().find(allowed).unwrap_or(Tactic::Register)
+        // An arithmetic that does not fit the product gives way to the others.
+        let right = candidates.iter().copied().find(|tactic| !self.struck.contains(tactic));
+        candidates.iter().copied().find(allowed).or(right).unwrap_or(Tactic::Register)
     }
 }
 

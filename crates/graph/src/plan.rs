@@ -3,8 +3,8 @@
 use recording::{ExecutorError, Limits};
 
 use crate::{
-    GraphError, MemoryPlan, Network, SessionOptions, memory::read_before_write, recorder::SAMPLE_BLOCK,
-    schedule::Schedule,
+    GraphError, MemoryPlan, Network, ProductNote, SessionOptions, memory::read_before_write,
+    recorder::SAMPLE_BLOCK, schedule::Schedule,
 };
 
 /// Bytes that a session of `network` would allocate on an executor with these limits.
@@ -13,6 +13,18 @@ use crate::{
 /// Tensors that cannot be cut small enough.
 pub fn plan_memory(limits: Limits, network: &Network, options: &SessionOptions) -> Result<u64, GraphError> {
     Ok(plan(limits, network, options)?.1.bytes())
+}
+
+/// The products that a session of `network` would compute on an executor with these limits, in the order of recording.
+///
+/// # Errors
+/// Tensors that cannot be cut small enough.
+pub fn plan_products(
+    limits: Limits,
+    network: &Network,
+    options: &SessionOptions,
+) -> Result<Vec<ProductNote>, GraphError> {
+    Ok(fitting_schedule(limits, network, options)?.recorder.products)
 }
 
 /// The recorded network and its memory, within the options' limit.

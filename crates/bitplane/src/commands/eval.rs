@@ -5,7 +5,9 @@ use crate::evaluation::{Portions, evaluate};
 use crate::exit::Failure;
 use crate::output;
 use crate::report::{DeviceReport, EvalReport, SCHEMA, print_json};
+use crate::settings::Settings;
 
+use super::products::{forward, show};
 use super::trained::find;
 
 /// Evaluates a checkpoint on a test set.
@@ -13,7 +15,8 @@ use super::trained::find;
 /// # Errors
 /// A refused run or data set, a device failure, a loss that is not finite.
 pub fn run(args: &EvalArgs) -> Result<(), Failure> {
-    let trained = find(&args.run, args.checkpoint, args.device.as_deref())?;
+    let flags = Settings { device: args.device.clone(), kernels: args.kernels, ..Settings::default() };
+    let trained = find(&args.run, args.checkpoint, flags)?;
     let spec = args.data.as_deref().unwrap_or(&trained.config.data);
     let dataset = data::open(spec)?;
     dataset
@@ -36,6 +39,8 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     }
     let portions = Portions { batch_size: trained.config.batch_size, limit: args.limit_test_batches };
     let (mut session, input) = trained.open(portions.batch_size)?;
+    let layers = forward(&session);
+    show(&layers);
     let totals = evaluate(&mut session, &dataset.test, &input, portions, || true)?
         .expect("nothing stops this evaluation");
     let device = DeviceReport::from(session.executor_mut().info());
@@ -53,6 +58,7 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
             total: totals.total,
             loss: totals.loss(),
             device,
+            layers,
         });
     }
     output::result(&format!(

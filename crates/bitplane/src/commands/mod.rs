@@ -5,9 +5,11 @@ mod config;
 mod devices;
 mod eval;
 mod predict;
+mod products;
 mod summary;
 mod train;
 mod trained;
+mod tune;
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -22,6 +24,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Config(args) => config::run(*args),
         Command::Completions(args) => completions::run(&args),

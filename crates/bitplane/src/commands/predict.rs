@@ -12,6 +12,7 @@ use crate::cli::PredictArgs;
 use crate::exit::Failure;
 use crate::output;
 use crate::report::{DeviceReport, SCHEMA, print_json};
+use crate::settings::Settings;
 
 use super::trained::{Trained, find};
 
@@ -45,7 +46,8 @@ struct Report {
 /// # Errors
 /// A refused run or image, a device failure.
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
-    let trained = find(&args.run, args.checkpoint, args.device.as_deref())?;
+    let flags = Settings { device: args.device.clone(), ..Settings::default() };
+    let trained = find(&args.run, args.checkpoint, flags)?;
     let Trained { identity, file, .. } = &trained;
     let [height, width, channels] = identity.image;
     // A picture that cannot be used is refused before the device does anything.

@@ -7,6 +7,7 @@ use gpu::Gpu;
 use graph::Session;
 
 use super::config::resolve;
+use super::products::{all, show};
 use crate::cli::TrainArgs;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -15,7 +16,7 @@ use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::models::ModelInput;
 use crate::output::{self, note, shown};
-use crate::report::{DeviceReport, LayerReport, SCHEMA, TrainReport, bytes, grouped, print_json};
+use crate::report::{DeviceReport, SCHEMA, TrainReport, bytes, grouped, print_json};
 use crate::run::{self, RunFolder};
 use crate::settings::Settings;
 use crate::signal;
@@ -55,7 +56,13 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         (None, Some(path)) => RunFolder::create(path, args.overwrite)?,
         (None, None) => RunFolder::create_numbered(&default_folder(&config))?,
     };
-    let outcome = train(&config, &dataset, &mut folder, resume.as_ref().map(|resume| &resume.which), fault)?;
+    let outcome = train(
+        &config,
+        &dataset,
+        &mut folder,
+        resume.as_ref().map(|resume| &resume.which),
+        (fault, args.tune),
+    )?;
     finish(&outcome, &folder, args.json)
 }
 
@@ -129,7 +136,7 @@ fn train(
     dataset: &Dataset,
     folder: &mut RunFolder,
     resume: Option<&Which>,
-    fault: Option<Fault>,
+    (fault, tune): (Option<Fault>, bool),
 ) -> Result<TrainReport, Failure> {
     let storage: &dyn Storage = &Disk;
     let image = [dataset.height, dataset.width, dataset.channels];
@@ -137,17 +144,29 @@ fn train(
     let resumed = resume.map(|which| go_on(which, folder, &identity)).transpose()?;
     let [height, width, channels] = image;
     let classes = u32::try_from(dataset.classes.len()).expect("data sets have few classes");
-    let engine = Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?;
+    let mut engine =
+        Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?;
+    if resumed.is_some() {
+        engine = engine.preferring(run::kernels(folder.path()));
+    }
+    if tune {
+        note("measuring which kernels are fastest");
+        engine.tune(|tuned| note(&format!("  {}", tuned.describe())))?;
+    }
     let mut session = engine.open()?;
     let device = DeviceReport::from(session.executor_mut().info());
+    let layers = all(&session);
     introduce(config, &session);
+    show(&layers);
     folder.begin(storage, config, resumed.is_none())?;
+    if let Some(choices) = engine.choices() {
+        folder.write_kernels(storage, &choices)?;
+    }
     let (store, start) = match resumed {
         Some(resumed) => resumed,
         // What an overwritten run had there, damaged or not, is gone by now.
         None => (Store::open(storage, &folder.checkpoints())?, Start::default()),
     };
-    let layers: Vec<LayerReport> = session.products().iter().map(LayerReport::from).collect();
     let (parameters, gpu_bytes) = (session.parameter_count(), session.memory_bytes());
     let setup = Setup {
         config,
@@ -213,15 +232,6 @@ fn introduce(config: &Config, session: &Session<Gpu>) {
         grouped(session.parameter_count()),
         bytes(session.memory_bytes())
     ));
-    for product in session.products() {
-        let pairs = match product.plane_pairs {
-            0 => "f32".to_owned(),
-            1 => "1 plane pair".to_owned(),
-            pairs => format!("{pairs} plane pairs"),
-        };
-        let reason = product.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
-        note(&format!("  {:<12} {:<12} {} {pairs}{reason}", product.layer, product.pass, product.kernel));
-    }
 }
 
 fn finish(report: &TrainReport, folder: &RunFolder, json: bool) -> Result<(), Failure> {

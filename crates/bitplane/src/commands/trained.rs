@@ -1,6 +1,6 @@
 //! A trained network, found in its run folder and loaded on a device.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gpu::Gpu;
 use graph::{InputSpec, NamedTensor, Session};
@@ -29,15 +29,15 @@ pub struct Trained {
     /// The checkpoint's file name.
     pub file: String,
     tensors: Vec<NamedTensor>,
+    run: PathBuf,
 }
 
-/// Finds the network in the run folder `run`; `device` goes before the training's.
+/// Finds the network in the run folder `run`; `flags` go before its settings.
 ///
 /// # Errors
 /// A folder without a run, a refused checkpoint.
-pub fn find(run: &Path, checkpoint: CheckpointName, device: Option<&str>) -> Result<Trained, Failure> {
+pub fn find(run: &Path, checkpoint: CheckpointName, flags: Settings) -> Result<Trained, Failure> {
     let settings = run::read_settings(run)?;
-    let flags = Settings { device: device.map(str::to_owned), ..Settings::default() };
     let config = resolve(flags, settings)?;
     let which = match checkpoint {
         CheckpointName::Best => Which::Best,
@@ -48,7 +48,7 @@ pub fn find(run: &Path, checkpoint: CheckpointName, device: Option<&str>) -> Res
         output::note(&format!("warning: {warning}; using {}", loaded.file));
     }
     let Checkpoint { identity, tensors, .. } = loaded.checkpoint;
-    Ok(Trained { config, identity, file: loaded.file, tensors })
+    Ok(Trained { config, identity, file: loaded.file, tensors, run: run.to_owned() })
 }
 
 impl Trained {
@@ -61,7 +61,7 @@ impl Trained {
         let classes =
             u32::try_from(self.identity.classes.len()).expect("a checkpoint's header bounds its classes");
         let input = ModelInput { height, width, channels, classes };
-        let engine = Engine::new(&self.config, &input, batch_size)?;
+        let engine = Engine::new(&self.config, &input, batch_size)?.preferring(run::kernels(&self.run));
         let mut session = engine.open()?;
         session.load_state(&self.tensors)?;
         Ok((session, engine.input()))

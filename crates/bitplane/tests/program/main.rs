@@ -9,3 +9,4 @@ mod diverged;
 mod reports;
 mod resume;
 mod support;
+mod tuning;
