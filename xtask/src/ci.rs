@@ -1,6 +1,6 @@
 //! Everything that has to hold, cheapest first.
 
-use std::time::Instant;
+use std::{env, process::Command, time::Instant};
 
 use anyhow::Result;
 
@@ -13,6 +13,14 @@ pub struct Options {
     #[arg(long, value_name = "INDEX|NAME|TYPE")]
     pub device: Option<String>,
 }
+
+/// Makes lavapipe's subgroups sixteen lanes wide; other drivers do not know it.
+const WIDE: (&str, &str) = ("LP_NATIVE_VECTOR_WIDTH", "512");
+/// Hides subgroups from the program.
+const NARROW: (&str, &str) = ("BITPLANE_SUBGROUPS", "off");
+/// Tests of results that must not depend on which kernels run.
+const EQUAL_BITS: [&str; 9] =
+    ["test", "--quiet", "-p", "tests", "--test", "suite", "--", "determinism", "kernel_plans"];
 
 type Step<'a> = (&'static str, Box<dyn Fn() -> Result<bool> + 'a>);
 
@@ -48,7 +56,7 @@ fn steps(options: &Options) -> Vec<Step<'_>> {
     steps.push(("readme", Box::new(readme::run)));
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let documents = ["doc", "--quiet", "--workspace", "--no-deps"];
-    let rest: [Step<'_>; 8] = [
+    let rest: [Step<'_>; 12] = [
         ("layout", Box::new(layout::run)),
         ("translate", Box::new(|| translate::run(&translate::Options::default()))),
         ("clippy", Box::new(move || cargo(&lints, &[]))),
@@ -56,8 +64,25 @@ fn steps(options: &Options) -> Vec<Step<'_>> {
         ("wasm", Box::new(wasm::run)),
         ("validate", Box::new(validate(false))),
         ("validate --mutate", Box::new(validate(true))),
+        ("validate, wide vectors", Box::new(|| again(options, &["validate", "--filter", "subgroup"], WIDE))),
+        (
+            "validate --mutate, wide vectors",
+            Box::new(|| again(options, &["validate", "--mutate", "--filter", "subgroup"], WIDE)),
+        ),
         ("test", Box::new(|| cargo(&["test", "--quiet", "--workspace"], &[]))),
+        ("test, wide vectors", Box::new(|| cargo(&EQUAL_BITS, &[WIDE]))),
+        ("test, no subgroups", Box::new(|| cargo(&EQUAL_BITS, &[NARROW]))),
     ];
     steps.extend(rest);
     steps
+}
+
+/// Runs another task of this program with a variable of the environment.
+fn again(options: &Options, arguments: &[&str], variable: (&str, &str)) -> Result<bool> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(arguments).envs([variable]);
+    if let Some(device) = &options.device {
+        command.args(["--device", device]);
+    }
+    Ok(command.status()?.success())
 }
