@@ -53,7 +53,8 @@ fn evaluation<E: Executor>(session: &mut Session<E>, pictures: &Pictures) -> Vec
 }
 
 fn constant(dispatch: &Dispatch, name: &str) -> u32 {
-    dispatch.kernel.constants().iter().find(|c| c.name == name).expect("the kernel has it").value
+    let values = [dispatch.kernel.constants(), dispatch.kernel.template()].concat();
+    values.iter().find(|c| c.name == name).expect("the kernel has it").value
 }
 
 fn param(dispatch: &Dispatch, name: &str) -> u32 {

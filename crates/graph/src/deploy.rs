@@ -204,10 +204,11 @@ pub(crate) struct FoldValues {
 }
 
 impl Fold {
-    /// Threshold words `[channel][1 + n]`: 1 for ascending or 0 for descending, then the thresholds.
+    /// Threshold words `[1 + n][channel]`: 1 for ascending or 0 for descending, then the thresholds.
     pub(crate) fn thresholds(&self, values: &FoldValues) -> Vec<u32> {
-        let mut words = Vec::new();
-        for channel in 0..self.channels as usize {
+        let channels = self.channels as usize;
+        let mut words = vec![0; (1 + levels(self.quantizer.bits()) as usize) * channels];
+        for channel in 0..channels {
             let at = |vector: &[f32], index: usize, default: f64| {
                 vector.get(index).map_or(default, |&v| f64::from(v))
             };
@@ -227,8 +228,10 @@ impl Fold {
                 .quantizer
                 .thresholds(&norm, -self.range..=self.range)
                 .expect("a convolution is folded only behind a rule with thresholds");
-            words.push(u32::from(folded.ascending));
-            words.extend(folded.thresholds.iter().map(|t| t.cast_unsigned()));
+            let thresholds = folded.thresholds.iter().map(|t| t.cast_unsigned());
+            for (row, word) in [u32::from(folded.ascending)].into_iter().chain(thresholds).enumerate() {
+                words[row * channels + channel] = word;
+            }
         }
         words
     }
