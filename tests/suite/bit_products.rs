@@ -165,7 +165,9 @@ fn an_f32_operand_is_noticed() {
 /// Kernels from the first quantized layer's input to the last quantized convolution, with the count of each.
 fn deployed<E: Executor>(session: &Session<E>) -> BTreeMap<String, usize> {
     let evaluate = dispatches(session, &[Phase::Evaluate]);
-    let first = evaluate.iter().position(|d| d.kernel.name() == "quantize_activation");
+    let first = evaluate
+        .iter()
+        .position(|d| ["quantize_activation", "normalize_quantize"].contains(&d.kernel.name()));
     let last = evaluate.iter().rposition(|d| is_bit_product(d.kernel.name()));
     let (first, last) = (first.expect("a quantized input"), last.expect("a bit product"));
     let mut counts = BTreeMap::new();

@@ -88,7 +88,7 @@ fn codes_equal_the_reference(name: &str, size: u32, widths: [u32; 3], samples: u
         let output = ours.outputs().next().expect("every kernel writes");
         match ours.kernel.name() {
             // The first layer is in f32, so a code may lie on either side of a boundary; from here on all is integer.
-            "quantize_activation" => {
+            "quantize_activation" | "normalize_quantize" => {
                 let (ours, theirs) = (codes(&mut device, ours).0, codes(&mut host, theirs).0);
                 let differing = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
                 assert!(differing * 10_000 <= ours.len(), "{name}: {differing} of {} codes", ours.len());
@@ -148,11 +148,11 @@ fn svhn_d_codes_1_2_4() {
 }
 
 /// Codes of all inner activations, packed by `kernel`, in the order of layers.
-fn activations(session: &mut Session<Gpu>, pictures: &Pictures, kernel: &str) -> Vec<(String, Vec<u32>)> {
+fn activations(session: &mut Session<Gpu>, pictures: &Pictures, kernels: &[&str]) -> Vec<(String, Vec<u32>)> {
     let mut result = Vec::new();
     for dispatch in evaluation(session, pictures) {
         run_one(session, &dispatch);
-        if dispatch.kernel.name() == kernel {
+        if kernels.contains(&dispatch.kernel.name()) {
             result.push((dispatch.scope.layer.clone(), codes(session, &dispatch).0));
         }
     }
@@ -168,13 +168,14 @@ fn thresholds_give_the_codes_of_the_f32_chain() {
         let pictures = Pictures::new(&model, 12, 22);
         let Some(state) = state_with_odd_gammas(&model, &pictures, 3) else { return };
         let mut sides = Vec::new();
-        for (fold, kernel) in [(true, "threshold_pack"), (false, "quantize_activation")] {
+        let in_f32 = ["quantize_activation", "normalize_quantize"];
+        for (fold, kernels) in [(true, &["threshold_pack"][..]), (false, &in_f32)] {
             let Some(mut session) = gpu_session(&model, &SessionOptions { fold, ..options(&model, 12) })
             else {
                 return;
             };
             session.load_state(&state).expect("its own state");
-            sides.push(activations(&mut session, &pictures, kernel));
+            sides.push(activations(&mut session, &pictures, kernels));
         }
         let (folded, chain) = (&sides[0], &sides[1][1..]);
         assert_eq!(folded.len(), chain.len(), "{name}: the first activation has no thresholds");

@@ -1,4 +1,5 @@
-//! Batch norm, maximum pool and activation quantization between two convolutions, in training one kernel a pass.
+//! Batch norm, maximum pool and activation quantization between two convolutions, in training one kernel a pass, and in an
+//! evaluation where the convolution before is in f32.
 //!
 //! Layers stay independent: each says its [`Link`], and a chain of links without other consumers is recorded here instead
 //! of by its layers. Kept for the backward pass are the input in f32 and, per output, the bits of its route: whether its
@@ -13,7 +14,7 @@ use kernels::{
 use recording::BufferSlice;
 
 use crate::{
-    Geometry, GraphError, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
+    Geometry, GraphError, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
     layer::Backward,
     layers::{
         BatchNorm,
@@ -108,6 +109,13 @@ impl Chain {
     /// Positions of the layers that are recorded with the last one.
     pub(crate) fn inner(&self) -> impl Iterator<Item = usize> + use<> {
         self.batch_norm.map(|(at, _)| at).into_iter().chain(self.pool.map(|(at, _)| at))
+    }
+
+    /// The fused kernels compute the chain on `input`: always in training; in an evaluation, where batch norm has other
+    /// statistics and a convolution may be left open, without a batch norm and in f32.
+    pub(crate) fn computes(&self, mode: Mode, input: &Value) -> bool {
+        !matches!(mode, Mode::Evaluate { .. })
+            || (self.batch_norm.is_none() && matches!(input, Value::Dense(_)))
     }
 
     fn window(&self, samples: u32, shape: Shape) -> Window {

@@ -51,8 +51,8 @@ impl Schedule {
 
         recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
-        let chains = if options.fuse { chains(network) } else { HashMap::new() };
-        let tape = forward(&mut recorder, network, (&options.input, &ports), chains)?;
+        let fused = if options.fuse { chains(network) } else { HashMap::new() };
+        let tape = forward(&mut recorder, network, (&options.input, &ports), fused.clone())?;
         let loss = loss(&mut recorder, network, &ports, &tape.logits)?;
         for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
             let metrics = recorder.status(0, 4);
@@ -68,7 +68,7 @@ impl Schedule {
 
         recorder.phase = Phase::Evaluate;
         recorder.mode = Mode::Evaluate { fold: options.fold };
-        let tape = forward(&mut recorder, network, (&options.input, &ports), HashMap::new())?;
+        let tape = forward(&mut recorder, network, (&options.input, &ports), fused)?;
         recorder.set_scope("loss", "forward");
         ports.logits = persistent_copies(&mut recorder, &tape.logits, network)?;
         let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
@@ -134,20 +134,30 @@ fn forward(
     let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).collect();
     let mut values: HashMap<usize, Value> = HashMap::new();
     let mut entries = Vec::new();
-    for (last, layer) in network.layers.iter().enumerate().filter(|(at, _)| !fused.contains(at)) {
-        let chain = chains.remove(&last);
-        let first = chain.as_ref().map_or(last, Chain::first);
-        let inputs = network.layers[first].inputs.iter();
-        let inputs: Vec<Value> = inputs.map(|at| at.map_or(&image, |at| &values[&at]).clone()).collect();
-        let (value, backward) = match chain {
-            Some(chain) => chain.forward(recorder, network, &inputs[0])?,
-            None => {
-                recorder.set_scope(&layer.name, "forward");
-                layer.layer.forward(recorder, &place(layer, last), &inputs)?
-            }
+    for last in (0..network.layers.len()).filter(|at| !fused.contains(at)) {
+        let input_of = |first: usize, values: &HashMap<usize, Value>| -> Vec<Value> {
+            let inputs = network.layers[first].inputs.iter();
+            inputs.map(|at| at.map_or(&image, |at| &values[&at]).clone()).collect()
         };
-        values.insert(last, value);
-        entries.push(Entry { first, last, backward });
+        let mut alone = vec![last];
+        if let Some(chain) = chains.remove(&last) {
+            let (first, inputs) = (chain.first(), input_of(chain.first(), &values));
+            if chain.computes(recorder.mode(), &inputs[0]) {
+                let (value, backward) = chain.forward(recorder, network, &inputs[0])?;
+                values.insert(last, value);
+                entries.push(Entry { first, last, backward });
+                continue;
+            }
+            alone.splice(0..0, chain.inner());
+        }
+        for at in alone {
+            let layer = &network.layers[at];
+            recorder.set_scope(&layer.name, "forward");
+            let (value, backward) =
+                layer.layer.forward(recorder, &place(layer, at), &input_of(at, &values))?;
+            values.insert(at, value);
+            entries.push(Entry { first: at, last: at, backward });
+        }
     }
     let logits = recorder.dense(&values[&(network.layers.len() - 1)])?;
     Ok(Tape { logits, entries })
