@@ -1,7 +1,8 @@
 //#import dispatch
 // dst[s, y, x, c] = image table[s, 0] of source, resized (bilinear, pixel centers aligned, edges repeated) to
 // resize_height x resize_width, mirrored if table[s, 1] is 1, read at (y + table[s, 2], x + table[s, 3]),
-// zero outside, divided by 255.
+// zero outside, divided by 255. Samples whose image is not among the `images` of source, counted from first_image,
+// are left as they are.
 // source: images x source_height x source_width x channels bytes, four a word, the first lowest; table:
 // samples x 4 words, the last two signed; dst: samples x out_height x out_width x channels floats.
 // One invocation computes one pixel.
@@ -13,6 +14,8 @@ struct Params {
     resize_width: u32,
     out_height: u32,
     out_width: u32,
+    first_image: u32,
+    images: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,6 +38,11 @@ fn main(
     if sample >= params.samples {
         return;
     }
+    // An image before the first wraps to a huge index.
+    let stored = table[4u * sample] - params.first_image;
+    if stored >= params.images {
+        return;
+    }
     // An offset above or left of the image wraps to a huge coordinate.
     let row = line - sample * params.out_height + table[4u * sample + 2u];
     let shifted = pixel - line * params.out_width + table[4u * sample + 3u];
@@ -43,7 +51,7 @@ fn main(
     let column = select(shifted, params.resize_width - 1u - shifted, mirrored);
     let down = neighbors(select(0u, row, inside), params.source_height, params.resize_height);
     let across = neighbors(select(0u, column, inside), params.source_width, params.resize_width);
-    let image = table[4u * sample] * params.source_height;
+    let image = stored * params.source_height;
     let top = (image + down.first) * params.source_width;
     let bottom = (image + down.second) * params.source_width;
     for (var channel = 0u; channel < CHANNELS; channel++) {

@@ -256,7 +256,8 @@ fn calls_out_of_order_are_refused() {
     refused("gradients", block_on(session.gradients()));
     refused("apply", block_on(session.apply(1e-3)));
     refused("evaluate", block_on(session.evaluate(&batch)));
-    refused("evaluate", block_on(session.logits(&batch)));
+    refused("logits", block_on(session.logits(&batch)));
+    refused("submit_evaluation", block_on(session.submit_evaluation(&batch)));
     block_on(session.forward(&batch, 0)).expect("forward");
     refused("gradients", block_on(session.gradients()));
     refused("apply", block_on(session.apply(1e-3)));

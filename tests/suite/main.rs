@@ -13,6 +13,7 @@ mod host_executor;
 mod memory;
 mod plane_groups;
 mod queued;
+mod resident;
 mod sources;
 mod steps;
 mod updates;

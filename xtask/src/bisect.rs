@@ -36,9 +36,9 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     for step in 0..options.after {
-        block_on(session.step(&batch, step, 1e-3))?;
+        block_on(session.step(batch, step, 1e-3))?;
     }
-    let checks = block_on(session.step_checked(&batch, options.after, 1e-3, !options.keep_going))?;
+    let checks = block_on(session.step_checked(batch, options.after, 1e-3, !options.keep_going))?;
     let mut kernels: BTreeMap<&str, (usize, Comparison)> = BTreeMap::new();
     let mut outcome = Outcome::default();
     for check in checks {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bitplane::models::{self, ModelInput};
 use gpu::Gpu;
-use graph::{Batch, Bits, EpsilonForm, Optimizer, Session, SessionOptions};
+use graph::{Batch, Bits, EpsilonForm, Input, Optimizer, Selection, Session, SessionOptions};
 use kernels::Random;
 
 use crate::device;
@@ -27,6 +27,9 @@ pub struct Options {
     /// Runs batch norm, pool and quantization as kernels of their own.
     #[arg(long)]
     pub unfused: bool,
+    /// Uploads the pictures with every step instead of once.
+    #[arg(long)]
+    pub streamed: bool,
     /// Seed of pictures and parameters.
     #[arg(long, default_value_t = 0)]
     pub seed: u32,
@@ -37,6 +40,7 @@ pub struct Subject {
     /// The session.
     pub session: Session<Gpu>,
     pixels: Vec<u8>,
+    pictures: Vec<u32>,
     labels: Vec<u32>,
 }
 
@@ -54,6 +58,7 @@ impl Options {
             optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, form, weight_decay: 0.0 },
             seed: u64::from(self.seed),
             input: model.input,
+            resident: if self.streamed { 0 } else { self.batch_size },
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes: None,
@@ -62,19 +67,27 @@ impl Options {
             fold: true,
             fuse: !self.unfused,
         };
-        let session = Session::new(device::open(&adapter)?, &model.network, &options)?;
+        let mut session = Session::new(device::open(&adapter)?, &model.network, &options)?;
         let mut random = Random::new(self.seed);
         let bytes = self.batch_size * model.input.source_len();
-        let pixels = (0..bytes).map(|_| (random.word() >> 24) as u8).collect();
+        let pixels: Vec<u8> = (0..bytes).map(|_| (random.word() >> 24) as u8).collect();
         let labels = (0..self.batch_size).map(|_| random.word() % 10).collect();
-        Ok(Subject { session, pixels, labels })
+        if !self.streamed {
+            session.load_pictures(&[&pixels])?;
+        }
+        Ok(Subject { session, pixels, pictures: (0..self.batch_size).collect(), labels })
     }
 }
 
 impl Subject {
     /// The session beside its batch.
-    pub fn parts(&mut self) -> (&mut Session<Gpu>, Batch<'_>) {
-        let batch = Batch { pixels: &self.pixels, labels: &self.labels, transforms: &[] };
-        (&mut self.session, batch)
+    pub fn parts(&mut self) -> (&mut Session<Gpu>, Input<'_>) {
+        let Self { session, pixels, pictures, labels } = self;
+        let input = if session.resident() > 0 {
+            Input::from(&Selection { pictures, labels, transforms: &[] })
+        } else {
+            Input::from(&Batch { pixels, labels, transforms: &[] })
+        };
+        (session, input)
     }
 }

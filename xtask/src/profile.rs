@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Instant};
 
 use anyhow::Result;
 use gpu::{Gpu, TimeSource};
-use graph::{Batch, Phase, RING, Session};
+use graph::{Input, Phase, RING, Session};
 use pollster::block_on;
 
 use crate::model;
@@ -27,7 +27,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<bool> {
     let mut subject = options.model.open()?;
     let (session, batch) = subject.parts();
-    let steps = timed_steps(session, &batch, options.repetitions)?;
+    let steps = timed_steps(session, batch, options.repetitions)?;
 
     let mut totals: HashMap<String, (usize, f64)> = HashMap::new();
     let mut source = TimeSource::WallClock;
@@ -89,7 +89,7 @@ struct Steps {
     host: f64,
 }
 
-fn timed_steps(session: &mut Session<Gpu>, batch: &Batch<'_>, count: u32) -> Result<Steps> {
+fn timed_steps(session: &mut Session<Gpu>, batch: Input<'_>, count: u32) -> Result<Steps> {
     // The first runs of a recording are measured one submission at a time.
     for step in 0..3 {
         block_on(session.step(batch, step, 1e-3))?;

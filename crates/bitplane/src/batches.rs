@@ -1,7 +1,8 @@
 //! Which samples make a batch, and how each is shown: pure functions of (seed, epoch, sample).
 
 use data::Split;
-use graph::{InputSpec, Transform};
+use graph::{Batch, Input, InputSpec, Selection, Session, Transform};
+use recording::Executor;
 use reference::random::{PERMUTATION_STREAM, permutation, philox4x32_10};
 use serde::{Deserialize, Serialize};
 
@@ -81,13 +82,58 @@ fn shift(word: u32, padding: u32) -> i32 {
     i32::try_from(chosen).expect("paddings are small") - i32::try_from(padding).expect("paddings are small")
 }
 
-/// The pixels and labels of `samples`, gathered into `pixels` (`[n, h, w, c]`) and `labels` (`[n]`).
-pub fn gather(split: &Split, samples: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u32>) {
-    pixels.clear();
-    labels.clear();
-    for &sample in samples {
-        pixels.extend_from_slice(split.image(sample as usize));
-        labels.push(split.labels[sample as usize]);
+/// A split of a data set, as a session gets at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Images and labels.
+    pub split: &'a Split,
+    /// Position of the first image among those that the session holds; absent where batches bring their pixels.
+    first: Option<u32>,
+}
+
+impl<'a> Source<'a> {
+    /// For a session that holds `before` other images and then those of `split`, or none at all.
+    pub fn new<E: Executor>(split: &'a Split, session: &Session<E>, before: usize) -> Self {
+        let before = u32::try_from(before).expect("splits are below 2^32 samples");
+        Self { split, first: (session.resident() > 0).then_some(before) }
+    }
+}
+
+/// Puts batches together, in memory that is used again from batch to batch.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    pixels: Vec<u8>,
+    pictures: Vec<u32>,
+    labels: Vec<u32>,
+    transforms: Vec<Transform>,
+}
+
+impl Assembly {
+    /// The batch of `samples`, each shown as `show` says.
+    pub fn fill(
+        &mut self,
+        source: &Source<'_>,
+        samples: &[u32],
+        show: impl Fn(u32) -> Transform,
+    ) -> Input<'_> {
+        let Self { pixels, pictures, labels, transforms } = self;
+        let split = source.split;
+        labels.clear();
+        labels.extend(samples.iter().map(|&sample| split.labels[sample as usize]));
+        transforms.clear();
+        transforms.extend(samples.iter().map(|&sample| show(sample)));
+        match source.first {
+            Some(first) => {
+                pictures.clear();
+                pictures.extend(samples.iter().map(|&sample| first + sample));
+                Input::from(&Selection { pictures, labels, transforms })
+            }
+            None => {
+                pixels.clear();
+                samples.iter().for_each(|&sample| pixels.extend_from_slice(split.image(sample as usize)));
+                Input::from(&Batch { pixels, labels, transforms })
+            }
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use gpu::{AdapterInfo, DeviceType, Gpu};
-use graph::{InputSpec, Network, ProductKey, Session, SessionOptions, plan_products};
+use graph::{GraphError, InputSpec, Network, ProductKey, Session, SessionOptions, plan_products};
 use kernels::Arithmetic;
 use pollster::block_on;
-use recording::Executor;
+use recording::{Executor, ExecutorError};
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -18,8 +18,11 @@ use crate::output;
 use crate::trainer::Backend;
 use crate::tuner::{self, AdapterKey, Cache, Choices, Tuned, adapter_choices};
 
+/// A switch for tests: with `streamed` each batch brings its pictures.
+const PICTURES: &str = "BITPLANE_PICTURES";
+
 /// Opens sessions of one network on the adapter that the user chose.
-pub struct Engine {
+pub struct Engine<'a> {
     device: Option<String>,
     network: Network,
     options: SessionOptions,
@@ -27,10 +30,11 @@ pub struct Engine {
     /// The choices that a run was started with.
     stored: Option<PathBuf>,
     choices: RefCell<Option<Choices>>,
+    pictures: Vec<&'a [u8]>,
     announced: Cell<bool>,
 }
 
-impl Engine {
+impl<'a> Engine<'a> {
     /// For the network that `config` names, on images of the shape `input`, `batch_size` at a time.
     ///
     /// # Errors
@@ -42,6 +46,7 @@ impl Engine {
             optimizer: config.optimizer(),
             seed: config.seed,
             input,
+            resident: 0,
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes: None,
@@ -57,8 +62,15 @@ impl Engine {
             arithmetic: config.kernels.arithmetic(),
             stored: None,
             choices: RefCell::new(None),
+            pictures: Vec::new(),
             announced: Cell::new(false),
         })
+    }
+
+    /// Lets sessions hold `pictures`, one part behind the other, where the device has memory for them.
+    #[must_use]
+    pub fn holding(self, pictures: &[&'a [u8]]) -> Self {
+        Self { pictures: pictures.to_vec(), ..self }
     }
 
     /// Prefers the kernels in the file at `path`, if it is there and was measured on the adapter, to the user's cache.
@@ -132,18 +144,41 @@ impl Engine {
     }
 }
 
-impl Backend for Engine {
-    type Executor = Gpu;
-
-    fn open(&self) -> Result<Session<Gpu>, Failure> {
+impl Engine<'_> {
+    /// A session that may hold the pictures.
+    fn open_with(&self, may_hold: bool) -> Result<Session<Gpu>, Failure> {
         let selected = block_on(gpu::select(self.device.as_deref()))?;
         self.announce(&selected.info, selected.notice.as_deref());
         let software = selected.info.device_type == DeviceType::Software;
         let max_memory_bytes = if software { memory::available() } else { None };
         let kernels = self.find_choices(&selected.info).plan(self.arithmetic);
-        let options = SessionOptions { max_memory_bytes, kernels, ..self.options.clone() };
         let gpu = block_on(Gpu::open(selected, kernels::SHARED))?;
-        Ok(Session::new(gpu, &self.network, &options)?)
+        let bytes: usize = self.pictures.iter().map(|part| part.len()).sum();
+        let binding = gpu.limits().binding_words.saturating_mul(4);
+        let held = may_hold && memory::may_hold(bytes as u64, binding, max_memory_bytes);
+        let count = bytes / self.options.input.source_len().max(1) as usize;
+        let resident = if held { u32::try_from(count).unwrap_or(0) } else { 0 };
+        let options = SessionOptions { max_memory_bytes, resident, kernels, ..self.options.clone() };
+        let mut session = Session::new(gpu, &self.network, &options)?;
+        if resident > 0 {
+            session.load_pictures(&self.pictures)?;
+        }
+        Ok(session)
+    }
+}
+
+impl Backend for Engine<'_> {
+    type Executor = Gpu;
+
+    fn open(&self) -> Result<Session<Gpu>, Failure> {
+        let streamed = std::env::var(PICTURES).is_ok_and(|value| value == "streamed");
+        match self.open_with(!streamed) {
+            // Without the pictures the network may fit.
+            Err(failure) if !streamed && !self.pictures.is_empty() && is_want_of_memory(&failure) => {
+                self.open_with(false)
+            }
+            opened => opened,
+        }
     }
 
     fn lose_device(&self, session: &mut Session<Gpu>) {
@@ -153,4 +188,14 @@ impl Backend for Engine {
             gpu.destroy_device();
         }
     }
+}
+
+fn is_want_of_memory(failure: &Failure) -> bool {
+    let Failure::Graph(error) = failure else { return false };
+    matches!(
+        error,
+        GraphError::Memory { .. }
+            | GraphError::TooLarge { .. }
+            | GraphError::Executor(ExecutorError::OutOfMemory { .. } | ExecutorError::Limit { .. })
+    )
 }

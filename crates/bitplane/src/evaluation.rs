@@ -1,11 +1,10 @@
 //! Measuring a network on a split, in the form it is deployed in.
 
-use data::Split;
-use graph::{Batch, InputSpec, Session};
+use graph::{InputSpec, RING, Session};
 use pollster::block_on;
 use recording::Executor;
 
-use crate::batches::{centered, gather};
+use crate::batches::{Assembly, Source, centered};
 use crate::exit::Failure;
 
 /// Sums over the evaluated samples.
@@ -36,6 +35,16 @@ impl Totals {
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.total.max(1) as f64
     }
+
+    /// Adds the results of the oldest evaluation in flight; false where there is none.
+    fn add_next<E: Executor>(&mut self, session: &mut Session<E>) -> Result<bool, Failure> {
+        let Some(found) = block_on(session.next_evaluation())? else { return Ok(false) };
+        self.correct += u64::from(found.top1);
+        self.top5 += u64::from(found.top5);
+        self.total += u64::from(found.samples);
+        self.loss_sum += found.loss_sum;
+        Ok(true)
+    }
 }
 
 /// How much is evaluated at once, and how much at most.
@@ -47,34 +56,42 @@ pub struct Portions {
     pub limit: Option<u32>,
 }
 
-/// Evaluates `split` in order. `go_on` is asked before each batch; where it says no, the result is `None`.
+/// Evaluates `source` in order. `go_on` is asked before each batch; where it says no, the result is `None`.
+///
+/// Batches are queued ahead of their results.
 ///
 /// # Errors
 /// [`Failure::TestLoss`], and the session's.
 pub fn evaluate<E: Executor>(
     session: &mut Session<E>,
-    split: &Split,
+    source: &Source<'_>,
     input: &InputSpec,
     portions: Portions,
     mut go_on: impl FnMut() -> bool,
 ) -> Result<Option<Totals>, Failure> {
-    let batch_size = portions.batch_size as usize;
-    let samples: Vec<u32> = (0..u32::try_from(split.len()).expect("splits are below 2^32 samples")).collect();
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    let transforms = vec![centered(input); batch_size];
+    let len = u32::try_from(source.split.len()).expect("splits are below 2^32 samples");
+    let batches = len.div_ceil(portions.batch_size).min(portions.limit.unwrap_or(u32::MAX));
+    let (mut assembly, mut samples) = (Assembly::default(), Vec::new());
     let mut totals = Totals::default();
     block_on(session.freeze())?;
-    for samples in samples.chunks(batch_size).take(portions.limit.unwrap_or(u32::MAX) as usize) {
-        if !go_on() {
-            return Ok(None);
+    let mut stopped = false;
+    for batch in 0..batches {
+        stopped = !go_on();
+        if stopped {
+            break;
         }
-        gather(split, samples, &mut pixels, &mut labels);
-        let batch = Batch { pixels: &pixels, labels: &labels, transforms: &transforms[..samples.len()] };
-        let found = block_on(session.evaluate(&batch))?;
-        totals.correct += u64::from(found.top1);
-        totals.top5 += u64::from(found.top5);
-        totals.total += u64::from(found.samples);
-        totals.loss_sum += found.loss_sum;
+        if session.evaluations_in_flight() == RING {
+            totals.add_next(session)?;
+        }
+        let first = batch * portions.batch_size;
+        samples.clear();
+        samples.extend(first..len.min(first.saturating_add(portions.batch_size)));
+        let batch = assembly.fill(source, &samples, |_| centered(input));
+        block_on(session.submit_evaluation(batch))?;
+    }
+    while totals.add_next(session)? {}
+    if stopped {
+        return Ok(None);
     }
     // Values that overflow show up here alone: the deployed form has no other check.
     if !totals.loss_sum.is_finite() {

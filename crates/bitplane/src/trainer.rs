@@ -8,6 +8,7 @@ use data::Dataset;
 use graph::{GraphError, InputSpec, Session};
 use recording::Executor;
 
+use crate::batches::Assembly;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::exit::Failure;
@@ -94,6 +95,7 @@ pub struct Trainer<'a, B: Backend> {
     saved: Option<Checkpoint>,
     last_save: Instant,
     progress: Progress,
+    assembly: Assembly,
     recovery: Recovery,
     fault: Option<Fault>,
 }
@@ -149,6 +151,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
             records: start.records,
             saved: start.checkpoint,
             last_save: Instant::now(),
+            assembly: Assembly::default(),
             recovery: Recovery::default(),
             setup,
             backend,

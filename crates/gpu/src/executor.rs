@@ -1,6 +1,6 @@
 //! The device as an executor.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{cell::Cell, collections::VecDeque, time::Duration};
 
 use recording::{BufferId, BufferSlice, Executor, ExecutorError, Limits, Recording, Ticket, shader};
 
@@ -16,6 +16,9 @@ use crate::{
     submit::{End, InFlight},
 };
 
+// A data set would take its memory twice if its pieces waited for the first run.
+const WAITING_BYTES: u64 = 16 << 20;
+
 /// A device that runs recordings.
 ///
 /// Each call returns a typed error instead of panicking. Refused shaders, bindings, ranges and sizes leave the device
@@ -29,6 +32,8 @@ pub struct Gpu {
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) readbacks: Readbacks,
     pub(crate) submitted: u64,
+    /// Bytes written since the last submission; they wait in memory of the host.
+    pub(crate) written: Cell<u64>,
     pub(crate) last_end: End,
     pub(crate) statistics: Statistics,
     pub(crate) budget: Budget,
@@ -77,6 +82,7 @@ impl Gpu {
             in_flight: VecDeque::new(),
             readbacks: Readbacks::default(),
             submitted: 0,
+            written: Cell::new(0),
             last_end: End::default(),
             statistics: Statistics::default(),
             budget: Budget::default(),
@@ -137,8 +143,13 @@ impl Executor for Gpu {
 
     fn write(&mut self, buffer: BufferId, offset: u64, words: &[u32]) -> Result<(), ExecutorError> {
         let handle = self.buffers.range("write", buffer, offset, words.len() as u64)?;
+        self.written.set(self.written.get() + 4 * words.len() as u64);
         self.device.guard(During::Other("write".to_owned()), || {
             self.device.queue.write_buffer(handle, 4 * offset, bytemuck::cast_slice(words));
+            if self.written.get() > WAITING_BYTES {
+                self.written.set(0);
+                self.device.queue.submit([]);
+            }
         })
     }
 

@@ -145,6 +145,7 @@ impl Gpu {
         commands: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<(wgpu::SubmissionIndex, Signal), ExecutorError> {
         let device = &self.device;
+        self.written.set(0);
         let signal = Signal::default();
         let set = signal.clone();
         let index = device.guard(During::Other(name.to_owned()), || {

@@ -1,6 +1,6 @@
 //! Batches of pictures on their way to the device.
 
-use crate::{GraphError, recorder::Chunk, session::InputSpec};
+use crate::{GraphError, SessionOptions, recorder::Chunk, session::InputSpec};
 
 /// What happens to one picture after the resize: mirrored, then cut at an offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,23 +24,69 @@ pub struct Batch<'a> {
     pub transforms: &'a [Transform],
 }
 
-/// The words of one chunk.
-pub(crate) struct ChunkWords {
-    pub source: Vec<u32>,
-    pub table: Vec<u32>,
-    pub labels: Vec<u32>,
+/// Pictures that the session holds on its device, with labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// Positions among the pictures that [`Session::load_pictures`](crate::Session::load_pictures) was given.
+    pub pictures: &'a [u32],
+    /// One class per sample.
+    pub labels: &'a [u32],
+    /// One per sample, or empty for none.
+    pub transforms: &'a [Transform],
 }
 
-impl Batch<'_> {
-    pub(crate) fn check(&self, input: &InputSpec, batch_size: u32, classes: u32) -> Result<(), GraphError> {
-        let samples = self.labels.len();
+/// What a step or an evaluation works on: a [`Batch`] or a [`Selection`], as the session was built for.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub(crate) source: Source<'a>,
+    pub(crate) labels: &'a [u32],
+    transforms: &'a [Transform],
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    Pixels(&'a [u8]),
+    Pictures(&'a [u32]),
+}
+
+impl<'a> From<&Batch<'a>> for Input<'a> {
+    fn from(batch: &Batch<'a>) -> Self {
+        Self { source: Source::Pixels(batch.pixels), labels: batch.labels, transforms: batch.transforms }
+    }
+}
+
+impl<'a> From<&Selection<'a>> for Input<'a> {
+    fn from(selection: &Selection<'a>) -> Self {
+        let Selection { pictures, labels, transforms } = *selection;
+        Self { source: Source::Pictures(pictures), labels, transforms }
+    }
+}
+
+impl Input<'_> {
+    pub(crate) fn check(&self, options: &SessionOptions, classes: u32) -> Result<(), GraphError> {
+        let (samples, batch_size) = (self.labels.len(), options.batch_size);
         let fail = |message: String| Err(GraphError::Batch { message });
         if samples == 0 || samples > batch_size as usize {
             return fail(format!("{samples} samples, the session takes 1 to {batch_size}"));
         }
-        let bytes = samples * input.source_len() as usize;
-        if self.pixels.len() != bytes {
-            return fail(format!("{} bytes of pixels, {samples} samples need {bytes}", self.pixels.len()));
+        match (self.source, options.resident) {
+            (Source::Pixels(pixels), 0) => {
+                let bytes = samples * options.input.source_len() as usize;
+                if pixels.len() != bytes {
+                    return fail(format!("{} bytes of pixels, {samples} samples need {bytes}", pixels.len()));
+                }
+            }
+            (Source::Pixels(_), _) => {
+                return fail("pixels, but the session chooses among pictures that it holds".to_owned());
+            }
+            (Source::Pictures(pictures), held) => {
+                if pictures.len() != samples {
+                    return fail(format!("{} pictures for {samples} samples", pictures.len()));
+                }
+                if let Some(picture) = pictures.iter().find(|picture| **picture >= held) {
+                    return fail(format!("picture {picture}, the session holds {held}"));
+                }
+            }
         }
         if !self.transforms.is_empty() && self.transforms.len() != samples {
             return fail(format!("{} transforms for {samples} samples", self.transforms.len()));
@@ -53,26 +99,51 @@ impl Batch<'_> {
         }
     }
 
-    /// The part of the batch that falls into `chunk`; samples past the end of a short batch keep label 0.
-    pub(crate) fn chunk(&self, chunk: Chunk, input: &InputSpec) -> ChunkWords {
+    /// The samples that fall into `chunk`; fewer than it has where the batch is short.
+    fn samples(&self, chunk: Chunk) -> std::ops::Range<usize> {
         let total = self.labels.len();
         let first = (chunk.first_sample as usize).min(total);
-        let end = (first + chunk.samples as usize).min(total);
-        let size = input.source_len() as usize;
-        let source = self.pixels[first * size..end * size].chunks(4).map(pack_bytes).collect();
-        let mut labels = self.labels[first..end].to_vec();
-        labels.resize(chunk.samples as usize, 0);
-        let table = (0..chunk.samples as usize)
-            .flat_map(|sample| {
-                let transform = self.transforms.get(first + sample).copied().unwrap_or_default();
-                let index = u32::try_from(sample).expect("a chunk has fewer than 2^32 samples");
-                [index, u32::from(transform.flip), transform.dy.cast_unsigned(), transform.dx.cast_unsigned()]
-            })
-            .collect();
-        ChunkWords { source, table, labels }
+        first..(first + chunk.samples as usize).min(total)
+    }
+
+    /// The pixels of `chunk`, four a word, in place of `words`; none where the device has them.
+    pub(crate) fn pixel_words(&self, chunk: Chunk, input: &InputSpec, words: &mut Vec<u32>) {
+        words.clear();
+        let Source::Pixels(pixels) = self.source else { return };
+        let (size, samples) = (input.source_len() as usize, self.samples(chunk));
+        pack(&pixels[samples.start * size..samples.end * size], words);
+    }
+
+    /// How each sample of `chunk` is shown, four words a sample: picture, mirror, offsets; in place of `words`. Samples past
+    /// the end of a short batch show any picture.
+    pub(crate) fn view_words(&self, chunk: Chunk, words: &mut Vec<u32>) {
+        let first = self.samples(chunk).start;
+        words.clear();
+        for sample in 0..chunk.samples {
+            let at = first + sample as usize;
+            let picture = match self.source {
+                Source::Pixels(_) => sample,
+                Source::Pictures(pictures) => pictures.get(at).copied().unwrap_or(0),
+            };
+            let Transform { flip, dy, dx } = self.transforms.get(at).copied().unwrap_or_default();
+            words.extend([picture, u32::from(flip), dy.cast_unsigned(), dx.cast_unsigned()]);
+        }
+    }
+
+    /// The labels of `chunk` in place of `words`; samples past the end of a short batch have label 0.
+    pub(crate) fn label_words(&self, chunk: Chunk, words: &mut Vec<u32>) {
+        words.clear();
+        words.extend(&self.labels[self.samples(chunk)]);
+        words.resize(chunk.samples as usize, 0);
     }
 }
 
-fn pack_bytes(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
+/// Appends `bytes` four a word, the first lowest; what is missing of the last word is 0.
+pub(crate) fn pack(bytes: &[u8], words: &mut Vec<u32>) {
+    let whole = bytes.chunks_exact(4);
+    let rest = whole.remainder();
+    words.extend(whole.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+    if !rest.is_empty() {
+        words.push(rest.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use recording::{Comparison, Dispatch, Executor, ExecutorError, Recording};
 
-use crate::{Batch, GraphError, Phase, Session};
+use crate::{GraphError, Input, Phase, Session};
 
 /// The comparison of one dispatch.
 #[derive(Clone, Debug)]
@@ -29,13 +29,13 @@ impl<E: Executor> Session<E> {
     /// As [`Session::step`].
     pub async fn step_checked(
         &mut self,
-        batch: &Batch<'_>,
+        input: impl Into<Input<'_>>,
         step: u32,
         learning_rate: f64,
         stop: bool,
     ) -> Result<Vec<DispatchCheck>, GraphError> {
         let mut checks = Vec::new();
-        self.begin(batch, step, learning_rate)?;
+        self.begin(&input.into(), step, learning_rate)?;
         for phase in [Phase::Forward, Phase::Backward, Phase::Apply] {
             let recording = self.recording(phase).cloned().unwrap_or_default();
             for (index, dispatch) in recording.dispatches.into_iter().enumerate() {

@@ -31,7 +31,7 @@ mod shape;
 mod tensor;
 mod trial;
 
-pub use batch::{Batch, Transform};
+pub use batch::{Batch, Input, Selection, Transform};
 pub use bisect::DispatchCheck;
 pub use bit_convolution::is_bit_product;
 pub use bits::{Bits, FULL_PRECISION};

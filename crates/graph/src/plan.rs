@@ -3,8 +3,10 @@
 use recording::{ExecutorError, Limits};
 
 use crate::{
-    GraphError, MemoryPlan, Network, ProductNote, SessionOptions, memory::read_before_write,
-    recorder::SAMPLE_BLOCK, schedule::Schedule,
+    GraphError, MemoryPlan, Network, ProductNote, SessionOptions,
+    memory::read_before_write,
+    recorder::SAMPLE_BLOCK,
+    schedule::{Schedule, binding_limit},
 };
 
 /// Bytes that a session of `network` would allocate on an executor with these limits.
@@ -71,8 +73,7 @@ fn fitting_schedule(
     network: &Network,
     options: &SessionOptions,
 ) -> Result<Schedule, GraphError> {
-    let limit =
-        options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words);
+    let limit = binding_limit(limits, options);
     // The largest f32 tensor decides a first chunk, so that no size of the recording leaves 32 bits.
     let largest = network.layers.iter().map(|l| l.output.shape.words()).max().unwrap_or(1).max(1);
     let mut chunk = options.batch_size;

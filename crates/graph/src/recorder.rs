@@ -155,6 +155,14 @@ impl Recorder {
         self.chunks.clone()
     }
 
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    pub(crate) fn chunk(&self, index: usize) -> Chunk {
+        self.chunks[index]
+    }
+
     /// Samples of the whole batch.
     pub fn batch(&self) -> u32 {
         self.chunks.iter().map(|c| c.samples).sum()

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kernels::{ImageGather, Metrics, SoftmaxCrossEntropy, StepToken};
-use recording::{BufferSlice, Limits};
+use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 
 use crate::{
     GraphError, Network, Parameter, Recorder, Shape, Tensor, Value,
@@ -18,14 +18,26 @@ use crate::{
 /// Buffers through which the host talks to a recorded network.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ports {
-    /// Source pixels, view table and labels, per chunk.
+    /// Pictures that stay on the device; none where each batch brings its own.
+    pub stores: Vec<Store>,
+    /// Source pixels where batches bring them, view table and labels, per chunk.
     pub source: Vec<BufferSlice>,
     pub table: Vec<BufferSlice>,
     pub labels: Vec<BufferSlice>,
-    /// Losses, hits and class scores of an evaluation, per chunk.
+    /// Losses and hits of an evaluation per chunk, as parts of the results.
     pub losses: Vec<BufferSlice>,
     pub hits: Vec<BufferSlice>,
+    pub results: Option<BufferSlice>,
+    /// Class scores of an evaluation, per chunk.
     pub logits: Vec<BufferSlice>,
+}
+
+/// A part of the pictures that stay on the device, no larger than a binding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Store {
+    pub first_image: u32,
+    pub images: u32,
+    pub pixels: BufferSlice,
 }
 
 /// A network recorded for one batch size and chunk size.
@@ -43,17 +55,20 @@ impl Schedule {
         options: &SessionOptions,
         chunk: u32,
     ) -> Result<Self, GraphError> {
+        let limit = binding_limit(limits, options);
         let mut recorder = Recorder::new(options.batch_size, chunk, limits.subgroup);
         recorder.first_sample = options.first_sample;
         recorder.kernels = options.kernels.clone();
         declare_parameters(&mut recorder, network, options);
-        let mut ports = declare_ports(&mut recorder, network, &options.input);
+        let mut ports = declare_ports(&mut recorder, network, options);
+        ports.stores = declare_stores(&mut recorder, options, limit)?;
 
         recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
         let fused = if options.fuse { chains(network) } else { HashMap::new() };
         let tape = forward(&mut recorder, network, (&options.input, &ports), fused.clone())?;
-        let loss = loss(&mut recorder, network, &ports, &tape.logits)?;
+        recorder.set_scope("loss", "forward");
+        let loss = record_loss(&mut recorder, network, &ports, &tape.logits)?;
         for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
             let metrics = recorder.status(0, 4);
             recorder.dispatch(Metrics { samples: chunk.samples }, &[*losses, *hits, metrics])?;
@@ -72,10 +87,15 @@ impl Schedule {
         recorder.set_scope("loss", "forward");
         ports.logits = persistent_copies(&mut recorder, &tape.logits, network)?;
         let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
-        let evaluation = loss_of(&mut recorder, network, &ports, &logits, true)?;
-        (ports.losses, ports.hits) = (evaluation.losses, evaluation.hits);
+        declare_results(&mut recorder, &mut ports);
+        record_loss(&mut recorder, network, &ports, &logits)?;
         Ok(Self { recorder, ports })
     }
+}
+
+/// Words of the largest buffer that a kernel may bind.
+pub(crate) fn binding_limit(limits: Limits, options: &SessionOptions) -> u64 {
+    options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words)
 }
 
 fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &SessionOptions) {
@@ -97,16 +117,40 @@ fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &Sess
     }
 }
 
-fn declare_ports(recorder: &mut Recorder, network: &Network, input: &InputSpec) -> Ports {
+fn declare_ports(recorder: &mut Recorder, network: &Network, options: &SessionOptions) -> Ports {
     let mut ports = Ports::default();
+    let input = &options.input;
     for chunk in recorder.chunks() {
         let bytes = u64::from(chunk.samples) * u64::from(input.source_len());
-        ports.source.push(recorder.persistent_per_sample("source pixels", chunk, bytes.div_ceil(4)));
+        if options.resident == 0 {
+            ports.source.push(recorder.persistent_per_sample("source pixels", chunk, bytes.div_ceil(4)));
+        }
         ports.table.push(recorder.persistent_per_sample("views", chunk, 4 * u64::from(chunk.samples)));
         ports.labels.push(recorder.persistent_per_sample("labels", chunk, u64::from(chunk.samples)));
     }
     debug_assert_eq!(network.input, Shape::new(input.out_height, input.out_width, input.channels));
     ports
+}
+
+/// Buffers of at most `limit` words for the pictures that stay on the device. Each begins with a whole word.
+fn declare_stores(
+    recorder: &mut Recorder,
+    options: &SessionOptions,
+    limit: u64,
+) -> Result<Vec<Store>, GraphError> {
+    let (held, size) = (options.resident, u64::from(options.input.source_len()));
+    let most = u32::try_from(limit.saturating_mul(4) / size.max(1)).unwrap_or(u32::MAX) / 4 * 4;
+    if held > 0 && most == 0 {
+        let (tensor, needed) = ("pictures".to_owned(), 4 * size);
+        return Err(GraphError::TooLarge { tensor, samples: 4, needed, limit: 4 * limit });
+    }
+    let starts = (0..held).step_by(most.max(1) as usize);
+    let store = |first_image: u32| {
+        let images = most.min(held - first_image);
+        let words = (u64::from(images) * size).div_ceil(4);
+        Store { first_image, images, pixels: recorder.persistent("pictures", words) }
+    };
+    Ok(starts.map(store).collect())
 }
 
 struct Tape {
@@ -177,7 +221,7 @@ fn gather(
 ) -> Result<Tensor, GraphError> {
     let image = recorder.tensor("image", network.input);
     for chunk in recorder.chunks() {
-        let kernel = ImageGather {
+        let gather = |first_image: u32, images: u32| ImageGather {
             samples: chunk.samples,
             source_height: input.source_height,
             source_width: input.source_width,
@@ -186,9 +230,17 @@ fn gather(
             resize_width: input.resize_width,
             out_height: input.out_height,
             out_width: input.out_width,
+            first_image,
+            images,
         };
-        let at = chunk.index;
-        recorder.dispatch(kernel, &[ports.source[at], ports.table[at], image.chunks[at]])?;
+        let (table, image) = (ports.table[chunk.index], image.chunks[chunk.index]);
+        // Each fills in the samples whose pictures it has.
+        for store in &ports.stores {
+            recorder.dispatch(gather(store.first_image, store.images), &[store.pixels, table, image])?;
+        }
+        if let Some(source) = ports.source.get(chunk.index) {
+            recorder.dispatch(gather(0, chunk.samples), &[*source, table, image])?;
+        }
     }
     Ok(image)
 }
@@ -199,42 +251,47 @@ struct Loss {
     grad: Tensor,
 }
 
-fn loss(
+/// Losses and hits go to the ports where those have a place for them, else to transients.
+fn record_loss(
     recorder: &mut Recorder,
     network: &Network,
     ports: &Ports,
     logits: &Tensor,
-) -> Result<Loss, GraphError> {
-    recorder.set_scope("loss", "forward");
-    loss_of(recorder, network, ports, logits, false)
-}
-
-fn loss_of(
-    recorder: &mut Recorder,
-    network: &Network,
-    ports: &Ports,
-    logits: &Tensor,
-    keep: bool,
 ) -> Result<Loss, GraphError> {
     let grad = recorder.tensor("grad_logits", logits.shape);
-    let (mut losses, mut hits) = (Vec::new(), Vec::new());
+    let (mut losses, mut hits) = (ports.losses.clone(), ports.hits.clone());
     for chunk in recorder.chunks() {
-        let words = u64::from(chunk.samples);
-        let [loss, hit] = ["losses", "hits"].map(|label| match keep {
-            true => recorder.persistent_per_sample(label, chunk, words),
-            false => recorder.per_sample(label, chunk, words),
-        });
+        let (at, words) = (chunk.index, u64::from(chunk.samples));
+        if ports.results.is_none() {
+            losses.push(recorder.per_sample("losses", chunk, words));
+            hits.push(recorder.per_sample("hits", chunk, words));
+        }
         let kernel = SoftmaxCrossEntropy {
             samples: chunk.samples,
             classes: network.classes,
             total_samples: recorder.batch(),
         };
-        let at = chunk.index;
-        recorder.dispatch(kernel, &[logits.chunks[at], ports.labels[at], loss, hit, grad.chunks[at]])?;
-        losses.push(loss);
-        hits.push(hit);
+        let buffers = [logits.chunks[at], ports.labels[at], losses[at], hits[at], grad.chunks[at]];
+        recorder.dispatch(kernel, &buffers)?;
     }
     Ok(Loss { losses, hits, grad })
+}
+
+/// One buffer for the losses and hits of all chunks, so that one read brings them to the host.
+fn declare_results(recorder: &mut Recorder, ports: &mut Ports) {
+    let mut words = 0;
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for chunk in recorder.chunks() {
+        for _ in 0..2 {
+            parts.push((words, u64::from(chunk.samples)));
+            words += u64::from(chunk.samples).next_multiple_of(SLICE_ALIGNMENT);
+        }
+    }
+    let results = recorder.persistent("results", words);
+    let slices = parts.iter().map(|&(offset, words)| BufferSlice { offset, words, ..results });
+    ports.losses = slices.clone().step_by(2).collect();
+    ports.hits = slices.skip(1).step_by(2).collect();
+    ports.results = Some(results);
 }
 
 /// The class scores where the host can read them after a run.

@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod options;
+mod pictures;
 mod ring;
 mod state;
 
@@ -13,8 +14,11 @@ pub use ring::RING;
 use recording::{BufferId, BufferSlice, Dispatch, Executor, Recording};
 
 use crate::{
-    GraphError, MemoryPlan, Network, Phase, ProductNote, batch::Batch, parameter::Init, plan::checked_plan,
-    schedule::Schedule,
+    GraphError, MemoryPlan, Network, Phase, ProductNote,
+    batch::Input,
+    parameter::Init,
+    plan::checked_plan,
+    schedule::{Schedule, status_words},
 };
 
 /// A network, its memory and its recordings on one executor.
@@ -29,14 +33,18 @@ pub struct Session<E: Executor> {
     /// Forward, backward and apply as one.
     whole: Option<E::Prepared>,
     queue: VecDeque<ring::Queued>,
-    /// Words that were read last; their memory is used again.
+    evaluations: VecDeque<evaluate::QueuedEvaluation>,
+    /// Words on their way from or to the device; their memory is used again.
     words: Vec<u32>,
+    /// What clears the status.
+    zeros: Vec<u32>,
     options: SessionOptions,
     classes: u32,
     parameter_count: u64,
     step: u32,
     ready: Option<Phase>,
     frozen: bool,
+    loaded: bool,
 }
 
 impl<E: Executor> Session<E> {
@@ -59,13 +67,16 @@ impl<E: Executor> Session<E> {
             prepared: BTreeMap::new(),
             whole: None,
             queue: VecDeque::with_capacity(RING),
+            evaluations: VecDeque::with_capacity(RING),
             words: Vec::new(),
+            zeros: vec![0; status_words(&schedule.recorder) as usize],
             options: options.clone(),
             classes: network.classes,
             parameter_count: network.parameter_count(),
             step: 0,
             ready: None,
             frozen: false,
+            loaded: options.resident == 0,
             executor,
             schedule,
             plan,
@@ -141,9 +152,14 @@ impl<E: Executor> Session<E> {
     ///
     /// # Errors
     /// A batch of another size, a non-finite value, reports of queued steps that nobody has taken, a device failure.
-    pub async fn step(&mut self, batch: &Batch<'_>, step: u32, rate: f64) -> Result<StepReport, GraphError> {
+    pub async fn step(
+        &mut self,
+        input: impl Into<Input<'_>>,
+        step: u32,
+        rate: f64,
+    ) -> Result<StepReport, GraphError> {
         self.expect_settled("step")?;
-        self.submit_step(batch, step, rate).await?;
+        self.submit_step(input, step, rate).await?;
         Ok(self.next_report().await?.expect("a step was queued"))
     }
 
@@ -151,8 +167,8 @@ impl<E: Executor> Session<E> {
     ///
     /// # Errors
     /// A batch of another size, or a device failure.
-    pub async fn forward(&mut self, batch: &Batch<'_>, step: u32) -> Result<(), GraphError> {
-        self.begin(batch, step, 0.0)?;
+    pub async fn forward(&mut self, input: impl Into<Input<'_>>, step: u32) -> Result<(), GraphError> {
+        self.begin(&input.into(), step, 0.0)?;
         self.ready = Some(Phase::Forward);
         self.run(Phase::Forward).await
     }
@@ -160,20 +176,23 @@ impl<E: Executor> Session<E> {
     /// Uploads a batch and clears the status of the step before.
     pub(crate) fn begin(
         &mut self,
-        batch: &Batch<'_>,
+        input: &Input<'_>,
         step: u32,
         learning_rate: f64,
     ) -> Result<(), GraphError> {
-        if batch.labels.len() != self.options.batch_size as usize {
+        if input.labels.len() != self.options.batch_size as usize {
             let message =
-                format!("{} samples, training takes {}", batch.labels.len(), self.options.batch_size);
+                format!("{} samples, training takes {}", input.labels.len(), self.options.batch_size);
             return Err(GraphError::Batch { message });
         }
-        self.upload(batch)?;
+        self.upload(input)?;
         (self.step, self.frozen, self.ready) = (step, false, None);
         self.write_step(learning_rate)?;
-        let status = self.schedule.recorder.shared.status;
-        self.write(status, &vec![0; status.words as usize])
+        let status = self.status();
+        let zeros = std::mem::take(&mut self.zeros);
+        let written = self.write(status, &zeros);
+        self.zeros = zeros;
+        written
     }
 
     /// Counts every phase of a step as run.
@@ -232,18 +251,6 @@ impl<E: Executor> Session<E> {
 
     fn expect(&self, call: &'static str, phase: Phase, message: &'static str) -> Result<(), GraphError> {
         if self.ready == Some(phase) { Ok(()) } else { Err(GraphError::Order { call, message }) }
-    }
-
-    fn upload(&mut self, batch: &Batch<'_>) -> Result<(), GraphError> {
-        batch.check(&self.options.input, self.options.batch_size, self.classes)?;
-        let ports = self.schedule.ports.clone();
-        for chunk in self.schedule.recorder.chunks() {
-            let part = batch.chunk(chunk, &self.options.input);
-            self.write(ports.source[chunk.index], &part.source)?;
-            self.write(ports.table[chunk.index], &part.table)?;
-            self.write(ports.labels[chunk.index], &part.labels)?;
-        }
-        Ok(())
     }
 
     fn write_step(&mut self, learning_rate: f64) -> Result<(), GraphError> {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use recording::{Bound, Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::image::{Gather, View, gather};
 
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, floats::relative, groups_for};
@@ -11,7 +11,8 @@ use crate::{Case, Entry, Mutation, Random, WORKGROUP, floats::relative, groups_f
 /// Fills `dst[samples][out_height][out_width][channels]` with values in [0, 1] from `source`, images of bytes
 /// (NHWC, four a word, no padding between rows). Row `s` of `table[samples][4]` says how: source index, flip
 /// (0 or 1), and the signed offset `dy`, `dx` of the crop in the resized and mirrored image; what lies
-/// outside is zero. Source indices must lie inside `source`, whose length the kernel does not know.
+/// outside is zero. Source indices count from `first_image`; samples whose image is not among the `images` of
+/// `source` are left as they are, so that several gathers fill a batch from several parts of a data set.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageGather {
     /// Images of the result.
@@ -30,6 +31,10 @@ pub struct ImageGather {
     pub out_height: u32,
     /// Columns of the crop.
     pub out_width: u32,
+    /// Source index of the first image of `source`.
+    pub first_image: u32,
+    /// Images of `source`.
+    pub images: u32,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -54,7 +59,9 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "edge repeated", from: "min(above, size - 1u)", to: "above" },
         Mutation { rule: "nearest instead of bilinear", from: "down.share)", to: "0.0)" },
         Mutation { rule: "byte of a word", from: ">> (8u * (at % 4u))", to: ">> (8u * (3u - at % 4u))" },
-        Mutation { rule: "source image", from: "table[4u * sample] *", to: "0u *" },
+        Mutation { rule: "source image", from: "stored * params", to: "0u * params" },
+        Mutation { rule: "first image", from: " - params.first_image", to: "" },
+        Mutation { rule: "images of another part", from: "stored >= params.images", to: "false" },
         Mutation { rule: "outside is zero", from: "row < params.resize_height && ", to: "" },
         Mutation {
             rule: "tail sample",
@@ -63,13 +70,16 @@ pub(crate) static ENTRY: Entry = Entry {
         },
         Mutation {
             rule: "write past the end",
-            from: "sample >= params.samples",
-            to: "sample > params.samples",
+            from: "line / params.out_height;",
+            to: "min(line / params.out_height, params.samples - 1u);",
         },
     ],
 };
 
 impl ImageGather {
+    fn image_bytes(&self) -> u64 {
+        u64::from(self.source_height) * u64::from(self.source_width) * u64::from(self.channels)
+    }
     fn outputs(&self) -> u64 {
         let pixels = u64::from(self.samples) * u64::from(self.out_height) * u64::from(self.out_width);
         pixels * u64::from(self.channels)
@@ -89,6 +99,8 @@ impl Kernel for ImageGather {
             Param::u32("resize_width", self.resize_width),
             Param::u32("out_height", self.out_height),
             Param::u32("out_width", self.out_width),
+            Param::u32("first_image", self.first_image),
+            Param::u32("images", self.images),
         ]
     }
     fn constants(&self) -> Vec<Constant> {
@@ -98,14 +110,16 @@ impl Kernel for ImageGather {
         groups_for(self.outputs() / u64::from(self.channels))
     }
     fn lens(&self) -> Vec<u64> {
-        let image = u64::from(self.source_height) * u64::from(self.source_width) * u64::from(self.channels);
-        vec![image.div_ceil(4), 4 * u64::from(self.samples), self.outputs()]
+        let source = u64::from(self.images) * self.image_bytes();
+        vec![source.div_ceil(4), 4 * u64::from(self.samples), self.outputs()]
     }
     fn loop_trips(&self) -> u64 {
         u64::from(self.channels)
     }
     fn work(&self) -> Work {
-        Work { operations: 12 * self.outputs(), bytes: 4 * self.lens().iter().sum::<u64>() }
+        // The source may be a whole data set, of which each sample reads one image.
+        let samples = u64::from(self.samples) * (self.image_bytes() + 16);
+        Work { operations: 12 * self.outputs(), bytes: samples + 4 * self.outputs() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let shape = Gather {
@@ -119,8 +133,10 @@ impl Kernel for ImageGather {
         };
         let bytes: Vec<u8> = buffers[0].iter().flat_map(|word| word.to_le_bytes()).collect();
         let whole = bytes.len() - bytes.len() % (shape.height * shape.width * shape.channels);
+        let stored =
+            |entry: &[u32]| Some(entry[0].wrapping_sub(self.first_image)).filter(|at| *at < self.images);
         let view = |entry: &[u32]| View {
-            image: entry[0] as usize,
+            image: stored(entry).unwrap_or(0) as usize,
             flip: entry[1] != 0,
             dy: entry[2].cast_signed(),
             dx: entry[3].cast_signed(),
@@ -128,44 +144,72 @@ impl Kernel for ImageGather {
         let views: Vec<View> = buffers[1].chunks_exact(4).take(self.samples as usize).map(view).collect();
         let values = gather(&shape, &bytes[..whole], &views);
         // Two blends of three operations and a quotient for the share each, then the quotient by 255.
-        vec![relative(&values, 14.0)]
+        let mut expected = relative(&values, 14.0);
+        let size = shape.out_height * shape.out_width * shape.channels;
+        for (sample, entry) in buffers[1].chunks_exact(4).take(self.samples as usize).enumerate() {
+            if stored(entry).is_none() {
+                let range = sample * size..(sample + 1) * size;
+                expected.words[range.clone()].copy_from_slice(&buffers[2][range.clone()]);
+                if let Bound::Absolute(bounds) = &mut expected.bound {
+                    bounds[range].fill(0.0);
+                }
+            }
+        }
+        vec![expected]
     }
 }
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(40);
-    let mut case = |samples: u32, source: [u32; 3], resize: [u32; 2], out: [u32; 2]| {
-        let [source_height, source_width, channels] = source;
-        let [resize_height, resize_width] = resize;
-        let [out_height, out_width] = out;
-        let images = 3;
-        let bytes = images * source_height * source_width * channels;
-        let mut words = random.words(bytes.div_ceil(4) as usize);
-        words[0] |= 0xff00;
-        let mut table = vec![];
-        for sample in 0..samples {
-            let offset = |word: u32, slack: u32| (word % (2 * slack + 3)).wrapping_sub(slack + 1);
-            table.extend([random.word() % images, sample % 2]);
-            table.push(offset(random.word(), resize_height.abs_diff(out_height)));
-            table.push(offset(random.word(), resize_width.abs_diff(out_width)));
-        }
-        let kernel = ImageGather {
-            samples,
-            source_height,
-            source_width,
-            channels,
-            resize_height,
-            resize_width,
-            out_height,
-            out_width,
+    let mut part =
+        |samples: u32, source: [u32; 3], resize: [u32; 2], out: [u32; 2], [first_image, stored]: [u32; 2]| {
+            let [source_height, source_width, channels] = source;
+            let [resize_height, resize_width] = resize;
+            let [out_height, out_width] = out;
+            let images = stored;
+            let bytes = images * source_height * source_width * channels;
+            let mut words = random.words(bytes.div_ceil(4) as usize);
+            words[0] |= 0xff00;
+            let mut table = vec![];
+            for sample in 0..samples {
+                let offset = |word: u32, slack: u32| (word % (2 * slack + 3)).wrapping_sub(slack + 1);
+                // Where the source is a part, some samples are of the parts before and behind.
+                let image = if first_image == 0 {
+                    random.word() % images
+                } else {
+                    first_image - 1 + sample % (images + 2)
+                };
+                table.extend([image, sample % 2]);
+                table.push(offset(random.word(), resize_height.abs_diff(out_height)));
+                table.push(offset(random.word(), resize_width.abs_diff(out_width)));
+            }
+            let kernel = ImageGather {
+                samples,
+                source_height,
+                source_width,
+                channels,
+                resize_height,
+                resize_width,
+                out_height,
+                out_width,
+                first_image,
+                images,
+            };
+            let values = samples * out_height * out_width * channels;
+            let before = if first_image == 0 { vec![] } else { random.floats(values as usize, 2.0, 3.0) };
+            Case::new(
+                format!("{samples} of {source:?} to {resize:?} crop {out:?} from {first_image}+{images}"),
+                kernel,
+                vec![words, table, before],
+            )
         };
-        Case::new(
-            format!("{samples} of {source:?} to {resize:?} crop {out:?}"),
-            kernel,
-            vec![words, table, vec![]],
-        )
-    };
-    vec![
+    let parts = [
+        part(7, [5, 7, 3], [5, 7], [4, 6], [3, 4]),
+        part(6, [8, 8, 1], [8, 8], [8, 8], [4, 2]),
+        part(9, [9, 8, 2], [6, 11], [6, 11], [50_000, 3]),
+    ];
+    let mut case = |samples, source, resize, out| part(samples, source, resize, out, [0, 3]);
+    [
         case(1, [1, 1, 1], [1, 1], [1, 1]),
         case(5, [5, 7, 3], [5, 7], [5, 7]),
         case(4, [8, 8, 1], [8, 8], [5, 6]),
@@ -175,4 +219,7 @@ fn cases() -> Vec<Case> {
         case(6, [16, 16, 1], [5, 3], [5, 3]),
         case(7, [32, 32, 3], [40, 40], [32, 32]),
     ]
+    .into_iter()
+    .chain(parts)
+    .collect()
 }

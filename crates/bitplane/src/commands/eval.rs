@@ -1,5 +1,6 @@
 //! `eval`: the accuracy of a trained network.
 
+use crate::batches::Source;
 use crate::cli::EvalArgs;
 use crate::evaluation::{Portions, evaluate};
 use crate::exit::Failure;
@@ -38,11 +39,12 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
         return Err(Failure::Usage { message });
     }
     let portions = Portions { batch_size: trained.config.batch_size, limit: args.limit_test_batches };
-    let (mut session, input) = trained.open(portions.batch_size)?;
+    let (mut session, input) = trained.open(portions.batch_size, &[&dataset.test.pixels])?;
     let layers = forward(&session);
     show(&layers);
-    let totals = evaluate(&mut session, &dataset.test, &input, portions, || true)?
-        .expect("nothing stops this evaluation");
+    let source = Source::new(&dataset.test, &session, 0);
+    let totals =
+        evaluate(&mut session, &source, &input, portions, || true)?.expect("nothing stops this evaluation");
     let device = DeviceReport::from(session.executor_mut().info());
     if args.json {
         return print_json(&EvalReport {

@@ -54,7 +54,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let decode = |path: &PathBuf| data::decode_image(path, height, width, channels);
     let pixels: Vec<Vec<u8>> = args.images.iter().map(decode).collect::<Result<_, _>>()?;
     let batch_size = args.images.len().min(BATCH);
-    let (mut session, input) = trained.open(u32::try_from(batch_size).expect("a batch is small"))?;
+    let (mut session, input) = trained.open(u32::try_from(batch_size).expect("a batch is small"), &[])?;
     let shown = centered(&input);
     block_on(session.freeze())?;
     let mut predictions = Vec::new();

@@ -144,8 +144,10 @@ fn train(
     let resumed = resume.map(|which| go_on(which, folder, &identity)).transpose()?;
     let [height, width, channels] = image;
     let classes = u32::try_from(dataset.classes.len()).expect("data sets have few classes");
+    let pictures = [dataset.train.pixels.as_slice(), &dataset.test.pixels];
     let mut engine =
-        Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?;
+        Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?
+            .holding(&pictures);
     if resumed.is_some() {
         engine = engine.preferring(run::kernels(folder.path()));
     }
@@ -232,6 +234,9 @@ fn introduce(config: &Config, session: &Session<Gpu>) {
         grouped(session.parameter_count()),
         bytes(session.memory_bytes())
     ));
+    if session.resident() == 0 {
+        note("  the pictures stay off the device, each batch brings its own");
+    }
 }
 
 fn finish(report: &TrainReport, folder: &RunFolder, json: bool) -> Result<(), Failure> {

@@ -52,16 +52,19 @@ pub fn find(run: &Path, checkpoint: CheckpointName, flags: Settings) -> Result<T
 }
 
 impl Trained {
-    /// Loads it on its device, `batch_size` samples at once, with the form that images take there.
+    /// Loads it on its device, `batch_size` samples at once, with the form that images take there. `pictures` come first on
+    /// the device where they fit, see [`Engine::holding`].
     ///
     /// # Errors
     /// No adapter, a checkpoint that does not fit the network, a device failure.
-    pub fn open(&self, batch_size: u32) -> Result<(Session<Gpu>, InputSpec), Failure> {
+    pub fn open(&self, batch_size: u32, pictures: &[&[u8]]) -> Result<(Session<Gpu>, InputSpec), Failure> {
         let [height, width, channels] = self.identity.image;
         let classes =
             u32::try_from(self.identity.classes.len()).expect("a checkpoint's header bounds its classes");
         let input = ModelInput { height, width, channels, classes };
-        let engine = Engine::new(&self.config, &input, batch_size)?.preferring(run::kernels(&self.run));
+        let engine = Engine::new(&self.config, &input, batch_size)?
+            .preferring(run::kernels(&self.run))
+            .holding(pictures);
         let mut session = engine.open()?;
         session.load_state(&self.tensors)?;
         Ok((session, engine.input()))

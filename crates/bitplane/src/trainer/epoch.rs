@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use graph::{Batch, GraphError, RING, Session, StepReport, Transform};
+use graph::{GraphError, Input, RING, Session, StepReport};
 use pollster::block_on;
 
 use super::{Backend, LOSS_LIMIT, OPEN, Trainer};
-use crate::batches::{Epoch, gather};
+use crate::batches::{Epoch, Source};
 use crate::checkpoint::Checkpoint;
 use crate::evaluation::{Portions, Totals, evaluate};
 use crate::exit::Failure;
@@ -170,30 +170,24 @@ impl<B: Backend> Trainer<'_, B> {
         &mut self,
         epoch: &Epoch,
         step: u32,
-        action: impl FnOnce(&mut Session<B::Executor>, &Batch<'_>) -> Result<T, GraphError>,
+        action: impl FnOnce(&mut Session<B::Executor>, Input<'_>) -> Result<T, GraphError>,
     ) -> Result<T, Failure> {
         let config = self.setup.config;
-        let samples = epoch.samples(step, config.batch_size);
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        gather(&self.setup.data.train, samples, &mut pixels, &mut labels);
-        let show = |&sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
-        let transforms: Vec<Transform> = samples.iter().map(show).collect();
-        let batch = Batch { pixels: &pixels, labels: &labels, transforms: &transforms };
-        Ok(action(self.session.as_mut().expect(OPEN), &batch)?)
+        let session = self.session.as_mut().expect(OPEN);
+        let source = Source::new(&self.setup.data.train, session, 0);
+        let show = |sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
+        let batch = self.assembly.fill(&source, epoch.samples(step, config.batch_size), show);
+        Ok(action(session, batch)?)
     }
 
     /// Measures the test set. An interruption saves `before`, the state that a resumed run goes on from.
     fn evaluate(&mut self, before: Checkpoint) -> Result<Totals, Failure> {
         let config = self.setup.config;
         let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
-        let go_on = || !signal::interrupted();
-        let totals = evaluate(
-            self.session.as_mut().expect(OPEN),
-            &self.setup.data.test,
-            &self.setup.input,
-            portions,
-            go_on,
-        )?;
+        let session = self.session.as_mut().expect(OPEN);
+        let data = self.setup.data;
+        let source = Source::new(&data.test, session, data.train.len());
+        let totals = evaluate(session, &source, &self.setup.input, portions, || !signal::interrupted())?;
         match totals {
             Some(totals) => Ok(totals),
             None => {

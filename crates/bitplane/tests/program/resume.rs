@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::support::{Ended, SHORT, copy_of_run, finished_run, last_checkpoint, manifest, run, start};
+use super::support::{
+    Ended, SHORT, copy_of_run, finished_run, last_checkpoint, manifest, run, run_with, start,
+};
 
 #[test]
 fn the_same_command_twice_gives_equal_checkpoints() {
@@ -196,4 +198,31 @@ fn a_cosine_keeps_its_epochs() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("epochs = 2", "epochs = 3")).unwrap();
     run(folder.path(), "train --resume run").expect(3, &["does not belong", "epochs of a cosine"]);
+}
+
+#[test]
+fn pictures_that_stay_on_the_device_and_those_that_do_not_give_equal_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("{SHORT} --augment flip-crop --limit-test-batches 20 --output-dir");
+    let held = run(folder.path(), &format!("{line} held")).expect(0, &[]);
+    let streamed = [("BITPLANE_PICTURES", "streamed")];
+    let note = "the pictures stay off the device";
+    assert!(!held.stderr.contains(note), "{}", held.stderr);
+    run_with(folder.path(), &format!("{line} streamed"), &streamed).expect(0, &[note]);
+    let (held, streamed_run) = (folder.path().join("held"), folder.path().join("streamed"));
+    assert_eq!(manifest(&held), manifest(&streamed_run), "names, sizes and SHA-256 of all checkpoints");
+    let records = |run: &Path| -> Vec<Value> {
+        let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let untimed = |line: &str| {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            let fields = record.as_object_mut().unwrap();
+            assert!(fields.remove("seconds").is_some() && fields.remove("images_per_second").is_some());
+            record
+        };
+        text.lines().map(untimed).collect()
+    };
+    assert_eq!(records(&held), records(&streamed_run));
+    let evaluated = run(folder.path(), "eval held --json").expect(0, &[]).json();
+    let again = run_with(folder.path(), "eval held --json", &streamed).expect(0, &[]).json();
+    assert_eq!(evaluated, again);
 }

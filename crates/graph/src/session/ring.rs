@@ -4,7 +4,7 @@ use recording::{Executor, ExecutorError, Ticket};
 
 use super::{Session, StepReport};
 use crate::{
-    Batch, GraphError, Phase,
+    GraphError, Input, Phase,
     recorder::{FLAGS_OFFSET, TOKEN_OFFSET},
     schedule::status_words,
 };
@@ -26,12 +26,17 @@ impl<E: Executor> Session<E> {
     ///
     /// # Errors
     /// A batch of another size, [`RING`] reports that nobody has taken, a device failure.
-    pub async fn submit_step(&mut self, batch: &Batch<'_>, step: u32, rate: f64) -> Result<(), GraphError> {
+    pub async fn submit_step(
+        &mut self,
+        input: impl Into<Input<'_>>,
+        step: u32,
+        rate: f64,
+    ) -> Result<(), GraphError> {
         if self.queue.len() >= RING {
             let message = "the reports of earlier steps come first";
             return Err(GraphError::Order { call: "submit_step", message });
         }
-        self.begin(batch, step, rate)?;
+        self.begin(&input.into(), step, rate)?;
         let status = self.place(self.status());
         let whole = self.whole.as_ref().expect("a session is prepared");
         let status = self.executor.run_and_read(whole, status).await?;
