@@ -7,6 +7,7 @@
 mod adam;
 mod add;
 mod and_product;
+mod arithmetic_roof;
 mod batch_norm_backward;
 mod batch_norm_backward_sums;
 mod batch_norm_coefficients;
@@ -43,6 +44,7 @@ mod global_avg_pool_forward;
 mod image_gather;
 mod max_pool_backward;
 mod max_pool_forward;
+mod memory_roof;
 mod metrics;
 mod normalize_quantize;
 mod normalize_quantize_backward;
@@ -76,6 +78,7 @@ mod xor_product;
 pub use adam::Adam;
 pub use add::Add;
 pub use and_product::AndProduct;
+pub use arithmetic_roof::{ArithmeticRoof, RoofOperation};
 pub use batch_norm_backward::BatchNormBackward;
 pub use batch_norm_backward_sums::BatchNormBackwardSums;
 pub use batch_norm_coefficients::BatchNormCoefficients;
@@ -106,6 +109,7 @@ pub use global_avg_pool_forward::GlobalAvgPoolForward;
 pub use image_gather::ImageGather;
 pub use max_pool_backward::MaxPoolBackward;
 pub use max_pool_forward::MaxPoolForward;
+pub use memory_roof::MemoryRoof;
 pub use metrics::Metrics;
 pub use normalize_quantize::NormalizeQuantize;
 pub use normalize_quantize_backward::{NormalizeQuantizeBackward, NormalizeRule};
@@ -156,6 +160,7 @@ pub static REGISTRY: &[&Entry] = &[
     &adam::ENTRY,
     &add::ENTRY,
     &and_product::ENTRY,
+    &arithmetic_roof::ENTRY,
     &batch_norm_backward::ENTRY,
     &batch_norm_backward_sums::ENTRY,
     &batch_norm_coefficients::ENTRY,
@@ -188,6 +193,7 @@ pub static REGISTRY: &[&Entry] = &[
     &image_gather::ENTRY,
     &max_pool_backward::ENTRY,
     &max_pool_forward::ENTRY,
+    &memory_roof::ENTRY,
     &metrics::ENTRY,
     &normalize_quantize::ENTRY,
     &normalize_quantize_backward::ENTRY,

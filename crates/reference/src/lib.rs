@@ -26,4 +26,5 @@ pub mod pool;
 pub mod product;
 pub mod quantize;
 pub mod random;
+pub mod roof;
 pub mod threshold;
