@@ -1,5 +1,7 @@
 //! The command line's grammar.
 
+pub mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,6 +33,8 @@ pub enum Command {
     Tune(TuneArgs),
     /// List the adapters that --device can name
     Devices(DevicesArgs),
+    /// Measure kernels, steps of a network and the adapter's own limits
+    Bench(Box<bench::BenchArgs>),
     /// Print the settings that a training would use, or check a file of settings
     Config(Box<ConfigArgs>),
     /// Print a completion script

@@ -84,6 +84,33 @@ pub enum Failure {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A file that the user named.
+    #[error("cannot write {}: {source}", shown(.path))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Sizes that the adapter does not allow.
+    #[error("{message}")]
+    Limit {
+        /// What is too large, and what to do.
+        message: String,
+    },
+    /// A kernel computed something else than the reference.
+    #[error(
+        "wrong result of {what}: {how}; this is a fault of the kernel or of the driver, please report it"
+    )]
+    Mismatch {
+        /// The kernel and its sizes.
+        what: String,
+        /// The first difference.
+        how: String,
+    },
+    /// The user asked for the end of a measurement.
+    #[error("interrupted; the rows measured so far are printed")]
+    Stopped,
     /// Training went out of bounds.
     #[error("training diverged at step {step}: {what}; try a smaller --lr or --lr-warmup-epochs{}", kept(.checkpoint))]
     Diverged {
@@ -143,7 +170,8 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
-            Self::Settings(SettingsError::Storage(_)) | Self::Storage(_) | Self::Output { .. } => Exit::Io,
+            Self::Settings(SettingsError::Storage(_)) | Self::Storage(_) => Exit::Io,
+            Self::Output { .. } | Self::Write { .. } => Exit::Io,
             Self::Settings(_) => Exit::Usage,
             Self::Data(error) if error.is_usage() => Exit::Usage,
             Self::Data(error) if error.is_io() => Exit::Io,
@@ -155,8 +183,9 @@ impl Failure {
             Self::Store(_) | Self::Run(RunError::NotARun { .. } | RunError::Metrics { .. }) => Exit::Rejected,
             Self::Run(_) => Exit::Usage,
             Self::Diverged { .. } | Self::TestLoss { .. } => Exit::Diverged,
-            Self::DeviceGone { .. } => Exit::Device,
-            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Limit { .. } => Exit::Adapter,
+            Self::DeviceGone { .. } | Self::Mismatch { .. } => Exit::Device,
+            Self::Interrupted { .. } | Self::Stopped => Exit::Interrupted,
         }
     }
 
@@ -214,6 +243,10 @@ mod tests {
             (Failure::Graph(GraphError::Bits { what: "weights", bits: 0 }), 2),
             (Failure::Store(foreign), 3),
             (limit, 4),
+            (Failure::Limit { message: String::new() }, 4),
+            (Failure::Mismatch { what: String::new(), how: String::new() }, 5),
+            (Failure::Stopped, 130),
+            (Failure::Write { path: PathBuf::new(), source: std::io::ErrorKind::NotFound.into() }, 7),
             (large(8), 4),
             (executor(ExecutorError::Dispatch { kernel: "k".into(), message: String::new() }), 1),
             (Failure::TestLoss { loss: f64::NAN }, 6),

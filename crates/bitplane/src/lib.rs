@@ -13,6 +13,7 @@ pub mod engine;
 pub mod evaluation;
 pub mod exit;
 pub mod fault;
+pub mod grid;
 pub mod identity;
 pub mod kernel_choice;
 pub mod lock;

@@ -14,7 +14,7 @@ use crate::storage::{Disk, Storage, StorageError};
 /// Largest settings file in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 /// Kernels that sum over the samples of a batch in one invocation stay within the loop limit of software adapters.
-const MAX_BATCH_SIZE: u32 = 32_768;
+pub(crate) const MAX_BATCH_SIZE: u32 = 32_768;
 
 /// The optimizer's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -57,6 +57,11 @@ impl TrialBench {
             [operand(key.lhs_planes, key.lhs_mask, key.m), operand(key.rhs_planes, key.rhs_mask, key.n)];
     }
 
+    /// The packed left and right operand, plane after plane, a mask behind them; by rows of whole words.
+    pub fn operands(&self) -> &[Vec<u32>; 2] {
+        &self.operands
+    }
+
     /// Compiles the product with `tactic` on `executor`, always the same one.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod bench;
 mod completions;
 mod config;
 mod devices;
@@ -26,6 +27,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Summary(args) => summary::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Config(args) => config::run(*args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -5,6 +5,7 @@ mod bad_data;
 mod bad_device;
 mod bad_files;
 mod bad_settings;
+mod bench;
 mod diverged;
 mod reports;
 mod resume;

@@ -1,0 +1,185 @@
+//! The grammar of `bench`: what is measured, over which grid, and how rows are printed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use graph::Bits;
+
+use crate::grid::{Numbers, PlanePairs};
+use crate::kernel_choice::KernelChoice;
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub what: BenchCommand,
+}
+
+/// What is measured. Numbers are lists such as `64,128`, with ranges `64-512*2` (doubled) and `1-8+1` (stepped).
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// The adapter's own limits: population counts, dot products, multiply-adds, copies
+    Roof(RoofArgs),
+    /// Products of packed operands beside their f32 twin
+    Product(ProductArgs),
+    /// Training and evaluation steps of a model, layer by layer
+    Layer(LayerArgs),
+    /// Training steps of a model beside its f32 twin
+    Train(NetworkArgs),
+    /// Deployed evaluation of a model beside its f32 twin
+    Infer(NetworkArgs),
+    /// Which kernel wins for each pair of widths
+    Crossover(CrossoverArgs),
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A Markdown table.
+    Md,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line, each as soon as it is measured.
+    Jsonl,
+}
+
+/// What all measurements share.
+#[derive(Clone, Debug, Args)]
+pub struct MeasureArgs {
+    /// Timed repetitions; the row holds their median, minimum and maximum
+    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repetitions: u32,
+    /// How rows are printed on standard output
+    #[arg(short, long, value_name = "FORMAT", default_value = "md")]
+    pub output: Format,
+    /// Adapter by index, name or type
+    #[arg(long, value_name = "INDEX|NAME|TYPE")]
+    pub device: Option<String>,
+}
+
+/// Arguments of `bench roof`.
+#[derive(Debug, Args)]
+pub struct RoofArgs {
+    /// What all measurements share.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// Operation on words of bit planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormArg {
+    /// Unit planes on the left.
+    And,
+    /// Sign planes on both sides.
+    Xor,
+}
+
+/// Arguments of `bench product`.
+#[derive(Debug, Args)]
+pub struct ProductArgs {
+    /// Rows of the left operand
+    #[arg(short, long, value_name = "LIST", default_value = "512")]
+    pub m: Numbers,
+    /// Rows of the right operand
+    #[arg(short, long, value_name = "LIST", default_value = "512")]
+    pub n: Numbers,
+    /// Elements that are multiplied and summed
+    #[arg(short, long, value_name = "LIST", default_value = "1152")]
+    pub k: Numbers,
+    /// Planes of the left and of the right operand, e.g. 1x2,2x4 or 1-4x1-4
+    #[arg(long, value_name = "LIST", default_value = "1x1")]
+    pub planes: PlanePairs,
+    /// AND or XOR, or both
+    #[arg(long, value_name = "FORM", value_delimiter = ',', default_value = "and")]
+    pub form: Vec<FormArg>,
+    /// auto as in training, an arithmetic such as bits, f32 (the twin), all, or names of kernels such as register
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
+    pub kernels: Vec<String>,
+    /// What all measurements share.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// Arguments of `bench train` and `bench infer`.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// Networks
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "digits")]
+    pub model: Vec<String>,
+    /// Bits of weights, activations and gradients; may be given several times
+    #[arg(long, value_name = "W,A,G", action = ArgAction::Append, default_value = "1,2,4")]
+    pub bits: Vec<Bits>,
+    /// Images of a batch
+    #[arg(short, long, value_name = "LIST", default_value = "32")]
+    pub batch_size: Numbers,
+    /// Arithmetics of the products, measured in turns with the f32 twin
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
+    pub kernels: Vec<KernelChoice>,
+    /// Add a row for every kernel with its share of the time
+    #[arg(long)]
+    pub profile: bool,
+    /// Seed of pictures and parameters
+    #[arg(long, default_value_t = 0)]
+    pub seed: u32,
+    /// What all measurements share.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// Arguments of `bench layer`.
+#[derive(Debug, Args)]
+pub struct LayerArgs {
+    /// Networks
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "digits")]
+    pub model: Vec<String>,
+    /// Bits of weights, activations and gradients; may be given several times
+    #[arg(long, value_name = "W,A,G", action = ArgAction::Append, default_value = "1,2,4")]
+    pub bits: Vec<Bits>,
+    /// Images of a batch
+    #[arg(short, long, value_name = "LIST", default_value = "32")]
+    pub batch_size: Numbers,
+    /// Arithmetic of the products
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub kernels: KernelChoice,
+    /// Only these layers
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub layer: Vec<String>,
+    /// Seed of pictures and parameters
+    #[arg(long, default_value_t = 0)]
+    pub seed: u32,
+    /// What all measurements share.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// Arguments of `bench crossover`.
+#[derive(Debug, Args)]
+pub struct CrossoverArgs {
+    /// Rows of the left operand
+    #[arg(short, long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub m: u32,
+    /// Rows of the right operand
+    #[arg(short, long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub n: u32,
+    /// Elements that are multiplied and summed
+    #[arg(short, long, value_name = "LIST", default_value = "288,1152")]
+    pub k: Numbers,
+    /// Planes of the left and of the right operand
+    #[arg(long, value_name = "LIST", default_value = "1-8x1-8")]
+    pub widths: PlanePairs,
+    /// AND or XOR
+    #[arg(long, value_name = "FORM", default_value = "and")]
+    pub form: FormArg,
+    /// Kernels that compete with the f32 twin: bits is the likely best one, all is every candidate
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "bits")]
+    pub kernels: Vec<String>,
+    /// Draw the winners as an SVG picture
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// What all measurements share.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
