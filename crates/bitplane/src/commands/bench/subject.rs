@@ -115,6 +115,7 @@ impl Spec {
             optimizer: models::recipe(&self.model)?.optimizer,
             seed: u64::from(self.seed),
             input: model.input,
+            resident: 0,
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes,
