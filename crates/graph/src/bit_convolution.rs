@@ -182,5 +182,5 @@ impl Convolution {
 
 /// True where `kernel` multiplies packed words.
 pub fn is_bit_product(kernel: &str) -> bool {
-    ["and_product", "xor_product", "subgroup_product"].contains(&kernel)
+    ["and_product", "xor_product", "subgroup_product", "tile_product"].contains(&kernel)
 }

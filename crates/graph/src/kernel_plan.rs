@@ -165,21 +165,30 @@ pub struct KernelPlan {
 }
 
 impl KernelPlan {
-    /// The kernel for `product` on an adapter with subgroups of `lanes`.
+    /// The kernel for `product` on an adapter with subgroups of `lanes`: of the wanted arithmetic where that computes the
+    /// product exactly, otherwise of bits.
     pub fn tactic(&self, form: Form, product: &Product, lanes: Option<u32>) -> Tactic {
         let lanes = lanes.filter(|_| !self.portable);
+        let fitting = |wanted: Arithmetic| wanted.fits(product).map_or(Arithmetic::Bits, |()| wanted);
+        let arithmetic = self.arithmetic.map(fitting);
         let allowed = |tactic: &Tactic| {
-            !self.struck.contains(tactic)
-                && self.arithmetic.is_none_or(|wanted| tactic.arithmetic() == wanted)
+            !self.struck.contains(tactic) && arithmetic.is_none_or(|wanted| tactic.arithmetic() == wanted)
         };
         let chosen = self.choices.get(&ProductKey::new(form, product)).copied();
         if let Some(tactic) = chosen.filter(|t| allowed(t) && t.supports(form, product, lanes)) {
             return tactic;
         }
         let candidates = Tactic::candidates(form, product, lanes);
-        // An arithmetic that does not fit the product gives way to the others.
+        // An arithmetic whose kernels are all struck gives way to the others.
         let right = candidates.iter().copied().find(|tactic| !self.struck.contains(tactic));
         candidates.iter().copied().find(allowed).or(right).unwrap_or(Tactic::Register)
+    }
+
+    /// Why `product` runs on `tactic` and not on the wanted arithmetic, where it does not.
+    pub fn reason(&self, product: &Product, tactic: Tactic) -> Option<String> {
+        let wanted = self.arithmetic.filter(|wanted| *wanted != tactic.arithmetic())?;
+        let why = wanted.fits(product).err().map(|inexact| inexact.to_string());
+        Some(format!("not {wanted}: {}", why.unwrap_or_else(|| "its kernels are struck out".to_owned())))
     }
 }
 
@@ -196,6 +205,7 @@ mod tests {
         ] {
             let key: ProductKey = text.parse().expect("a key");
             assert_eq!(key.to_string(), text);
+            assert_eq!(ProductKey::new(key.form(), &key.product()), key, "{text}");
         }
         for text in [
             "",

@@ -3,7 +3,9 @@
 //! A quantized tensor is `c + sum_g factor_g * scale_g * value(group g)`. The planes of a group have power-of-two weights
 //! and share an integer accumulator; every pair of groups contributes with one real factor, in a fixed order.
 
-use kernels::{AndProduct, By, Form, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex, Tactic};
+use kernels::{
+    AndProduct, Arithmetic, By, Form, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex, Tactic,
+};
 use recording::BufferSlice;
 
 use crate::{GraphError, ProductKey, Recorder, recorder::Chunk};
@@ -92,8 +94,15 @@ pub fn record_product(
             let none = recorder.one();
             let (lhs_scale, rhs_scale) = (left.scale_buffer(none), right.scale_buffer(none));
             let tactic = recorder.kernels.tactic(form, &whole, recorder.subgroup());
+            let [left_operand, right_operand] = match tactic.expansions(form, &whole) {
+                Some([left, right]) => [
+                    recorder.expanded("lhs bytes", left, lhs.buffer)?,
+                    recorder.expanded("rhs bytes", right, rhs.buffer)?,
+                ],
+                None => [lhs.buffer, rhs.buffer],
+            };
             for part in parts(tactic, form, &whole) {
-                let mut buffers = vec![lhs.buffer, rhs.buffer, lhs_scale, rhs_scale, dst.buffer];
+                let mut buffers = vec![left_operand, right_operand, lhs_scale, rhs_scale, dst.buffer];
                 if tactic == Tactic::Register && form == Form::And {
                     let sums = match (AndProduct(part).uses_row_sums(), row_sums) {
                         (false, _) => none,
@@ -109,7 +118,9 @@ pub fn record_product(
             if chunk.index == 0 && !accumulate {
                 let key = ProductKey::new(form, &whole);
                 let name = tactic.kernel(form, whole).name();
-                recorder.note(name, Some((key, tactic)), lhs.planes() * rhs.planes(), None);
+                let pairs =
+                    if tactic.arithmetic() == Arithmetic::Bits { lhs.planes() * rhs.planes() } else { 0 };
+                recorder.note(name, Some((key, tactic)), pairs, recorder.kernels.reason(&whole, tactic));
             }
             accumulate = true;
         }

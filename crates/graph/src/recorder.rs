@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kernels::Tactic;
+use kernels::{Arithmetic, ByteExpand, Tactic};
 use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
 use crate::{GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold, scan, scan::Scan};
@@ -67,10 +67,17 @@ pub struct ProductNote {
     pub kernel: &'static str,
     /// The product and the kernel's tuning values, for a product of planes.
     pub tactic: Option<(ProductKey, Tactic)>,
-    /// Plane pairs multiplied per product; 0 for an f32 product.
+    /// Plane pairs multiplied per product; 0 for a product of bytes or of f32.
     pub plane_pairs: u32,
-    /// Why a product of quantized operands is not a bit product.
+    /// Why a product of quantized operands is not a bit product, or not one of the wanted arithmetic.
     pub reason: Option<String>,
+}
+
+impl ProductNote {
+    /// What the kernel computes with.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.tactic.map_or(Arithmetic::F32, |(_, tactic)| tactic.arithmetic())
+    }
 }
 
 /// A buffer before memory is assigned.
@@ -109,6 +116,8 @@ pub struct Recorder {
     chunks: Vec<Chunk>,
     constant: bool,
     scans: Vec<Scan>,
+    /// Operands that the current phase has expanded to bytes.
+    expansions: Vec<(Phase, ByteExpand, BufferSlice, BufferSlice)>,
 }
 
 impl Recorder {
@@ -141,6 +150,7 @@ impl Recorder {
             chunks,
             constant: false,
             scans: Vec::new(),
+            expansions: Vec::new(),
         };
         recorder.shared = Shared {
             step: recorder.persistent("step", 8),
@@ -277,6 +287,37 @@ impl Recorder {
         let result = record(self);
         self.constant = before;
         result
+    }
+
+    /// The bytes of `planes`, which one dispatch a phase expands however many products read them.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    pub(crate) fn expanded(
+        &mut self,
+        label: &str,
+        kernel: ByteExpand,
+        planes: BufferSlice,
+    ) -> Result<BufferSlice, GraphError> {
+        let known = (self.phase, kernel, planes);
+        if let Some((.., bytes)) = self.expansions.iter().find(|(a, b, c, _)| (*a, *b, *c) == known) {
+            return Ok(*bytes);
+        }
+        let expand = |recorder: &mut Self| {
+            let samples = recorder.buffers[planes.buffer.0 as usize].samples;
+            let bytes = recorder.buffer(label, kernel.words(), recorder.constant, samples);
+            recorder.dispatch(kernel, &[planes, bytes])?;
+            Ok(bytes)
+        };
+        let bytes = if self.is_frozen(planes) { self.once(expand) } else { expand(self) }?;
+        self.expansions.push((self.phase, kernel, planes, bytes));
+        Ok(bytes)
+    }
+
+    /// Written once before an evaluation.
+    fn is_frozen(&self, slice: BufferSlice) -> bool {
+        let writes = |dispatch: &Dispatch| dispatch.outputs().any(|output| output.buffer == slice.buffer);
+        self.phases.get(&Phase::Freeze).is_some_and(|dispatches| dispatches.iter().any(writes))
     }
 
     /// Names the layer and pass of the dispatches that follow.

@@ -18,6 +18,8 @@ mod bit_transpose;
 mod bit_unfold;
 mod bit_unfold_grad;
 mod bit_unpack;
+mod byte_expand;
+mod byte_product;
 mod case;
 mod check;
 mod check_finite;
@@ -64,9 +66,11 @@ mod running_update;
 mod sgd;
 mod softmax_cross_entropy;
 mod step_token;
+mod subgroup_byte_product;
 mod subgroup_product;
 mod tactic;
 mod threshold_pack;
+mod tile_byte_product;
 mod tile_product;
 mod tiling;
 mod unfold;
@@ -89,6 +93,7 @@ pub use bit_transpose::BitTranspose;
 pub use bit_unfold::BitUnfold;
 pub use bit_unfold_grad::BitUnfoldGrad;
 pub use bit_unpack::BitUnpack;
+pub use byte_expand::ByteExpand;
 pub use case::{Case, Entry, Mutant, Mutation, Random};
 pub use check::{Checker, POISON};
 pub use check_finite::CheckFinite;
@@ -127,9 +132,11 @@ pub use running_update::RunningUpdate;
 pub use sgd::Sgd;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 pub use step_token::StepToken;
+pub use subgroup_byte_product::SubgroupByteProduct;
 pub use subgroup_product::{SubgroupProduct, SubgroupTile};
-pub use tactic::{Arithmetic, Tactic, UnknownTactic};
+pub use tactic::{Arithmetic, ByteTile, Inexact, Tactic, UnknownTactic};
 pub use threshold_pack::ThresholdPack;
+pub use tile_byte_product::TileByteProduct;
 pub use tile_product::{TileProduct, WorkgroupTile};
 pub use tiling::{WORKGROUP, groups_for, words_for};
 pub use unfold_lines::UnfoldLines;
@@ -140,6 +147,7 @@ pub use xor_product::XorProduct;
 /// Texts that shaders import by name.
 pub const SHARED: recording::shader::Library = &[
     ("bits", include_str!("../../../shaders/shared/bits.wgsl")),
+    ("byte_dots", include_str!("../../../shaders/shared/byte_dots.wgsl")),
     ("code_words", include_str!("../../../shaders/shared/code_words.wgsl")),
     ("dispatch", include_str!("../../../shaders/shared/dispatch.wgsl")),
     ("field", include_str!("../../../shaders/shared/field.wgsl")),
@@ -150,8 +158,8 @@ pub const SHARED: recording::shader::Library = &[
     ("quads", include_str!("../../../shaders/shared/quads.wgsl")),
     ("random", include_str!("../../../shaders/shared/random.wgsl")),
     ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
-    ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
     ("register_tile", include_str!("../../../shaders/shared/register_tile.wgsl")),
+    ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
     ("window", include_str!("../../../shaders/shared/window.wgsl")),
 ];
 
@@ -171,6 +179,7 @@ pub static REGISTRY: &[&Entry] = &[
     &bit_unfold::ENTRY,
     &bit_unfold_grad::ENTRY,
     &bit_unpack::ENTRY,
+    &byte_expand::ENTRY,
     &check_finite::ENTRY,
     &clip_backward::ENTRY,
     &clip_forward::ENTRY,
@@ -209,8 +218,10 @@ pub static REGISTRY: &[&Entry] = &[
     &sgd::ENTRY,
     &softmax_cross_entropy::ENTRY,
     &step_token::ENTRY,
+    &subgroup_byte_product::ENTRY,
     &subgroup_product::ENTRY,
     &threshold_pack::ENTRY,
+    &tile_byte_product::ENTRY,
     &tile_product::ENTRY,
     &unfold_lines::ENTRY,
     &weight_backward::ENTRY,

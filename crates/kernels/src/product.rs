@@ -11,7 +11,7 @@ use recording::{Constant, Param, Work};
 use reference::product::Kind;
 
 pub(crate) use cases::{Shape, sizes, table};
-pub(crate) use expected::expected;
+pub(crate) use expected::{expected, expected_of};
 
 use crate::{WORKGROUP, groups_for, words_for};
 
@@ -274,6 +274,12 @@ impl Product {
                 && (words.is_multiple_of(*load) || self.first_word == 0 && self.is_whole())
         };
         [4, 2].into_iter().find(aligned).unwrap_or(1)
+    }
+
+    /// Words of dst that can be stored at a time along a row: 4 or 1.
+    pub(crate) fn store(&self) -> u32 {
+        let aligned = self.dst_row_stride.is_multiple_of(4) && self.n.is_multiple_of(4);
+        if self.dst_col_stride == 1 && aligned { 4 } else { 1 }
     }
 
     /// The product without the left mask, which unit planes do not need.

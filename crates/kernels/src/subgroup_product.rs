@@ -86,12 +86,6 @@ impl SubgroupProduct {
         self.form == Form::Xor && self.product.lhs.mask.is_some()
     }
 
-    /// Words of dst that a lane stores at a time.
-    fn store(&self) -> u32 {
-        let Product { n, dst_row_stride, dst_col_stride, .. } = self.product;
-        if dst_col_stride == 1 && dst_row_stride.is_multiple_of(4) && n.is_multiple_of(4) { 4 } else { 1 }
-    }
-
     fn steps(&self) -> u32 {
         self.product.words().div_ceil(self.product.load())
     }
@@ -120,7 +114,7 @@ impl Kernel for SubgroupProduct {
             Constant::new("COLUMNS", self.tile.columns),
             Constant::new("CARRY_SAVE", u32::from(self.tile.carry_save && self.product.load() == 4)),
             Constant::new("LOAD", self.product.load()),
-            Constant::new("STORE", self.store()),
+            Constant::new("STORE", self.product.store()),
             Constant::new("SINGLE", u32::from(self.steps() == 1)),
             Constant::new("LHS_PLANES", lhs.planes),
             Constant::new("RHS_PLANES", rhs.planes),

@@ -260,8 +260,8 @@ fn cases() -> Vec<Case> {
         for (tile, planes) in [
             (tile(16, 16, 4, 4, false), [2, 1]),
             (tile(8, 16, 8, 4, false), [1, 4]),
-            (tile(16, 16, 4, 4, true), [1, 1]),
-            (tile(8, 8, 8, 8, true), [2, 1]),
+            (tile(16, 16, 4, 4, true), [2, 1]),
+            (tile(8, 8, 8, 8, false), [1, 1]),
             (tile(16, 16, 2, 2, false), [8, 8]),
         ] {
             let shape = Shape::new([130, 67, 1151], 3, planes);

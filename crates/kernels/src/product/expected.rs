@@ -13,11 +13,24 @@ const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64;
 /// Contents of dst from `[lhs, rhs, lhs_scale, rhs_scale, dst]` and what the planes of each side stand for.
 pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]) -> Expected {
     let [lhs, rhs, lhs_scale, rhs_scale, dst] = buffers;
+    let values = |segment: u32| {
+        let left = integers(product, product.lhs, kinds[0], lhs, (product.m as usize, segment));
+        (left, integers(product, product.rhs, kinds[1], rhs, (product.n as usize, segment)))
+    };
+    expected_of(product, values, [lhs_scale, rhs_scale, dst])
+}
+
+/// Contents of dst from the integers of both operands in a segment, `[m][k]` and `[n][k]`, and
+/// `[lhs_scale, rhs_scale, dst]`.
+pub(crate) fn expected_of(
+    product: &Product,
+    values: impl Fn(u32) -> (Vec<i64>, Vec<i64>),
+    [lhs_scale, rhs_scale, dst]: [&[u32]; 3],
+) -> Expected {
     let (m, n) = (product.m as usize, product.n as usize);
     let mut before = dst[..product.lens()[4] as usize].to_vec();
     let segments = (product.first_segment..product.first_segment + product.segments).map(|segment| {
-        let left = integers(product, product.lhs, kinds[0], lhs, (m, segment));
-        let right = integers(product, product.rhs, kinds[1], rhs, (n, segment));
+        let (left, right) = values(segment);
         (segment, matmul(&left, &right, m, n, product.k as usize))
     });
     let at = |index: usize| {
@@ -25,8 +38,8 @@ pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]
     };
     if product.output == Output::I32 {
         let mut totals = vec![0; m * n];
-        for (_, values) in segments {
-            totals.iter_mut().zip(values).for_each(|(total, value)| *total += value);
+        for (_, products) in segments {
+            totals.iter_mut().zip(products).for_each(|(total, value)| *total += value);
         }
         for (index, total) in totals.into_iter().enumerate() {
             let old = if product.accumulate { i64::from(before[at(index)].cast_signed()) } else { 0 };
@@ -34,13 +47,13 @@ pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]
         }
         return Expected::exact(before);
     }
-    let mut values: Vec<f64> = before.iter().map(|&word| f64::from(f32::from_bits(word))).collect();
-    let mut bounds = vec![0.0; values.len()];
+    let mut sums: Vec<f64> = before.iter().map(|&word| f64::from(f32::from_bits(word))).collect();
+    let mut bounds = vec![0.0; sums.len()];
     for index in 0..m * n {
         if !product.accumulate {
-            values[at(index)] = 0.0;
+            sums[at(index)] = 0.0;
         }
-        bounds[at(index)] = values[at(index)].abs();
+        bounds[at(index)] = sums[at(index)].abs();
     }
     for (segment, integers) in segments {
         for (index, value) in integers.into_iter().enumerate() {
@@ -55,7 +68,7 @@ pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]
             };
             let factor = f64::from(product.factor);
             let scales = factor * scale(product.lhs_scale, lhs_scale) * scale(product.rhs_scale, rhs_scale);
-            values[at(index)] += value as f64 * scales;
+            sums[at(index)] += value as f64 * scales;
             bounds[at(index)] += (value as f64 * scales).abs();
         }
     }
@@ -63,7 +76,7 @@ pub(crate) fn expected(product: &Product, kinds: [Kind; 2], buffers: [&[u32]; 5]
     // added.
     let roundings = f64::from(product.segments) + 4.0;
     bounds.iter_mut().for_each(|bound| *bound *= roundings * UNIT_ROUNDOFF);
-    Expected::within(&values, &bounds)
+    Expected::within(&sums, &bounds)
 }
 
 /// The integers that `k` elements of one segment stand for, `[rows][k]`, zero where the mask leaves an
