@@ -10,6 +10,7 @@ mod faults;
 mod fusion;
 mod half_batches;
 mod host_executor;
+mod kernel_plans;
 mod memory;
 mod plane_groups;
 mod queued;

@@ -14,6 +14,10 @@ pub enum KernelChoice {
     Auto,
     /// AND or XOR and population counts on bit planes
     Bits,
+    /// 8-bit dot products
+    Dot4,
+    /// f32, where its sums are exact; otherwise bits
+    F32,
 }
 
 impl KernelChoice {
@@ -22,6 +26,8 @@ impl KernelChoice {
         match self {
             Self::Auto => None,
             Self::Bits => Some(Arithmetic::Bits),
+            Self::Dot4 => Some(Arithmetic::Dot4),
+            Self::F32 => Some(Arithmetic::F32),
         }
     }
 
@@ -36,6 +42,8 @@ impl fmt::Display for KernelChoice {
         f.pad(match self {
             Self::Auto => "auto",
             Self::Bits => "bits",
+            Self::Dot4 => "dot4",
+            Self::F32 => "f32",
         })
     }
 }

@@ -71,9 +71,11 @@ pub struct LayerReport {
     /// The kernel's tuning values, where several kernels compete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tactic: Option<String>,
-    /// Pairs of bit planes multiplied; 0 for a product in f32.
+    /// What the kernel computes with: `bits`, `dot4` or `f32`.
+    pub arithmetic: String,
+    /// Pairs of bit planes multiplied; 0 for a product of bytes or of f32.
     pub plane_pairs: u32,
-    /// Why the product is not computed on bits, where it is not.
+    /// Why the product is not computed on bits or not on the wanted arithmetic, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -85,6 +87,7 @@ impl From<&ProductNote> for LayerReport {
             pass: note.pass.to_string(),
             kernel: note.kernel.to_string(),
             tactic: note.tactic.map(|(_, tactic)| tactic.to_string()),
+            arithmetic: note.arithmetic().to_string(),
             plane_pairs: note.plane_pairs,
             reason: note.reason.as_ref().map(ToString::to_string),
         }

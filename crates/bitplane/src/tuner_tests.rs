@@ -20,9 +20,9 @@ fn fake() -> Fake {
     }
 }
 
-/// Columns of a subgroup's tile.
+/// Columns of a subgroup's tile, of planes and not of bytes.
 fn columns(kernel: &dyn Kernel) -> Option<u32> {
-    let values = kernel.template();
+    let values = if kernel.name() == "subgroup_product" { kernel.template() } else { Vec::new() };
     values.iter().find(|value| value.name == "COLUMNS").map(|value| value.value)
 }
 

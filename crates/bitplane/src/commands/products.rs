@@ -22,7 +22,7 @@ pub fn forward<E: Executor>(session: &Session<E>) -> Vec<LayerReport> {
 pub fn show(layers: &[LayerReport]) {
     for layer in layers {
         let pairs = match layer.plane_pairs {
-            0 => "f32".to_owned(),
+            0 => layer.arithmetic.clone(),
             1 => "1 plane pair".to_owned(),
             pairs => format!("{pairs} plane pairs"),
         };
