@@ -1,7 +1,7 @@
 //#import dispatch
 // partials[s, co, ky, kx, ci] = sum over (n, oy, ox) of grad_output[n, oy, ox, co] * input[n, iy, ix, ci],
 // where iy = oy * stride + ky - pad_top and likewise ix, over the samples_per_partial samples of part s;
-// outside the image input is 0.
+// outside the image input is 0. With ACCUMULATE a sum begins with what partials holds.
 // grad_output: samples x out_height x out_width x out_channels floats; input: samples x height x width x
 // in_channels;
 // partials: ceil(samples / samples_per_partial) x out_channels x taps x in_channels.
@@ -29,6 +29,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
 override WORKGROUP: u32;
+override ACCUMULATE: bool;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -66,14 +67,14 @@ fn main(
     var y = 0u;
     var x = 0u;
     var at = sample * params.out_height * params.out_width * params.out_channels;
-    var a0 = vec4(0.0);
-    var a1 = vec4(0.0);
-    var a2 = vec4(0.0);
-    var a3 = vec4(0.0);
-    var a4 = vec4(0.0);
-    var a5 = vec4(0.0);
-    var a6 = vec4(0.0);
-    var a7 = vec4(0.0);
+    var a0 = begin(part, channel, k);
+    var a1 = begin(part, channel + 1u, k);
+    var a2 = begin(part, channel + 2u, k);
+    var a3 = begin(part, channel + 3u, k);
+    var a4 = begin(part, channel + 4u, k);
+    var a5 = begin(part, channel + 5u, k);
+    var a6 = begin(part, channel + 6u, k);
+    var a7 = begin(part, channel + 7u, k);
     for (var position = 0u; position < positions; position++) {
         let base = ((line + y) * params.width + x) * depth;
         let inside = (y + dy < vec4(params.height)) & (x + dx < vec4(params.width));
@@ -109,6 +110,16 @@ fn main(
     store(part, channel + 5u, first, a5);
     store(part, channel + 6u, first, a6);
     store(part, channel + 7u, first, a7);
+}
+
+// What the sums of four consecutive (ky, kx, ci) begin with.
+fn begin(part: u32, channel: u32, k: vec4<u32>) -> vec4<f32> {
+    if ACCUMULATE {
+        let row = params.kernel_h * params.kernel_w * params.in_channels;
+        let at = (part * params.out_channels + min(channel, params.out_channels - 1u)) * row + k;
+        return vec4(partials[at.x], partials[at.y], partials[at.z], partials[at.w]);
+    }
+    return vec4(0.0);
 }
 
 fn store(part: u32, channel: u32, first: u32, values: vec4<f32>) {

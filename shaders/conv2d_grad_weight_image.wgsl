@@ -1,7 +1,8 @@
 //#import dispatch
 // partials[s, co, ky, kx, ci] = sum over (n, oy, ox) of grad_output[n, oy, ox, co] * input[n, iy, ix, ci],
 // where iy = oy + ky - pad_top and likewise ix, over the samples_per_partial samples of part s; outside the
-// image input is 0. For steps of one pixel, output channels in fours and KERNEL_W of at most five taps.
+// image input is 0. For steps of one pixel, output channels in fours and KERNEL_W of at most five taps. With ACCUMULATE
+// a sum begins with what partials holds.
 // grad_output: samples x out_height x out_width x out_channels / 4 vectors; input: samples x height x width x
 // in_channels floats; partials: ceil(samples / samples_per_partial) x out_channels x taps x in_channels.
 // One invocation computes four output channels of the taps of one line of one input channel of one part, each
@@ -30,6 +31,7 @@ struct Params {
 
 override WORKGROUP: u32;
 override KERNEL_W: u32;
+override ACCUMULATE: bool;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -57,11 +59,27 @@ fn main(
     let top = ky - params.pad_top;
     var y = top;
     // The last tap is in v4 and a4 whatever the width of the kernel, and the first in v(5 - KERNEL_W).
+    let row = params.kernel_h * KERNEL_W * depth;
+    let first = (part * params.out_channels + quad * 4u) * row + ky * KERNEL_W * depth + ci;
+    let last = first + (KERNEL_W - 1u) * depth;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
     var a2 = vec4(0.0);
     var a3 = vec4(0.0);
     var a4 = vec4(0.0);
+    if ACCUMULATE {
+        if KERNEL_W > 4u {
+            a0 = begin(last - 4u * depth, row);
+        }
+        if KERNEL_W > 3u {
+            a1 = begin(last - 3u * depth, row);
+        }
+        if KERNEL_W > 2u {
+            a2 = begin(last - 2u * depth, row);
+        }
+        a3 = begin(last - depth, row);
+        a4 = begin(last, row);
+    }
     for (var line = 0u; line < lines; line++) {
         let start = (image + y) * params.width * depth + ci;
         let width = select(0u, params.width, y < params.height);
@@ -96,9 +114,6 @@ fn main(
             image += params.height;
         }
     }
-    let row = params.kernel_h * KERNEL_W * depth;
-    let first = (part * params.out_channels + quad * 4u) * row + ky * KERNEL_W * depth + ci;
-    let last = first + (KERNEL_W - 1u) * depth;
     if KERNEL_W > 4u {
         store(last - 4u * depth, row, a0);
     }
@@ -116,6 +131,10 @@ fn main(
 fn input_at(start: u32, x: u32, width: u32) -> f32 {
     let inside = x < width;
     return select(0.0, input[select(0u, start + x * params.in_channels, inside)], inside);
+}
+
+fn begin(at: u32, row: u32) -> vec4<f32> {
+    return vec4(partials[at], partials[at + row], partials[at + 2u * row], partials[at + 3u * row]);
 }
 
 fn store(at: u32, row: u32, values: vec4<f32>) {

@@ -1,7 +1,7 @@
 //#import dispatch
 // partials[s, co, ky, kx, ci] = sum over (n, oy, ox) of grad_output[n, oy, ox, co] * input[n, iy, ix, ci],
 // where iy = oy * stride + ky - pad_top and likewise ix, over the samples_per_partial samples of part s and ci below
-// kept_channels; outside the image input is 0.
+// kept_channels; outside the image input is 0. With ACCUMULATE a sum begins with what partials holds.
 // grad_output: samples x out_height x out_width x out_channels floats, or vectors where OUT_FOURS; input: samples x
 // height x width x in_channels / 4 vectors; partials: ceil(samples / samples_per_partial) x out_channels x taps x
 // kept_channels floats, or vectors where KEPT_FOURS.
@@ -66,7 +66,7 @@ fn main(
 {%- endfor %}
 {%- for i in range(ROWS) %}
 {%- for j in range(COLUMNS) %}
-    var a{{ i }}_{{ j }} = vec4(0.0);
+    var a{{ i }}_{{ j }} = {{ "begin(part, first + " ~ j ~ "u, q" ~ i ~ ")" if ACCUMULATE else "vec4(0.0)" }};
 {%- endfor %}
 {%- endfor %}
     var at = Position(sample * params.height, 0u, 0u);
@@ -136,6 +136,21 @@ fn gradients(pixel: u32, channel: u32) -> vec4<f32> {
 {%- endif %}
 }
 
+{% if ACCUMULATE -%}
+// What the sums of a vector begin with; past the last channel, any.
+fn begin(part: u32, channel: u32, quad: u32) -> vec4<f32> {
+    let row = part * params.out_channels + min(channel, params.out_channels - 1u);
+    let depth = params.in_channels / 4u;
+{%- if KEPT_FOURS %}
+    return partials[row * params.kernel_h * params.kernel_w * depth + quad];
+{%- else %}
+    let at = (row * params.kernel_h * params.kernel_w + quad / depth) * params.kept_channels;
+    let ci = min(quad % depth * 4u + vec4(0u, 1u, 2u, 3u), vec4(params.kept_channels - 1u));
+    return vec4(partials[at + ci.x], partials[at + ci.y], partials[at + ci.z], partials[at + ci.w]);
+{%- endif %}
+}
+
+{% endif -%}
 fn store(part: u32, channel: u32, quad: u32, sums: vec4<f32>) {
     if channel < params.out_channels {
 {%- if KEPT_FOURS %}

@@ -1,7 +1,7 @@
 //#import dispatch
 // partials[s, co, ky, kx, ci] = sum over (n, oy, ox) of grad_output[n, oy, ox, co] * input[n, iy, ix, ci],
 // where iy = oy * stride + ky - pad_top and likewise ix, over the samples_per_partial samples of part s;
-// outside the image input is 0.
+// outside the image input is 0. With ACCUMULATE a sum begins with what partials holds.
 // grad_output: samples x out_height x out_width x out_channels floats; input: samples x height x width x
 // in_channels;
 // partials: ceil(samples / samples_per_partial) x out_channels x taps x in_channels.
@@ -30,6 +30,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
 override WORKGROUP: u32;
+override ACCUMULATE: bool;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -68,22 +69,22 @@ fn main(
     var y = 0u;
     var x = 0u;
     var at = sample * params.out_height * params.out_width * params.out_channels;
-    var a0 = vec4(0.0);
-    var a1 = vec4(0.0);
-    var a2 = vec4(0.0);
-    var a3 = vec4(0.0);
-    var a4 = vec4(0.0);
-    var a5 = vec4(0.0);
-    var a6 = vec4(0.0);
-    var a7 = vec4(0.0);
-    var b0 = vec4(0.0);
-    var b1 = vec4(0.0);
-    var b2 = vec4(0.0);
-    var b3 = vec4(0.0);
-    var b4 = vec4(0.0);
-    var b5 = vec4(0.0);
-    var b6 = vec4(0.0);
-    var b7 = vec4(0.0);
+    var a0 = begin(part, channel, k.x);
+    var a1 = begin(part, channel + 1u, k.x);
+    var a2 = begin(part, channel + 2u, k.x);
+    var a3 = begin(part, channel + 3u, k.x);
+    var a4 = begin(part, channel + 4u, k.x);
+    var a5 = begin(part, channel + 5u, k.x);
+    var a6 = begin(part, channel + 6u, k.x);
+    var a7 = begin(part, channel + 7u, k.x);
+    var b0 = begin(part, channel, k.y);
+    var b1 = begin(part, channel + 1u, k.y);
+    var b2 = begin(part, channel + 2u, k.y);
+    var b3 = begin(part, channel + 3u, k.y);
+    var b4 = begin(part, channel + 4u, k.y);
+    var b5 = begin(part, channel + 5u, k.y);
+    var b6 = begin(part, channel + 6u, k.y);
+    var b7 = begin(part, channel + 7u, k.y);
     for (var position = 0u; position < positions; position++) {
         let base = ((line + y) * params.width + x) * depth;
         let inside = (y + dy < vec2(params.height)) & (x + dx < vec2(params.width));
@@ -127,6 +128,15 @@ fn main(
     store(part, channel + 5u, first, a5, b5);
     store(part, channel + 6u, first, a6, b6);
     store(part, channel + 7u, first, a7, b7);
+}
+
+// What the sums of a quad begin with.
+fn begin(part: u32, channel: u32, quad: u32) -> vec4<f32> {
+    if ACCUMULATE {
+        let row = params.kernel_h * params.kernel_w * (params.in_channels / 4u);
+        return partials[(part * params.out_channels + min(channel, params.out_channels - 1u)) * row + quad];
+    }
+    return vec4(0.0);
 }
 
 fn store(part: u32, channel: u32, first: u32, a: vec4<f32>, b: vec4<f32>) {

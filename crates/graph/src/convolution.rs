@@ -162,7 +162,12 @@ impl Convolution {
         dst: BufferSlice,
         reason: Option<String>,
     ) -> Result<(), GraphError> {
-        let samples_per_partial = samples_per_partial(self.output.pixels(), PARTIAL_ROWS);
+        // Few positions are summed one after another, chunk after chunk; partial sums would be as large as the weight.
+        let whole = recorder.batch() * self.output.pixels() <= PARTIAL_ROWS;
+        let samples_per_partial = match whole {
+            true => recorder.batch(),
+            false => samples_per_partial(self.output.pixels(), PARTIAL_ROWS),
+        };
         let mut partials = Vec::new();
         for chunk in recorder.chunks() {
             let plain = Conv2dGradWeight {
@@ -170,6 +175,7 @@ impl Convolution {
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
                 samples_per_partial,
+                accumulate: whole && chunk.index > 0,
             };
             let mut source = input.chunks[chunk.index];
             let kernel: Arc<dyn Kernel> = match (lanes(recorder), self.lines(1)) {
@@ -184,6 +190,10 @@ impl Convolution {
                 }
             };
             note(recorder, chunk, &*kernel, reason.clone());
+            if whole {
+                recorder.dispatch_shared(kernel, &[grad.chunks[chunk.index], source, dst])?;
+                continue;
+            }
             let rows = chunk.samples.div_ceil(samples_per_partial);
             let words = u64::from(rows) * u64::from(self.weight_len());
             let partial = recorder.per_sample("grad_weight partials", chunk, words);

@@ -17,7 +17,7 @@ use crate::{
 
 /// `partials[s, co, ky, kx, ci] = sum over (n, oy, ox) of grad_output[n, oy, ox, co] * input[n, iy, ix, ci]`
 /// over the samples `n` of part `s`, `samples_per_partial` a part; a [`ColumnSum`](crate::ColumnSum) over the
-/// parts finishes the gradient.
+/// parts finishes the gradient. With `accumulate` the sums begin with what `partials` holds.
 ///
 /// Parts keep the loop of an invocation below its limit and give wide devices enough invocations.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub struct Conv2dGradWeight {
     pub out_channels: u32,
     /// Samples of one part; times the output positions of a sample, the loop trips of an invocation.
     pub samples_per_partial: u32,
+    /// Whether a sum begins with what `partials` holds; samples given in turn then add up to the same bits as together.
+    pub accumulate: bool,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -62,6 +64,9 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "eighth output channel", from: "vec4(4u, 5u, 6u, 7u)", to: "vec4(4u, 5u, 6u, 6u)" },
         Mutation { rule: "outside is zero", from: "select(vec4(0.0), read, inside)", to: "read" },
         Mutation { rule: "end of a row", from: "if count > 3u", to: "if count > 2u" },
+        Mutation { rule: "begin with 0", from: "if ACCUMULATE", to: "if false" },
+        Mutation { rule: "begin with what is there", from: "if ACCUMULATE", to: "if true" },
+        Mutation { rule: "channel of a begin", from: "channel + 5u, k", to: "channel + 4u, k" },
     ],
 };
 
@@ -108,7 +113,10 @@ impl Kernel for Conv2dGradWeight {
         params
     }
     fn constants(&self) -> Vec<Constant> {
-        let mut constants = vec![Constant::new("WORKGROUP", WORKGROUP)];
+        let mut constants = vec![
+            Constant::new("WORKGROUP", WORKGROUP),
+            Constant::new("ACCUMULATE", u32::from(self.accumulate)),
+        ];
         if self.is_image() {
             constants.push(Constant::new("KERNEL_W", self.window.kernel_w));
         }
@@ -154,6 +162,14 @@ impl Kernel for Conv2dGradWeight {
             let terms = (part.samples * part.positions() + 2) as f64;
             bounds.extend(part.grad_weight(&size(grad), &size(input)).iter().map(|size| terms * UNIT * size));
         }
+        if self.accumulate {
+            let start = to_f64(buffers[2], self.lens()[2] as u32);
+            let terms = (self.samples_per_partial as usize * conv.positions() + 2) as f64;
+            for ((partial, bound), start) in partials.iter_mut().zip(&mut bounds).zip(start) {
+                *partial += start;
+                *bound += terms * UNIT * start.abs();
+            }
+        }
         vec![Expected::within(&partials, &bounds)]
     }
 }
@@ -167,16 +183,18 @@ pub(crate) fn cases_of(entry: &Entry) -> Vec<Case> {
     let mut random = Random::new(43);
     let kernel_of = |conv: Conv2d, samples_per_partial: u32| {
         let (in_channels, out_channels) = (conv.in_channels as u32, conv.out_channels as u32);
-        Conv2dGradWeight { window: conv.into(), in_channels, out_channels, samples_per_partial }
+        let window = conv.into();
+        Conv2dGradWeight { window, in_channels, out_channels, samples_per_partial, accumulate: false }
     };
-    let mut case = |conv: Conv2d, samples_per_partial: u32| {
-        let kernel = kernel_of(conv, samples_per_partial);
+    let mut case = |conv: Conv2d, samples_per_partial: u32, accumulate: bool| {
+        let kernel = Conv2dGradWeight { accumulate, ..kernel_of(conv, samples_per_partial) };
         let grad = random.floats(conv.output_len(), -1.0, 2.0);
         let input = random.floats(conv.input_len(), -1.0, 1.0);
+        let start = if accumulate { random.floats(kernel.lens()[2] as usize, -4.0, 4.0) } else { vec![] };
         Case::new(
-            format!("{conv:?} samples per partial {samples_per_partial}"),
+            format!("{conv:?} samples per partial {samples_per_partial} accumulate {accumulate}"),
             kernel,
-            vec![grad, input, vec![]],
+            vec![grad, input, start],
         )
     };
     let mut shapes = shapes();
@@ -185,6 +203,6 @@ pub(crate) fn cases_of(entry: &Entry) -> Vec<Case> {
     shapes
         .into_iter()
         .zip([1, 2, 100, 3].into_iter().cycle())
-        .map(|(conv, samples)| case(conv, samples))
+        .flat_map(|(conv, samples)| [false, true].map(|accumulate| case(conv, samples, accumulate)))
         .collect()
 }

@@ -37,6 +37,9 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "first of five taps", from: "KERNEL_W > 4u", to: "KERNEL_W > 5u" },
         Mutation { rule: "fourth output channel", from: "values.w", to: "values.z" },
         Mutation { rule: "input channel", from: "depth + ci;", to: "depth;" },
+        Mutation { rule: "begin with 0", from: "if ACCUMULATE", to: "if false" },
+        Mutation { rule: "begin with what is there", from: "if ACCUMULATE", to: "if true" },
+        Mutation { rule: "tap of a begin", from: "begin(last - depth, row)", to: "begin(last, row)" },
     ],
 };
 

@@ -63,6 +63,13 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "lane of a gradient", from: "+ j) % LANES }}u)", to: "+ j + 1) % LANES }}u)" },
         Mutation { rule: "position of a gradient", from: "min(p + u{{ h }},", to: "min(p," },
         Mutation { rule: "channel that is not kept", from: "u < params.kept_channels", to: "u < 4u" },
+        Mutation { rule: "begin with 0", from: "if ACCUMULATE else", to: "if false else" },
+        Mutation { rule: "part of a begin", from: "begin(part, first", to: "begin(0u, first" },
+        Mutation {
+            rule: "channel of a begin",
+            from: "\"begin(part, first + \" ~ j",
+            to: "\"begin(part, first + \" ~ 0",
+        },
     ],
 };
 
@@ -121,6 +128,7 @@ impl Kernel for Conv2dGradWeightSubgroup {
         values.push(Constant::new("STEPS", STEPS));
         values.push(Constant::new("OUT_FOURS", u32::from(in_fours(self.conv.out_channels))));
         values.push(Constant::new("KEPT_FOURS", u32::from(kept_channels == in_channels)));
+        values.push(Constant::new("ACCUMULATE", u32::from(self.conv.accumulate)));
         values
     }
     fn subgroup(&self) -> Option<u32> {
@@ -156,37 +164,49 @@ impl Kernel for Conv2dGradWeightSubgroup {
             };
             Expected { words: words.collect(), bound }
         };
-        self.conv.expected(buffers).into_iter().map(keep).collect()
+        let mut start = vec![0; self.conv.lens()[2] as usize];
+        if self.conv.accumulate {
+            let places = (0..start.len()).filter(|index| kept(*index)).collect::<Vec<_>>();
+            places.into_iter().zip(buffers[2]).for_each(|(at, &value)| start[at] = value);
+        }
+        self.conv.expected(&[buffers[0], buffers[1], &start]).into_iter().map(keep).collect()
     }
 }
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(49);
-    let mut case = |conv: Conv2d, samples_per_partial: u32, lanes: u32, padding: u32| {
+    let mut case = |conv: Conv2d, samples_per_partial: u32, lanes: u32, padding: u32, accumulate: bool| {
         let (in_channels, out_channels) = (conv.in_channels as u32, conv.out_channels as u32);
-        let plain = Conv2dGradWeight { window: conv.into(), in_channels, out_channels, samples_per_partial };
+        let window = conv.into();
+        let plain = Conv2dGradWeight { window, in_channels, out_channels, samples_per_partial, accumulate };
         let grad = random.floats(conv.output_len(), -1.0, 2.0);
         let input = random.floats(conv.input_len(), -1.0, 1.0);
         let kept_channels = in_channels - padding;
         let kernel = Conv2dGradWeightSubgroup { conv: plain, kept_channels, lanes };
-        let label =
-            format!("{lanes} lanes {conv:?} samples per partial {samples_per_partial} padding {padding}");
+        let label = format!(
+            "{lanes} lanes {conv:?} samples per partial {samples_per_partial} padding {padding} accumulate {accumulate}"
+        );
         let fits = Conv2dGradWeightSubgroup::fits(&plain) && (padding == 0 || in_channels.is_multiple_of(4));
-        fits.then(|| Case::new(label, kernel, vec![grad, input, vec![]]))
+        let start = if accumulate { random.floats(kernel.lens()[2] as usize, -4.0, 4.0) } else { vec![] };
+        fits.then(|| Case::new(label, kernel, vec![grad, input, start]))
     };
     let deep = Conv2d::valid([1, 509, 515, 4], [1, 1], 1, 1);
     let mut cases = Vec::new();
     for lanes in CASE_LANES {
         let shapes = [shapes(), wide_shapes(), vec![deep]].concat().into_iter();
         for (conv, samples) in shapes.zip([1, 2, 100, 3].into_iter().cycle()) {
-            cases.extend(case(conv, samples, lanes, 0));
+            cases.extend(case(conv, samples, lanes, 0, false));
         }
         for (conv, padding) in [
             (Conv2d::valid([3, 9, 5, 16], [5, 1], 12, 1), 1),
             (Conv2d::same([2, 6, 7, 4], [3, 3], 5, 2), 3),
             (Conv2d::valid([3, 2, 2, 8], [2, 2], 8, 1), 2),
         ] {
-            cases.extend(case(conv, 2, lanes, padding));
+            cases.extend(case(conv, 2, lanes, padding, false));
+            cases.extend(case(conv, 2, lanes, padding, true));
+        }
+        for conv in wide_shapes() {
+            cases.extend(case(conv, 2, lanes, 0, true));
         }
     }
     cases

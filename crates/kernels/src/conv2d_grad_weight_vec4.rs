@@ -41,6 +41,9 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "input[sites.y]",
         },
         Mutation { rule: "odd quad", from: "if first + 1u < row", to: "if true" },
+        Mutation { rule: "begin with 0", from: "if ACCUMULATE", to: "if false" },
+        Mutation { rule: "begin with what is there", from: "if ACCUMULATE", to: "if true" },
+        Mutation { rule: "quad of a begin", from: "channel + 5u, k.y", to: "channel + 5u, k.x" },
     ],
 };
 
