@@ -2,50 +2,66 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
-use recording::{Access, BufferId, Dispatch};
+use recording::{Access, BufferId, Dispatch, SLICE_ALIGNMENT};
 
 use crate::recorder::{Phase, PlannedBuffer};
 
 /// Which physical buffer each planned buffer lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// Physical buffer per planned buffer.
-    pub place: Vec<usize>,
+    /// Physical buffer and first word there, per planned buffer.
+    pub place: Vec<(usize, u64)>,
     /// Label and words of each physical buffer; transients share.
     pub slots: Vec<(String, u64)>,
 }
 
+/// A transient in a shared buffer: its words there and the first and last dispatch that uses it.
+#[derive(Clone, Copy, Debug)]
+struct Tenant {
+    buffer: usize,
+    words: (u64, u64),
+    uses: (usize, usize),
+}
+
 impl MemoryPlan {
     /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed from the
-    /// largest to the smallest, each in the smallest slot whose other tenants live at other times, else in a new one; so a
-    /// slot has the size of its first tenant, and small tenants do not keep large slots from large ones.
+    /// largest to the smallest, each in the smallest slot with room for it, at words whose other tenants live at other
+    /// times, else in a new slot of its size. A dispatch may not read and write the same physical buffer, so what one
+    /// reads and another thing that it writes never share a slot.
     pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
         let uses = lifetimes(phases);
-        let mut plan = Self { place: vec![usize::MAX; buffers.len()], slots: Vec::new() };
+        let apart = bound_together(phases);
+        let mut plan = Self { place: vec![(usize::MAX, 0); buffers.len()], slots: Vec::new() };
         for (index, buffer) in buffers.iter().enumerate().filter(|(_, b)| b.persistent) {
-            plan.place[index] = plan.slots.len();
+            plan.place[index] = (plan.slots.len(), 0);
             plan.slots.push((buffer.label.clone(), buffer.words));
         }
         let first_shared = plan.slots.len();
-        let mut tenants: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut slots: Vec<Vec<Tenant>> = Vec::new();
         let mut transients: Vec<usize> = (0..buffers.len())
             .filter(|index| !buffers[*index].persistent && uses.contains_key(index))
             .collect();
         transients.sort_by_key(|index| (Reverse(buffers[*index].words), *index));
         for index in transients {
-            let (first, last) = uses[&index];
-            let is_free = |slot: &usize| tenants[*slot].iter().all(|&(from, to)| to < first || last < from);
+            let (words, uses) = (buffers[index].words, uses[&index]);
+            let room = |slot: &usize| {
+                let tenants = &slots[*slot];
+                let separate =
+                    tenants.iter().all(|t| !apart.contains(&(t.buffer.min(index), t.buffer.max(index))));
+                let first = separate.then(|| first_free(tenants, words, uses))?;
+                (first + words <= plan.slots[first_shared + slot].1).then_some((*slot, first))
+            };
             // Sizes fall with the slot's number.
-            let slot = (0..tenants.len()).rev().find(is_free).unwrap_or_else(|| {
-                plan.slots.push((format!("shared {}", tenants.len()), buffers[index].words));
-                tenants.push(Vec::new());
-                tenants.len() - 1
+            let (slot, first) = (0..slots.len()).rev().find_map(|slot| room(&slot)).unwrap_or_else(|| {
+                plan.slots.push((format!("shared {}", slots.len()), words));
+                slots.push(Vec::new());
+                (slots.len() - 1, 0)
             });
-            tenants[slot].push((first, last));
-            plan.place[index] = first_shared + slot;
+            slots[slot].push(Tenant { buffer: index, words: (first, first + words), uses });
+            plan.place[index] = (first_shared + slot, first);
         }
         plan
     }
@@ -54,6 +70,31 @@ impl MemoryPlan {
     pub fn bytes(&self) -> u64 {
         self.slots.iter().map(|(_, words)| 4 * words).sum()
     }
+}
+
+/// The first word from which on `words` words are free while `uses` lasts.
+fn first_free(tenants: &[Tenant], words: u64, uses: (usize, usize)) -> u64 {
+    let mut taken: Vec<(u64, u64)> =
+        tenants.iter().filter(|t| t.uses.0 <= uses.1 && uses.0 <= t.uses.1).map(|t| t.words).collect();
+    taken.sort_unstable();
+    taken.into_iter().fold(0, |first, (from, to)| match first + words <= from {
+        true => first,
+        false => first.max(to.next_multiple_of(SLICE_ALIGNMENT)),
+    })
+}
+
+/// Pairs of buffers, the lower number first, of which a dispatch writes one.
+fn bound_together(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashSet<(usize, usize)> {
+    let mut pairs = HashSet::new();
+    for dispatch in phases.values().flatten() {
+        for written in dispatch.outputs() {
+            for other in &dispatch.buffers {
+                let (a, b) = (written.buffer.0 as usize, other.buffer.0 as usize);
+                pairs.insert((a.min(b), a.max(b)));
+            }
+        }
+    }
+    pairs
 }
 
 /// First and last dispatch that uses each buffer, counted over all phases.

@@ -106,7 +106,8 @@ impl<E: Executor> Session<E> {
     }
 
     fn place(&self, slice: BufferSlice) -> BufferSlice {
-        BufferSlice { buffer: self.buffers[self.plan.place[slice.buffer.0 as usize]], ..slice }
+        let (slot, first) = self.plan.place[slice.buffer.0 as usize];
+        BufferSlice { buffer: self.buffers[slot], offset: first + slice.offset, ..slice }
     }
 
     fn initialize(&mut self) -> Result<(), GraphError> {

@@ -8,7 +8,6 @@ use recording::BufferSlice;
 use super::single;
 use crate::{
     Bits, FULL_PRECISION, Geometry, GraphError, Packed, Parameter, ParameterSpec, Recorder, Tensor,
-    bit_convolution::Unfolded,
     convolution::Convolution,
     deploy::Deferred,
     layer::{Backward, Layer, Place, no_backward},
@@ -39,7 +38,7 @@ pub struct QuantizedConv2d {
 /// The input of one forward pass as the backward pass needs it.
 struct Input {
     value: Value,
-    packed: Option<(Packed, Vec<Unfolded>)>,
+    packed: Option<Packed>,
 }
 
 /// What the backward pass keeps.
@@ -166,8 +165,8 @@ impl Layer for QuantizedConv2d {
                     let deferred = Deferred::new(convolution, packed.clone(), operand);
                     return Ok((Value::Deferred(Box::new(deferred)), no_backward()));
                 }
-                let (output, unfolded) = bit_forward(recorder, &convolution, packed, &operand)?;
-                let input = Input { value: inputs[0].clone(), packed: Some((packed.clone(), unfolded)) };
+                let output = bit_forward(recorder, &convolution, packed, &operand)?;
+                let input = Input { value: inputs[0].clone(), packed: Some(packed.clone()) };
                 (output, input, None)
             }
             _ => {
@@ -177,7 +176,7 @@ impl Layer for QuantizedConv2d {
                 let output = convolution.forward(recorder, &dense_input, dense_weight, None)?;
                 // Codes stay packed for the weight gradient, which may still be a bit product.
                 let packed = match &inputs[0] {
-                    Value::Packed(packed) => Some((packed.clone(), Vec::new())),
+                    Value::Packed(packed) => Some(packed.clone()),
                     _ => None,
                 };
                 (output, Input { value: Value::Dense(dense_input), packed }, Some(dense_weight))
@@ -195,16 +194,14 @@ fn bit_forward(
     convolution: &Convolution,
     input: &Packed,
     weight: &Operand,
-) -> Result<(Tensor, Vec<Unfolded>), GraphError> {
+) -> Result<Tensor, GraphError> {
     let output = recorder.tensor("output", convolution.output);
-    let mut kept = Vec::new();
     for chunk in recorder.chunks() {
         let unfolded = convolution.unfold(recorder, chunk, input)?;
         let dst = (output.chunks[chunk.index], Output::F32);
         convolution.bit_forward(recorder, chunk, unfolded, weight, dst)?;
-        kept.push(unfolded);
     }
-    Ok((output, kept))
+    Ok(output)
 }
 
 impl Saved {
@@ -246,12 +243,10 @@ impl Saved {
         };
         let positions = self.convolution.output.pixels();
         match (&self.input.packed, planes) {
-            (Some((packed, unfolded)), Some(planes)) if positions >= MIN_BIT_POSITIONS => {
+            (Some(packed), Some(planes)) if positions >= MIN_BIT_POSITIONS => {
                 for chunk in recorder.chunks() {
-                    let unfolded = match unfolded.get(chunk.index) {
-                        Some(unfolded) => *unfolded,
-                        None => self.convolution.unfold(recorder, chunk, packed)?,
-                    };
+                    // Kept since the forward pass, the patches would take many times the memory of the codes.
+                    let unfolded = self.convolution.unfold(recorder, chunk, packed)?;
                     let gradient = &planes[chunk.index];
                     self.convolution.bit_grad_weight(recorder, chunk, gradient, unfolded, target)?;
                 }
