@@ -1,6 +1,6 @@
 //#import dispatch
 // y[o, c] = maximum of x over the taps of output pixel o that lie inside the image, argmax[o, c] = the first
-// such tap.
+// such tap; without KEEP_TAPS argmax is not written.
 // x: input pixels x channels floats; y, argmax: output pixels x channels.
 // One invocation finds the maxima of VECTOR neighboring channels of one output pixel.
 struct Params {
@@ -65,5 +65,7 @@ fn main(
         }
     }
     y[index] = best;
+{%- if KEEP_TAPS %}
     argmax[index] = taps;
+{%- endif %}
 }

@@ -8,6 +8,7 @@
 // or slope * dy if FROZEN, or dy unless NORMALIZE.
 // maxima[sample, block, word] = the largest |grad_input| of 32 channels of a block of CELLS cells.
 // A cell is what one step of the window covers, STRIDE x STRIDE input pixels; windows do not overlap.
+// With IN_PLACE grad_input holds x before, and the binding x is not read.
 // x, grad_input: in pixels x channels; grad: out pixels x channels; route: (1 + TAP_BITS) x out pixels x
 // words_for(channels); coefficients: 4 x channels (mean, scale, slope, not read); sums: 2 x channels.
 // One invocation computes 32 channels of one block.
@@ -179,7 +180,7 @@ fn magnitude(dx: vec4<f32>) -> vec4<u32> {
 
 {% if VEC4 %}
 fn values(pixel: u32, quad: u32) -> vec4<f32> {
-    return x[pixel * quads_of_row() + quad];
+    return {{ "grad_input" if IN_PLACE else "x" }}[pixel * quads_of_row() + quad];
 }
 
 fn gradients(pixel: u32, quad: u32) -> vec4<f32> {
@@ -201,7 +202,11 @@ fn store(pixel: u32, quad: u32, dx: vec4<f32>) -> vec4<u32> {
 {% else %}
 fn values(pixel: u32, quad: u32) -> vec4<f32> {
     let at = quad_elements(pixel, quad);
+{% if IN_PLACE %}
+    return vec4(grad_input[at.x], grad_input[at.y], grad_input[at.z], grad_input[at.w]);
+{% else %}
     return vec4(x[at.x], x[at.y], x[at.z], x[at.w]);
+{% endif %}
 }
 
 fn gradients(pixel: u32, quad: u32) -> vec4<f32> {

@@ -37,8 +37,8 @@ fn buffers_share_memory_where_their_lifetimes_are_apart() {
         // place is another buffer.
         let (mut held, mut unshared) = (BTreeMap::new(), 0);
         for dispatch in dispatches(&session) {
-            for slice in dispatch.buffers.iter().filter(|slice| slice.offset == 0) {
-                if held.insert(slice.buffer, slice.words) != Some(slice.words) {
+            for slice in &dispatch.buffers {
+                if held.insert((slice.buffer, slice.offset), slice.words) != Some(slice.words) {
                     unshared += 4 * slice.words;
                 }
             }
@@ -67,22 +67,26 @@ fn what_is_read_was_written_under_the_same_length() {
     {
         let model = model(name, size, bits(widths));
         let session = host_session(&model, &options(&model, 8));
-        let mut written: BTreeMap<BufferId, (u64, String)> = BTreeMap::new();
+        let mut written: BTreeMap<(BufferId, u64), (u64, String)> = BTreeMap::new();
         let mut reads = 0;
         for dispatch in dispatches(&session) {
             let place = format!("{:?} {}", dispatch.scope, dispatch.kernel.name());
             let bound = dispatch.buffers.iter().zip(dispatch.kernel.bindings());
-            // Parts of the status buffer begin elsewhere.
-            let whole = bound.filter(|(slice, _)| slice.offset == 0);
             let (outputs, inputs): (Vec<_>, Vec<_>) =
-                whole.partition(|(_, binding)| binding.access == Access::Write);
+                bound.partition(|(_, binding)| binding.access == Access::Write);
             for (input, _) in inputs {
                 assert!(outputs.iter().all(|(output, _)| output.buffer != input.buffer), "{name}: {place}");
-                let Some((words, writer)) = written.get(&input.buffer) else { continue };
+                let Some((words, writer)) = written.get(&(input.buffer, input.offset)) else { continue };
                 assert_eq!(input.words, *words, "{name}: {place} reads what {writer} wrote");
                 reads += 1;
             }
-            written.extend(outputs.iter().map(|(output, _)| (output.buffer, (output.words, place.clone()))));
+            for (output, _) in outputs {
+                let (first, end) = (output.offset, output.offset + output.words);
+                written.retain(|&(buffer, offset), (words, _)| {
+                    buffer != output.buffer || offset >= end || offset + *words <= first
+                });
+                written.insert((output.buffer, first), (output.words, place.clone()));
+            }
         }
         assert!(reads > 400, "{name}: {reads} reads were followed");
     }

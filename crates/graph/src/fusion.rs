@@ -43,6 +43,8 @@ pub(crate) struct Chain {
     pool: Option<(usize, Geometry)>,
     quantizer: Arc<dyn ActivationQuantizer>,
     last: usize,
+    /// Nobody else reads the first layer's input, so that its gradient may take its place.
+    in_place: bool,
 }
 
 /// The chains of `network`, by the position of their last layer.
@@ -61,7 +63,7 @@ pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
         if !quantizer.clips_to_unit() {
             continue;
         }
-        let mut chain = Chain { batch_norm: None, pool: None, quantizer, last };
+        let mut chain = Chain { batch_norm: None, pool: None, quantizer, last, in_place: false };
         if let Some(at) = before(chain.first())
             && let Some(Link::Pool(geometry)) = link(at)
             && windows_are_apart(geometry)
@@ -73,6 +75,7 @@ pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
         {
             chain.batch_norm = Some((at, batch_norm));
         }
+        chain.in_place = before(chain.first()).is_some_and(|at| !network.layers[at].layer.keeps_output());
         if chain.first() != last {
             found.insert(last, chain);
         }
@@ -178,18 +181,23 @@ impl Chain {
             let partials = self.partial_sums(recorder, saved, grad)?;
             sums = Some(statistics.finish_gradients(recorder, &partials, channels)?);
         }
-        let mut result = recorder.tensor("grad_input", input.shape);
+        let in_place = self.in_place && matches!(rule, NormalizeRule::Batch(_));
+        let mut result = match in_place {
+            true => input.clone(),
+            false => recorder.tensor("grad_input", input.shape),
+        };
         let mut maxima = Maxima { parts: 0, chunks: Vec::new() };
         for chunk in recorder.chunks() {
             let at = chunk.index;
-            let kernel =
-                NormalizeQuantizeBackward { window: self.window(chunk.samples, input.shape), channels, rule };
+            let window = self.window(chunk.samples, input.shape);
+            let kernel = NormalizeQuantizeBackward { window, channels, rule, in_place };
             maxima.parts = kernel.parts();
             let words = u64::from(chunk.samples) * u64::from(kernel.parts());
             let largest = recorder.per_sample("maxima of grad_input", chunk, words);
             let (dy, dx) = (grad.chunks[at], result.chunks[at]);
             // What a rule does not read is bound to the gradient.
             let (x, coefficients) = match normalization {
+                Some(Normalized { coefficients, .. }) if in_place => (dy, *coefficients),
                 Some(Normalized { coefficients, .. }) => (input.chunks[at], *coefficients),
                 None => (dy, dy),
             };

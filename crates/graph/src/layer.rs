@@ -54,6 +54,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
         32.0
     }
 
+    /// Whether anything in the layer's backward pass reads its output, which must then stay as it is.
+    fn keeps_output(&self) -> bool {
+        true
+    }
+
     /// What the layer does between two convolutions, where a kernel may do it together with its neighbors.
     fn link(&self) -> Option<Link> {
         None

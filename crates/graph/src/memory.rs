@@ -28,10 +28,18 @@ struct Tenant {
 
 impl MemoryPlan {
     /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed from the
-    /// largest to the smallest, each in the smallest slot with room for it, at words whose other tenants live at other
+    /// largest to the smallest, each in a slot with room for it, at words whose other tenants live at other
     /// times, else in a new slot of its size. A dispatch may not read and write the same physical buffer, so what one
     /// reads and another thing that it writes never share a slot.
+    ///
+    /// Of the smallest and the largest slot with room, that rule counts which makes the whole plan smaller.
     pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
+        let plans = [false, true].map(|largest| Self::with(buffers, phases, largest));
+        let [smallest, largest] = plans;
+        if largest.bytes() < smallest.bytes() { largest } else { smallest }
+    }
+
+    fn with(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>, largest: bool) -> Self {
         let uses = lifetimes(phases);
         let apart = bound_together(phases);
         let mut plan = Self { place: vec![(usize::MAX, 0); buffers.len()], slots: Vec::new() };
@@ -55,7 +63,9 @@ impl MemoryPlan {
                 (first + words <= plan.slots[first_shared + slot].1).then_some((*slot, first))
             };
             // Sizes fall with the slot's number.
-            let (slot, first) = (0..slots.len()).rev().find_map(|slot| room(&slot)).unwrap_or_else(|| {
+            let count = slots.len();
+            let mut order = (0..count).map(|slot| if largest { slot } else { count - 1 - slot });
+            let (slot, first) = order.find_map(|slot| room(&slot)).unwrap_or_else(|| {
                 plan.slots.push((format!("shared {}", slots.len()), words));
                 slots.push(Vec::new());
                 (slots.len() - 1, 0)

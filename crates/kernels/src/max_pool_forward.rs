@@ -21,6 +21,8 @@ pub struct MaxPoolForward {
     pub window: Window,
     /// Channels.
     pub channels: u32,
+    /// Whether the taps are written, for a backward pass; otherwise `argmax` is any buffer of 4 words.
+    pub keep_taps: bool,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -32,6 +34,7 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "first maximum", from: "values > best", to: "values >= best" },
+        Mutation { rule: "taps always kept", from: "if KEEP_TAPS", to: "if true" },
         Mutation { rule: "padding takes part", from: " & Bools(inside)", to: "" },
         Mutation { rule: "last tap", from: "kx < KERNEL", to: "kx + 1u < KERNEL" },
         Mutation { rule: "negative maxima", from: "(taps == NONE) | ", to: "" },
@@ -59,7 +62,10 @@ impl Kernel for MaxPoolForward {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("KERNEL", self.window.kernel_h)]
     }
     fn template(&self) -> Vec<Constant> {
-        vec![Constant::new("VECTOR", vector(self.channels))]
+        vec![
+            Constant::new("VECTOR", vector(self.channels)),
+            Constant::new("KEEP_TAPS", u32::from(self.keep_taps)),
+        ]
     }
     fn workgroups(&self) -> u64 {
         groups_for(u64::from(self.window.out_pixels()) * u64::from(self.channels / vector(self.channels)))
@@ -67,7 +73,7 @@ impl Kernel for MaxPoolForward {
     fn lens(&self) -> Vec<u64> {
         let channels = u64::from(self.channels);
         let outputs = u64::from(self.window.out_pixels()) * channels;
-        vec![u64::from(self.window.in_pixels()) * channels, outputs, outputs]
+        vec![u64::from(self.window.in_pixels()) * channels, outputs, if self.keep_taps { outputs } else { 4 }]
     }
     fn loop_trips(&self) -> u64 {
         u64::from(self.window.kernel_h) * (1 + u64::from(self.window.kernel_w))
@@ -83,13 +89,14 @@ impl Kernel for MaxPoolForward {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let x = to_f64(buffers[0], self.window.in_pixels() * self.channels);
         let (y, argmax) = to_reference(&self.window, self.channels).max_pool_forward(&x);
-        vec![relative(&y, 0.0), Expected::exact(argmax)]
+        let taps = if self.keep_taps { argmax } else { buffers[2][..4].to_vec() };
+        vec![relative(&y, 0.0), Expected::exact(taps)]
     }
 }
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(38);
-    let mut case = |window: Window, channels: u32, codes: bool| {
+    let mut case = |window: Window, channels: u32, codes: bool, keep_taps: bool| {
         let len = (window.in_pixels() * channels) as usize;
         // Few distinct values make equal maxima common.
         let x = if codes {
@@ -97,12 +104,15 @@ fn cases() -> Vec<Case> {
         } else {
             random.floats(len, -2.0, 1.0)
         };
-        let kernel = MaxPoolForward { window, channels };
-        Case::new(format!("{window:?} channels {channels} codes {codes}"), kernel, vec![x, vec![], vec![]])
+        let kernel = MaxPoolForward { window, channels, keep_taps };
+        let label = format!("{window:?} channels {channels} codes {codes} keep taps {keep_taps}");
+        let argmax = if keep_taps { vec![] } else { random.words(4) };
+        Case::new(label, kernel, vec![x, vec![], argmax])
     };
-    let mut cases: Vec<Case> = windows().into_iter().map(|window| case(window, 5, false)).collect();
-    cases.extend(windows().into_iter().map(|window| case(window, 3, true)));
-    cases.extend([65, 64].map(|channels| case(windows()[2], channels, true)));
-    cases.extend(windows().into_iter().map(|window| case(window, 12, true)));
+    let mut cases: Vec<Case> = windows().into_iter().map(|window| case(window, 5, false, true)).collect();
+    cases.extend(windows().into_iter().map(|window| case(window, 3, true, true)));
+    cases.extend([65, 64].map(|channels| case(windows()[2], channels, true, true)));
+    cases.extend(windows().into_iter().map(|window| case(window, 12, true, true)));
+    cases.extend([3, 8].map(|channels| case(windows()[2], channels, true, false)));
     cases
 }

@@ -38,6 +38,8 @@ pub struct NormalizeQuantizeBackward {
     pub channels: u32,
     /// What lies between the pool and x.
     pub rule: NormalizeRule,
+    /// `grad_input` holds x before, and the binding x is any buffer of 4 words.
+    pub in_place: bool,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -76,6 +78,7 @@ pub(crate) static ENTRY: Entry = Entry {
             from: "select(vec4(0u), magnitude(dx), quad_channels(quad) < vec4(params.channels))",
             to: "magnitude(dx)",
         },
+        Mutation { rule: "x in another place", from: "\"grad_input\" if IN_PLACE", to: "\"x\" if IN_PLACE" },
         Mutation { rule: "sums swapped", from: "sum(1u, quad)", to: "sum(0u, quad)" },
     ],
 };
@@ -148,6 +151,7 @@ impl Kernel for NormalizeQuantizeBackward {
             Constant::new("CELLS", self.cells_of_block()),
             Constant::new("NORMALIZE", u32::from(self.rule != NormalizeRule::None)),
             Constant::new("FROZEN", u32::from(self.rule == NormalizeRule::Frozen)),
+            Constant::new("IN_PLACE", u32::from(self.in_place)),
         ];
         [template(&self.window, self.channels), own.to_vec()].concat()
     }
@@ -159,7 +163,7 @@ impl Kernel for NormalizeQuantizeBackward {
         let inputs = u64::from(self.window.in_pixels()) * channels;
         let batch = matches!(self.rule, NormalizeRule::Batch(_));
         vec![
-            if batch { inputs } else { unread },
+            if batch && !self.in_place { inputs } else { unread },
             u64::from(self.window.out_pixels()) * channels,
             NormalizeQuantize::route_words(&self.window, self.channels),
             if self.rule == NormalizeRule::None { unread } else { 4 * channels },
@@ -185,7 +189,8 @@ impl Kernel for NormalizeQuantizeBackward {
         let mut sizes: Vec<f64> = through.iter().map(|dy| dy.abs()).collect();
         let mut units = 0.0;
         if let NormalizeRule::Batch(rows) = self.rule {
-            let x = to_f64(buffers[0], self.window.in_pixels() * self.channels);
+            let x =
+                to_f64(buffers[if self.in_place { 5 } else { 0 }], self.window.in_pixels() * self.channels);
             let xhat = standardized(&x, &to_f64(buffers[3], 4 * self.channels));
             let sums = to_f64(buffers[4], 2 * self.channels);
             for (index, xhat) in xhat.iter().enumerate() {
@@ -219,16 +224,17 @@ impl Kernel for NormalizeQuantizeBackward {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(64);
-    let mut case = |window: Window, channels: u32, rule: NormalizeRule| {
+    let mut case = |window: Window, channels: u32, rule: NormalizeRule, in_place: bool| {
         let [x, grad, route, coefficients] = inputs(&mut random, &window, channels);
         let rows = match rule {
             NormalizeRule::Batch(rows) => rows as f32,
             _ => 1.0,
         };
         let sums = random.floats(2 * channels as usize, -rows, rows);
-        let kernel = NormalizeQuantizeBackward { window, channels, rule };
-        let label = format!("{window:?} channels {channels} {rule:?}");
-        Case::new(label, kernel, vec![x, grad, route, coefficients, sums, vec![], vec![]])
+        let kernel = NormalizeQuantizeBackward { window, channels, rule, in_place };
+        let label = format!("{window:?} channels {channels} {rule:?} in place {in_place}");
+        let (x, before) = if in_place { (vec![0x7fc0_0000; 4], x) } else { (x, vec![]) };
+        Case::new(label, kernel, vec![x, grad, route, coefficients, sums, before, vec![]])
     };
     use NormalizeRule::{Batch, Frozen, None};
     let mut cases = Vec::new();
@@ -242,14 +248,16 @@ fn cases() -> Vec<Case> {
         (whole_image(1, 1, 2), 1028),
         (whole_image(1, 1021, 1), 1),
     ] {
-        cases.push(case(window, channels, Batch(window.in_pixels())));
+        cases.push(case(window, channels, Batch(window.in_pixels()), false));
+        cases.push(case(window, channels, Batch(window.in_pixels()), true));
     }
     for (window, channels) in apart_windows().into_iter().zip([5, 12, 37, 64, 3, 100, 48, 8]) {
-        cases.push(case(window, channels, Batch(3 * window.in_pixels())));
-        cases.push(case(window, channels + 1, Frozen));
-        cases.push(case(window, channels, None));
+        cases.push(case(window, channels, Batch(3 * window.in_pixels()), false));
+        cases.push(case(window, channels, Batch(3 * window.in_pixels()), true));
+        cases.push(case(window, channels + 1, Frozen, false));
+        cases.push(case(window, channels, None, false));
     }
-    cases.push(case(whole_image(2, 5, 1), 6, None));
-    cases.push(case(whole_image(2, 5, 1), 8, Frozen));
+    cases.push(case(whole_image(2, 5, 1), 6, None, false));
+    cases.push(case(whole_image(2, 5, 1), 8, Frozen, false));
     cases
 }

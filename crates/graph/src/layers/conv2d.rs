@@ -41,6 +41,10 @@ impl Layer for Conv2d {
         [Some(weight), bias].into_iter().flatten().collect()
     }
 
+    fn keeps_output(&self) -> bool {
+        false
+    }
+
     fn macs(&self, inputs: &[Kind], _: Kind) -> u64 {
         self.convolution("", inputs).map_or(0, |convolution| convolution.macs())
     }

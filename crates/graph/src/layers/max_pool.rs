@@ -6,6 +6,7 @@ use super::single_dense;
 use crate::{
     Geometry, GraphError, Link, Recorder, Shape, Tensor,
     layer::{Backward, Layer, Place, no_backward},
+    recorder::Mode,
     tensor::{Kind, Value},
 };
 
@@ -72,19 +73,22 @@ fn pooled_shape(geometry: Geometry, shape: Shape) -> Shape {
     Shape::new(window.out_height, window.out_width, shape.channels)
 }
 
-/// Records a pool; returns its output and, per output, the tap that won.
+/// Records a pool; returns its output and, per output of a training step, the tap that won.
 pub(crate) fn record(
     recorder: &mut Recorder,
     geometry: Geometry,
     input: &Tensor,
 ) -> Result<(Tensor, Tensor), GraphError> {
     let shape = pooled_shape(geometry, input.shape);
-    let (output, argmax) = (recorder.tensor("output", shape), recorder.tensor("argmax", shape));
+    // An evaluation has no backward pass that asks which tap won.
+    let keep_taps = !matches!(recorder.mode(), Mode::Evaluate { .. });
+    let taps = if keep_taps { shape } else { Shape::new(1, 1, 4) };
+    let (output, argmax) = (recorder.tensor("output", shape), recorder.tensor("argmax", taps));
     for chunk in recorder.chunks() {
         let window = geometry.window(chunk.samples, input.shape).expect("the pool was checked by infer");
         let (at, channels) = (chunk.index, input.shape.channels);
         let buffers = [input.chunks[at], output.chunks[at], argmax.chunks[at]];
-        recorder.dispatch(MaxPoolForward { window, channels }, &buffers)?;
+        recorder.dispatch(MaxPoolForward { window, channels, keep_taps }, &buffers)?;
     }
     Ok((output, argmax))
 }

@@ -121,6 +121,10 @@ impl Layer for QuantizedConv2d {
         parameters
     }
 
+    fn keeps_output(&self) -> bool {
+        false
+    }
+
     fn macs(&self, inputs: &[Kind], _: Kind) -> u64 {
         self.convolution("", inputs).map_or(0, |convolution| convolution.macs())
     }
@@ -207,7 +211,9 @@ fn bit_forward(
 impl Saved {
     fn backward(mut self, recorder: &mut Recorder, grad: &Tensor) -> Result<Vec<Option<Tensor>>, GraphError> {
         recorder.set_pass("grad_output");
-        recorder.check_finite("grad_output", &grad.chunks)?;
+        // Largest magnitudes, where there are any, are not finite where a value is not.
+        let searched = grad.maxima.as_ref().map_or(&grad.chunks, |maxima| &maxima.chunks);
+        recorder.check_finite("grad_output", searched)?;
         let planes = match &self.layer.gradient {
             Some(quantizer) => Some(
                 recorder
