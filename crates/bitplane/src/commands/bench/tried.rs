@@ -109,7 +109,12 @@ mod tests {
             for tactic in tactics {
                 let kernel = tactic.kernel(form, product).name();
                 let gpu = open_device(None, false).expect("opens");
-                let mut broken = Broken { gpu, kernel, from: "countOneBits(", to: "2u * countOneBits(" };
+                let (from, to) = match kernel {
+                    "subgroup_byte_product" => ("w < begin + steps", "w + 1u < begin + steps"),
+                    "tile_byte_product" => ("first < steps;", "first + 1u < steps;"),
+                    _ => ("countOneBits(", "2u * countOneBits("),
+                };
+                let mut broken = Broken { gpu, kernel, from, to };
                 let noticed = checked(&mut broken, &shape, &product, &[tactic]);
                 assert!(matches!(noticed, Err(Failure::Mismatch { .. })), "{tactic}, {shape}");
             }
