@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitplane::models::Model;
 use graph::{Phase, Session, is_bit_product};
-use recording::{BufferId, Dispatch, Executor, HostExecutor};
+use recording::{BufferSlice, Dispatch, Executor, HostExecutor};
 use tests::{bits, host_session, model, options};
 
 /// Kernels that write packed words.
@@ -25,7 +25,10 @@ const SAMPLES: u32 = 2;
 
 /// Everything that is not a product of packed words, in the order in which the phases run.
 fn violations(dispatches: &[Dispatch], quantized: &BTreeMap<String, u32>) -> Vec<String> {
-    let mut writers: BTreeMap<BufferId, &'static str> = BTreeMap::new();
+    let mut writers: Vec<(BufferSlice, &'static str)> = Vec::new();
+    let overlap = |a: &BufferSlice, b: &BufferSlice| {
+        a.buffer == b.buffer && a.offset < b.offset + b.words && b.offset < a.offset + a.words
+    };
     let mut found = Vec::new();
     let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
     for dispatch in dispatches {
@@ -33,7 +36,8 @@ fn violations(dispatches: &[Dispatch], quantized: &BTreeMap<String, u32>) -> Vec
             (dispatch.kernel.name(), dispatch.scope.layer.as_str(), dispatch.scope.pass);
         if is_bit_product(kernel) {
             for (slice, binding) in dispatch.buffers.iter().zip(dispatch.kernel.bindings()) {
-                let writer = writers.get(&slice.buffer).copied().unwrap_or("the host");
+                let writer = writers.iter().rev().find(|(written, _)| overlap(written, slice));
+                let writer = writer.map_or("the host", |(_, kernel)| kernel);
                 let packed = PACKING.contains(&writer) || writer == THRESHOLDS;
                 if ["lhs", "rhs"].contains(&binding.name) && !packed {
                     found.push(format!("{layer} {pass}: {kernel} binds {writer} as {}", binding.name));
@@ -47,7 +51,7 @@ fn violations(dispatches: &[Dispatch], quantized: &BTreeMap<String, u32>) -> Vec
         {
             found.push(format!("{layer} {pass}: {kernel}"));
         }
-        writers.extend(dispatch.outputs().map(|slice| (slice.buffer, kernel)));
+        writers.extend(dispatch.outputs().map(|slice| (slice, kernel)));
     }
     for (layer, &positions) in quantized {
         for pass in ["forward", "grad_input", "grad_weight"] {

@@ -10,7 +10,7 @@ use recording::{BufferSlice, Kernel};
 
 use crate::{
     Geometry, GraphError, Recorder, Shape, Tensor,
-    recorder::Chunk,
+    recorder::{Chunk, SAMPLE_BLOCK},
     reduction::{rows_per_partial, samples_per_partial, sum_partials},
 };
 
@@ -105,27 +105,27 @@ impl Convolution {
             Some(lines) => recorder.once(|recorder| self.padded_weight(recorder, &lines, weight))?,
             None => weight,
         };
-        for chunk in recorder.chunks() {
+        for part in parts(recorder, lines.is_some()) {
             let plain = Conv2dForward {
-                window: self.window(chunk.samples),
+                window: self.window(part.samples),
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
                 bias: bias.is_some(),
             };
             let (conv, input) = match lines {
                 Some(_) => {
-                    let (window, in_channels, input) = self.unfolded(recorder, chunk, input)?;
+                    let (window, in_channels, input) = self.unfolded(recorder, part, input)?;
                     (Conv2dForward { window, in_channels, ..plain }, input)
                 }
-                None => (plain, input.chunks[chunk.index]),
+                None => (plain, part.of(input)),
             };
             let kernel: Arc<dyn Kernel> = match lanes {
                 Some(lanes) => Arc::new(Conv2dForwardSubgroup { conv, lanes }),
                 None => Arc::new(conv),
             };
-            note(recorder, chunk, &*kernel, None);
+            note(recorder, part, &*kernel, None);
             let bias = bias.unwrap_or(recorder.one());
-            recorder.dispatch_shared(kernel, &[input, weight, bias, output.chunks[chunk.index]])?;
+            recorder.dispatch_shared(kernel, &[input, weight, bias, part.of(&output)])?;
         }
         Ok(output)
     }
@@ -147,7 +147,7 @@ impl Convolution {
                 Some(lanes) => Arc::new(Conv2dGradInputSubgroup { conv, lanes }),
                 None => Arc::new(conv),
             };
-            note(recorder, chunk, &*kernel, None);
+            note(recorder, Part::whole(chunk), &*kernel, None);
             let buffers = [grad.chunks[chunk.index], weight, result.chunks[chunk.index]];
             recorder.dispatch_shared(kernel, &buffers)?;
         }
@@ -168,36 +168,37 @@ impl Convolution {
             true => recorder.batch(),
             false => samples_per_partial(self.output.pixels(), PARTIAL_ROWS),
         };
+        let (lanes, lines) = (lanes(recorder), self.lines(1));
         let mut partials = Vec::new();
-        for chunk in recorder.chunks() {
+        for part in parts(recorder, !whole && lanes.is_some() && lines.is_some()) {
             let plain = Conv2dGradWeight {
-                window: self.window(chunk.samples),
+                window: self.window(part.samples),
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
                 samples_per_partial,
-                accumulate: whole && chunk.index > 0,
+                accumulate: whole && part.chunk.index > 0,
             };
-            let mut source = input.chunks[chunk.index];
-            let kernel: Arc<dyn Kernel> = match (lanes(recorder), self.lines(1)) {
+            let mut source = part.of(input);
+            let kernel: Arc<dyn Kernel> = match (lanes, lines) {
                 (None, _) => Arc::new(plain),
                 (Some(lanes), None) => Arc::new(Conv2dGradWeightSubgroup::new(plain, lanes)),
                 (Some(lanes), Some(lines)) => {
-                    let (window, in_channels, unfolded) = self.unfolded(recorder, chunk, input)?;
+                    let (window, in_channels, unfolded) = self.unfolded(recorder, part, input)?;
                     source = unfolded;
                     let conv = Conv2dGradWeight { window, in_channels, ..plain };
                     let kept_channels = lines.kernel_w * lines.channels;
                     Arc::new(Conv2dGradWeightSubgroup { conv, kept_channels, lanes })
                 }
             };
-            note(recorder, chunk, &*kernel, reason.clone());
+            note(recorder, part, &*kernel, reason.clone());
             if whole {
-                recorder.dispatch_shared(kernel, &[grad.chunks[chunk.index], source, dst])?;
+                recorder.dispatch_shared(kernel, &[part.of(grad), source, dst])?;
                 continue;
             }
-            let rows = chunk.samples.div_ceil(samples_per_partial);
+            let rows = part.samples.div_ceil(samples_per_partial);
             let words = u64::from(rows) * u64::from(self.weight_len());
-            let partial = recorder.per_sample("grad_weight partials", chunk, words);
-            recorder.dispatch_shared(kernel, &[grad.chunks[chunk.index], source, partial])?;
+            let partial = recorder.per_sample("grad_weight partials", part.chunk, words);
+            recorder.dispatch_shared(kernel, &[part.of(grad), source, partial])?;
             partials.push((partial, rows));
         }
         sum_partials(recorder, &partials, self.weight_len(), 1.0, dst)
@@ -225,17 +226,17 @@ impl Convolution {
         Some(if stride == 1 { UnfoldLines { kernel_w, pad_left, out_width, ..pixels } } else { pixels })
     }
 
-    /// The input of a chunk with unfolded lines, and the window and the channels of the convolution over it.
+    /// The input of some samples with unfolded lines, and the window and the channels of the convolution over it.
     fn unfolded(
         &self,
         recorder: &mut Recorder,
-        chunk: Chunk,
+        part: Part,
         input: &Tensor,
     ) -> Result<(Window, u32, BufferSlice), GraphError> {
-        let kernel = self.lines(chunk.samples).expect("the channels do not come in fours");
-        let unfolded = recorder.per_sample("unfolded lines", chunk, kernel.lens()[1]);
-        recorder.dispatch(kernel, &[input.chunks[chunk.index], unfolded])?;
-        let window = self.window(chunk.samples);
+        let kernel = self.lines(part.samples).expect("the channels do not come in fours");
+        let unfolded = recorder.per_sample("unfolded lines", part.chunk, kernel.lens()[1]);
+        recorder.dispatch(kernel, &[part.of(input), unfolded])?;
+        let window = self.window(part.samples);
         let window = Window {
             width: kernel.out_width,
             kernel_w: window.kernel_w / kernel.kernel_w,
@@ -287,9 +288,44 @@ fn lanes(recorder: &Recorder) -> Option<u32> {
     recorder.subgroup().filter(|lanes| [8, 16, 32, 64].contains(lanes))
 }
 
+/// Samples whose lines are unfolded at once: of more, the copy would be among the largest tensors of a step. Whole blocks
+/// of samples, and as many as any tensor can be cut at.
+const UNFOLDED_SAMPLES: u32 = 2 * SAMPLE_BLOCK;
+
+/// Some samples of a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    chunk: Chunk,
+    first: u32,
+    samples: u32,
+}
+
+impl Part {
+    fn whole(chunk: Chunk) -> Self {
+        Self { chunk, first: 0, samples: chunk.samples }
+    }
+
+    /// The samples' share of `tensor`.
+    fn of(self, tensor: &Tensor) -> BufferSlice {
+        let (slice, words) = (tensor.chunks[self.chunk.index], tensor.shape.words());
+        let offset = slice.offset + u64::from(self.first) * words;
+        BufferSlice { offset, words: u64::from(self.samples) * words, ..slice }
+    }
+}
+
+/// The batch chunk by chunk, `cut` finer where a chunk is larger than [`UNFOLDED_SAMPLES`].
+fn parts(recorder: &Recorder, cut: bool) -> Vec<Part> {
+    let parts = recorder.chunks().into_iter().flat_map(|chunk| {
+        let size = if cut { UNFOLDED_SAMPLES } else { chunk.samples };
+        let starts = (0..chunk.samples).step_by(size as usize);
+        starts.map(move |first| Part { chunk, first, samples: size.min(chunk.samples - first) })
+    });
+    parts.collect()
+}
+
 /// Notes an f32 product once per batch.
-fn note(recorder: &mut Recorder, chunk: Chunk, kernel: &dyn Kernel, reason: Option<String>) {
-    if chunk.index == 0 {
+fn note(recorder: &mut Recorder, part: Part, kernel: &dyn Kernel, reason: Option<String>) {
+    if part.chunk.index == 0 && part.first == 0 {
         recorder.note_product(kernel.name(), 0, reason);
     }
 }

@@ -26,22 +26,32 @@ struct Tenant {
     uses: (usize, usize),
 }
 
+/// A slot grows to 64 MiB, a quarter of what every adapter allocates at once, or to the largest transient.
+const SLOT_WORDS: u64 = 1 << 24;
+
+/// Plans that are tried; the smallest counts.
+const TRIES: u64 = 64;
+
 impl MemoryPlan {
-    /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed from the
-    /// largest to the smallest, each in a slot with room for it, at words whose other tenants live at other
-    /// times, else in a new slot of its size. A dispatch may not read and write the same physical buffer, so what one
+    /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed one by
+    /// one, each in the slot that has to grow least for it, at words whose other tenants live at other times, else in a new
+    /// slot, as no slot outgrows its limit. A dispatch may not read and write the same physical buffer, so what one
     /// reads and another thing that it writes never share a slot.
     ///
-    /// Of the smallest and the largest slot with room, that rule counts which makes the whole plan smaller.
+    /// No one order is the best for every network: the first try takes the largest first, the others rate each buffer up to
+    /// three times as large, always the same way, and the smallest plan counts.
     pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
-        let plans = [false, true].map(|largest| Self::with(buffers, phases, largest));
-        let [smallest, largest] = plans;
-        if largest.bytes() < smallest.bytes() { largest } else { smallest }
+        let (uses, apart) = (lifetimes(phases), bound_together(phases));
+        let plans = (0..TRIES).map(|seed| Self::with(buffers, &uses, &apart, seed));
+        plans.min_by_key(Self::bytes).expect("there are tries")
     }
 
-    fn with(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>, largest: bool) -> Self {
-        let uses = lifetimes(phases);
-        let apart = bound_together(phases);
+    fn with(
+        buffers: &[PlannedBuffer],
+        uses: &HashMap<usize, (usize, usize)>,
+        apart: &HashSet<(usize, usize)>,
+        seed: u64,
+    ) -> Self {
         let mut plan = Self { place: vec![(usize::MAX, 0); buffers.len()], slots: Vec::new() };
         for (index, buffer) in buffers.iter().enumerate().filter(|(_, b)| b.persistent) {
             plan.place[index] = (plan.slots.len(), 0);
@@ -52,24 +62,32 @@ impl MemoryPlan {
         let mut transients: Vec<usize> = (0..buffers.len())
             .filter(|index| !buffers[*index].persistent && uses.contains_key(index))
             .collect();
-        transients.sort_by_key(|index| (Reverse(buffers[*index].words), *index));
+        transients.sort_by_key(|index| {
+            let noise = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_mul(2 * *index as u64 + 1) >> 56;
+            let words = buffers[*index].words;
+            (Reverse(words * (128 + noise)), *index)
+        });
+        let largest = transients.iter().map(|index| buffers[*index].words).max().unwrap_or(0);
+        let limit = largest.max(SLOT_WORDS);
         for index in transients {
             let (words, uses) = (buffers[index].words, uses[&index]);
-            let room = |slot: &usize| {
-                let tenants = &slots[*slot];
+            let room = |slot: usize| {
+                let (tenants, size): (&Vec<Tenant>, u64) = (&slots[slot], plan.slots[first_shared + slot].1);
                 let separate =
                     tenants.iter().all(|t| !apart.contains(&(t.buffer.min(index), t.buffer.max(index))));
                 let first = separate.then(|| first_free(tenants, words, uses))?;
-                (first + words <= plan.slots[first_shared + slot].1).then_some((*slot, first))
+                let (end, tie) = (first + words, if seed % 2 == 1 { u64::MAX - size } else { size });
+                let growth = end.saturating_sub(size);
+                (growth < words && end.max(size) <= limit).then_some((growth, tie, slot, first))
             };
-            // Sizes fall with the slot's number.
-            let count = slots.len();
-            let mut order = (0..count).map(|slot| if largest { slot } else { count - 1 - slot });
-            let (slot, first) = order.find_map(|slot| room(&slot)).unwrap_or_else(|| {
-                plan.slots.push((format!("shared {}", slots.len()), words));
+            let best = (0..slots.len()).filter_map(room).min();
+            let (slot, first) = best.map_or((slots.len(), 0), |(_, _, slot, first)| (slot, first));
+            if slot == slots.len() {
+                plan.slots.push((format!("shared {slot}"), 0));
                 slots.push(Vec::new());
-                (slots.len() - 1, 0)
-            });
+            }
+            let size = &mut plan.slots[first_shared + slot].1;
+            *size = (*size).max(first + words);
             slots[slot].push(Tenant { buffer: index, words: (first, first + words), uses });
             plan.place[index] = (first_shared + slot, first);
         }
