@@ -20,7 +20,7 @@ const WIDE: (&str, &str) = ("LP_NATIVE_VECTOR_WIDTH", "512");
 const NARROW: (&str, &str) = ("BITPLANE_SUBGROUPS", "off");
 /// Tests of results that must not depend on which kernels run.
 const EQUAL_BITS: [&str; 9] =
-    ["test", "--quiet", "-p", "tests", "--test", "suite", "--", "determinism", "kernel_plans"];
+    ["test", "--quiet", "-p", "tests", "--test", "suite", "--", "determinism", "kernel_plans::svhn_at_1_2_4"];
 /// Tests of repeated results.
 const SAME_BITS: [&str; 8] = ["test", "--quiet", "-p", "tests", "--test", "suite", "--", "determinism"];
 
