@@ -80,11 +80,11 @@ impl<'a> Engine<'a> {
     }
 
     /// Measures which kernel computes each product fastest, for this engine's sessions and for later ones on the adapter.
-    /// Calls `each` after every product.
+    /// Calls `each` after every product, and gives the file that keeps the choices.
     ///
     /// # Errors
     /// No adapter, a product that no kernel computes correctly, a device failure.
-    pub fn tune(&self, mut each: impl FnMut(&Tuned)) -> Result<(), Failure> {
+    pub fn tune(&self, mut each: impl FnMut(&Tuned)) -> Result<Option<PathBuf>, Failure> {
         let selected = block_on(gpu::select(self.device.as_deref()))?;
         self.announce(&selected.info, selected.notice.as_deref());
         let adapter = AdapterKey::from(&selected.info);
@@ -104,11 +104,15 @@ impl<'a> Engine<'a> {
             choices.add(&tuned);
             each(&tuned);
         }
-        if let Err(error) = cache.save(&adapter, &choices) {
-            output::note(&format!("warning: the choices are kept for this process alone: {error}"));
-        }
+        let file = match cache.save(&adapter, &choices) {
+            Ok(()) => cache.file(&adapter),
+            Err(error) => {
+                output::note(&format!("warning: the choices are kept for this process alone: {error}"));
+                None
+            }
+        };
         *self.choices.borrow_mut() = Some(choices);
-        Ok(())
+        Ok(file)
     }
 
     /// The measured choices that the sessions opened so far use.

@@ -12,7 +12,7 @@ use crate::models::ModelInput;
 use crate::output;
 use crate::report::{SCHEMA, print_json};
 use crate::settings::Settings;
-use crate::tuner::{Cache, Tuned};
+use crate::tuner::Tuned;
 
 #[derive(Serialize)]
 struct Row {
@@ -33,7 +33,7 @@ struct Report {
     batch_size: u32,
     adapter: String,
     driver: String,
-    /// Where the choices lie from now on.
+    /// Where the choices lie from now on, if they could be written.
     file: Option<String>,
     products: Vec<Row>,
 }
@@ -57,7 +57,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
     let input = ModelInput { height, width, channels, classes: args.classes.unwrap_or(10) };
     let engine = Engine::new(&config, &input, config.batch_size)?;
     let mut products = Vec::new();
-    engine.tune(|tuned| {
+    let file = engine.tune(|tuned| {
         output::note(&tuned.describe());
         products.push(Row::from(tuned));
     })?;
@@ -70,7 +70,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
         batch_size: config.batch_size,
         adapter: data::printable(&adapter.name),
         driver: data::printable(&adapter.driver),
-        file: Cache::of_user().file(adapter).map(|path| path.display().to_string()),
+        file: file.map(|path| path.display().to_string()),
         products,
     };
     if args.json { print_json(&report) } else { output::result(&text(&report)) }

@@ -98,7 +98,9 @@ fn a_damaged_cache_costs_a_warning() {
     }
     fs::remove_dir_all(path.join("cache")).unwrap();
     fs::write(path.join("cache"), "a file where a folder should be").unwrap();
-    run(path, "tune --batch-size 25").expect(0, &["warning: the choices are kept for this process alone"]);
+    let ended = run(path, "tune --batch-size 25 --json");
+    let report = ended.expect(0, &["warning: the choices are kept for this process alone"]).json();
+    assert!(report["file"].is_null(), "{report}");
 }
 
 #[test]
