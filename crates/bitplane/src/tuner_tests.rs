@@ -160,7 +160,7 @@ fn a_cache_gives_back_what_it_was_given() {
     assert_eq!(found, choices);
     let plan = found.plan(None);
     assert_eq!(plan.choices[&key()], subgroup(8));
-    assert_eq!(plan.struck, [subgroup(32)]);
+    assert_eq!(plan.struck, ["subgroup:8x2x32".parse().unwrap(), subgroup(32)]);
     let other = AdapterKey { driver: "newer".to_owned(), ..adapter() };
     assert_eq!(cache.load(&other), Choices::new(other), "another driver starts anew");
 }
