@@ -38,7 +38,6 @@ struct Params {
 override WORKGROUP: u32;
 
 const LEVELS = f32((1u << {{ BITS }}u) - 1u);
-const OUTSIDE = 0xffffffffu;
 const NONE = vec4(0xffffffffu);
 
 struct Normalization {
@@ -133,10 +132,6 @@ fn main(
 {% endfor %}
 }
 
-fn pack_bits(bits: vec4<u32>) -> u32 {
-    return bits.x | (bits.y << 1u) | (bits.z << 2u) | (bits.w << 3u);
-}
-
 fn load_normalization(quad: u32) -> Normalization {
 {% if NORMALIZE %}
     return Normalization(coefficient(0u, quad), coefficient(2u, quad), coefficient(3u, quad));
@@ -174,13 +169,6 @@ fn coefficient(row: u32, quad: u32) -> vec4<f32> {
 {% endif %}
 
 {% if KERNEL > 1 %}
-// The input pixel under a tap, or OUTSIDE; coordinates above or left of the image have wrapped to huge ones.
-fn tap_pixel(field: Field, ky: u32, kx: u32) -> u32 {
-    let y = field.y + ky;
-    let x = field.x + kx;
-    return select(OUTSIDE, (field.line + y) * params.width + x, y < params.height && x < params.width);
-}
-
 fn larger(best: Maximum, pixel: u32, tap: u32, quad: u32, n: Normalization) -> Maximum {
     let inside = pixel != OUTSIDE;
     let z = value(select(0u, pixel, inside), quad, n);

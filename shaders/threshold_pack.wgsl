@@ -29,8 +29,6 @@ struct Params {
 
 override WORKGROUP: u32;
 
-const OUTSIDE = 0xffffffffu;
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -112,17 +110,6 @@ fn main(
 {%- endfor %}
     }
 {%- endfor %}
-}
-
-fn pack_bits(bits: vec4<u32>) -> u32 {
-    return bits.x | (bits.y << 1u) | (bits.z << 2u) | (bits.w << 3u);
-}
-
-// The input pixel under a tap, or OUTSIDE; coordinates above or left of the image have wrapped to huge ones.
-fn tap_pixel(field: Field, ky: u32, kx: u32) -> u32 {
-    let y = field.y + ky;
-    let x = field.x + kx;
-    return select(OUTSIDE, (field.line + y) * params.width + x, y < params.height && x < params.width);
 }
 
 fn larger(best: vec4<i32>, pixel: u32, quad: u32, flip: vec4<i32>) -> vec4<i32> {

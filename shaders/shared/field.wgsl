@@ -1,4 +1,6 @@
 // Receptive fields of output pixels; the importing shader's Params hold the members that `window` lists.
+const OUTSIDE = 0xffffffffu;
+
 // The top left corner of a field; above or left of the image it wraps to huge coordinates. `line` is the
 // sample's first.
 struct Field {
@@ -27,4 +29,11 @@ fn next_field(field: Field) -> Field {
     let line = field.line + params.height;
     let exists = line < params.samples * params.height;
     return Field(line, select(0x80000000u, 0u - params.pad_top, exists), 0u - params.pad_left);
+}
+
+// The input pixel under a tap, or OUTSIDE; coordinates above or left of the image have wrapped to huge ones.
+fn tap_pixel(field: Field, ky: u32, kx: u32) -> u32 {
+    let y = field.y + ky;
+    let x = field.x + kx;
+    return select(OUTSIDE, (field.line + y) * params.width + x, y < params.height && x < params.width);
 }

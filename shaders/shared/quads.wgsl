@@ -17,3 +17,8 @@ fn quad_elements(row: u32, quad: u32) -> vec4<u32> {
 fn four_bits(word: u32, shift: u32) -> vec4<u32> {
     return (vec4(word >> shift) >> vec4(0u, 1u, 2u, 3u)) & vec4(1u);
 }
+
+// Four bits as a word, the inverse of four_bits at 0.
+fn pack_bits(bits: vec4<u32>) -> u32 {
+    return bits.x | (bits.y << 1u) | (bits.z << 2u) | (bits.w << 3u);
+}

@@ -26,9 +26,6 @@ const SAMPLES: u32 = 2;
 /// Everything that is not a product of packed words, in the order in which the phases run.
 fn violations(dispatches: &[Dispatch], quantized: &BTreeMap<String, u32>) -> Vec<String> {
     let mut writers: Vec<(BufferSlice, &'static str)> = Vec::new();
-    let overlap = |a: &BufferSlice, b: &BufferSlice| {
-        a.buffer == b.buffer && a.offset < b.offset + b.words && b.offset < a.offset + a.words
-    };
     let mut found = Vec::new();
     let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
     for dispatch in dispatches {
@@ -36,7 +33,7 @@ fn violations(dispatches: &[Dispatch], quantized: &BTreeMap<String, u32>) -> Vec
             (dispatch.kernel.name(), dispatch.scope.layer.as_str(), dispatch.scope.pass);
         if is_bit_product(kernel) {
             for (slice, binding) in dispatch.buffers.iter().zip(dispatch.kernel.bindings()) {
-                let writer = writers.iter().rev().find(|(written, _)| overlap(written, slice));
+                let writer = writers.iter().rev().find(|(written, _)| written.overlaps(slice));
                 let writer = writer.map_or("the host", |(_, kernel)| kernel);
                 let packed = PACKING.contains(&writer) || writer == THRESHOLDS;
                 if ["lhs", "rhs"].contains(&binding.name) && !packed {

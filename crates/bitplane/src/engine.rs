@@ -138,13 +138,9 @@ impl<'a> Engine<'a> {
 
     /// Says which adapter is used, the first time.
     fn announce(&self, info: &AdapterInfo, notice: Option<&str>) {
-        if self.announced.replace(true) {
-            return;
+        if !self.announced.replace(true) {
+            announce(info, notice);
         }
-        if let Some(notice) = notice {
-            output::note(&format!("note: {}", data::printable(notice)));
-        }
-        output::note(&data::printable(&format!("adapter {info}")));
     }
 }
 
@@ -192,6 +188,14 @@ impl Backend for Engine<'_> {
             gpu.destroy_device();
         }
     }
+}
+
+/// Says which adapter is used, and what there is to know about the choice.
+pub fn announce(info: &AdapterInfo, notice: Option<&str>) {
+    if let Some(notice) = notice {
+        output::note(&format!("note: {}", data::printable(notice)));
+    }
+    output::note(&data::printable(&format!("adapter {info}")));
 }
 
 fn is_want_of_memory(failure: &Failure) -> bool {

@@ -29,6 +29,7 @@ pub mod run;
 pub mod schedule;
 pub mod settings;
 pub mod signal;
+pub mod spread;
 pub mod storage;
 pub mod store;
 pub mod trainer;

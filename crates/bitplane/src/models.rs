@@ -30,6 +30,15 @@ pub struct ModelInput {
     pub classes: u32,
 }
 
+impl ModelInput {
+    /// Pictures of height, width and channels `image` in `classes`, or what is usual for the model named `name`.
+    pub fn usual(name: &str, image: Option<[u32; 3]>, classes: Option<u32>) -> Self {
+        let usual = if name == "digits" { [8, 8, 1] } else { [32, 32, 3] };
+        let [height, width, channels] = image.unwrap_or(usual);
+        Self { height, width, channels, classes: classes.unwrap_or(10) }
+    }
+}
+
 /// Training settings of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {

@@ -16,6 +16,7 @@ pub use cache::{Cache, adapter_choices};
 pub use choices::{AdapterKey, Choice, Choices};
 
 use crate::exit::Failure;
+use crate::spread::Spread;
 
 /// Timed runs of a candidate that is in the race.
 const ROUNDS: usize = 5;
@@ -94,10 +95,10 @@ pub fn tune<E: Stopwatch>(
         );
         return Err(Failure::Usage { message });
     };
-    let default_seconds = median(first);
+    let default_seconds = Spread::of(first).median;
     let mut best = (*default, default_seconds);
     for (tactic, _, times) in racers.iter().filter(|(.., times)| times.len() == ROUNDS) {
-        let seconds = median(times);
+        let seconds = Spread::of(times).median;
         if seconds < best.1 && seconds < default_seconds * (1.0 - GAIN) {
             best = (*tactic, seconds);
         }
@@ -171,10 +172,4 @@ fn race<E: Stopwatch>(
         }
     }
     Ok(())
-}
-
-fn median(times: &[f64]) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

@@ -58,7 +58,8 @@ impl ProductKey {
         Self { m: self.m.min(29), n: self.n.min(35), segments: self.segments.min(3), ..*self }
     }
 
-    fn product(&self) -> Product {
+    /// The product over whole operands, with f32 results of factor 1 in rows.
+    pub fn product(&self) -> Product {
         let words = kernels::words_for(self.k);
         let group =
             |planes: u32, mask: bool| PlaneGroup { first_plane: 0, planes, mask: mask.then_some(planes) };

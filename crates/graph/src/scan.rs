@@ -62,15 +62,11 @@ fn witness(dispatches: &[Dispatch], from: usize, values: BufferSlice) -> Option<
         if let Some(&(_, written)) = dispatch.kernel.witnesses().iter().find(|(read, _)| whole(*read)) {
             return Some((at + 1, BufferSlice { words: lens[written], ..dispatch.buffers[written] }));
         }
-        if dispatch.outputs().any(|output| overlap(output, values)) {
+        if dispatch.outputs().any(|output| output.overlaps(&values)) {
             return None;
         }
     }
     None
-}
-
-fn overlap(a: BufferSlice, b: BufferSlice) -> bool {
-    a.buffer == b.buffer && a.offset < b.offset + b.words && b.offset < a.offset + a.words
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernels::{Kind, Output, PlaneGroup, Random, Tactic, words_for};
+use kernels::{Kind, Output, POISON, PlaneGroup, Random, Tactic, words_for};
 use recording::{BufferId, BufferSlice, Comparison, Dispatch, Executor, Recording};
 
 use crate::{
@@ -11,9 +11,6 @@ use crate::{
     planes::{Destination, Group, Operand, ProductShape, record_product},
     recorder::PlannedBuffer,
 };
-
-/// Lies in the result before a run, so that "wrote zero" and "did not write" differ.
-const POISON: u32 = 0xdead_beef;
 
 /// The operands of a product, random, and buffers that trials use one after another.
 #[derive(Debug)]
@@ -35,13 +32,6 @@ pub struct Trial<E: Executor> {
 impl TrialBench {
     /// Operands for the product `key`; every call draws the same.
     pub fn new(key: ProductKey) -> Self {
-        let mut bench = Self { key, operands: Default::default(), buffers: BTreeMap::new() };
-        bench.set_key(key);
-        bench
-    }
-
-    /// Another product, on the same buffers where they suffice.
-    pub fn set_key(&mut self, key: ProductKey) {
         let mut random = Random::new(2);
         let mut operand = |planes: u32, mask: bool, rows: u32| {
             let segment = words_for(key.k) as usize;
@@ -52,9 +42,9 @@ impl TrialBench {
             }
             words
         };
-        self.key = key;
-        self.operands =
+        let operands =
             [operand(key.lhs_planes, key.lhs_mask, key.m), operand(key.rhs_planes, key.rhs_mask, key.n)];
+        Self { key, operands, buffers: BTreeMap::new() }
     }
 
     /// The packed left and right operand, plane after plane, a mask behind them; by rows of whole words.

@@ -23,4 +23,11 @@ impl BufferSlice {
     pub fn whole(buffer: BufferId, words: u64) -> Self {
         Self { buffer, offset: 0, words }
     }
+
+    /// Whether the two have words in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.buffer == other.buffer
+            && self.offset < other.offset + other.words
+            && other.offset < self.offset + self.words
+    }
 }

@@ -75,9 +75,8 @@ fn of_run(path: &std::path::Path) -> Result<(Config, ModelInput), Failure> {
 fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput), Failure> {
     let flags = Settings { model: args.model.clone(), bits: args.bits.clone(), ..Settings::default() };
     let config = resolve(flags, Settings::default())?;
-    let usual = if config.model == "digits" { [8, 8, 1] } else { [32, 32, 3] };
-    let [height, width, channels] = args.image.unwrap_or(usual);
-    Ok((config, ModelInput { height, width, channels, classes: args.classes.unwrap_or(10) }))
+    let input = ModelInput::usual(&config.model, args.image, args.classes);
+    Ok((config, input))
 }
 
 fn report(config: &Config, input: &ModelInput, network: &Network) -> Report {

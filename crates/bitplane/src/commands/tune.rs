@@ -12,15 +12,13 @@ use crate::models::ModelInput;
 use crate::output;
 use crate::report::{SCHEMA, print_json};
 use crate::settings::Settings;
-use crate::tuner::Tuned;
+use crate::tuner::{Choice, Tuned};
 
 #[derive(Serialize)]
 struct Row {
     product: String,
-    kernel: String,
-    microseconds: f64,
-    default: String,
-    default_microseconds: f64,
+    #[serde(flatten)]
+    choice: Choice,
     /// Kernels that gave wrong results.
     struck: Vec<String>,
 }
@@ -52,9 +50,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
         ..Settings::default()
     };
     let config = resolve(flags, Settings::default())?;
-    let usual = if config.model == "digits" { [8, 8, 1] } else { [32, 32, 3] };
-    let [height, width, channels] = args.image.unwrap_or(usual);
-    let input = ModelInput { height, width, channels, classes: args.classes.unwrap_or(10) };
+    let input = ModelInput::usual(&config.model, args.image, args.classes);
     let engine = Engine::new(&config, &input, config.batch_size)?;
     let mut products = Vec::new();
     let file = engine.tune(|tuned| {
@@ -80,10 +76,7 @@ impl From<&Tuned> for Row {
     fn from(tuned: &Tuned) -> Self {
         Self {
             product: tuned.key.to_string(),
-            kernel: tuned.tactic.to_string(),
-            microseconds: tuned.seconds * 1e6,
-            default: tuned.default.to_string(),
-            default_microseconds: tuned.default_seconds * 1e6,
+            choice: Choice::from(tuned),
             struck: tuned.struck.iter().map(|(tactic, _)| tactic.to_string()).collect(),
         }
     }
@@ -96,10 +89,10 @@ fn text(report: &Report) -> String {
     for row in &report.products {
         table.add_row([
             row.product.clone(),
-            row.kernel.clone(),
-            format!("{:.0}", row.microseconds),
-            row.default.clone(),
-            format!("{:.0}", row.default_microseconds),
+            row.choice.kernel.clone(),
+            format!("{:.0}", row.choice.microseconds),
+            row.choice.default.clone(),
+            format!("{:.0}", row.choice.default_microseconds),
         ]);
     }
     for index in [2, 4] {
@@ -111,7 +104,7 @@ fn text(report: &Report) -> String {
     let kept = report.file.as_ref().map_or(String::new(), |file| format!("\nkept in {file}"));
     format!(
         "{table}\nall products once {:.1} ms, untuned {:.1} ms{kept}",
-        sum(|row| row.microseconds),
-        sum(|row| row.default_microseconds)
+        sum(|row| row.choice.microseconds),
+        sum(|row| row.choice.default_microseconds)
     )
 }

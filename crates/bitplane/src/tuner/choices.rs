@@ -55,6 +55,17 @@ pub struct Choices {
     struck: BTreeMap<String, String>,
 }
 
+impl From<&Tuned> for Choice {
+    fn from(tuned: &Tuned) -> Self {
+        Self {
+            kernel: tuned.tactic.to_string(),
+            microseconds: tuned.seconds * 1e6,
+            default: tuned.default.to_string(),
+            default_microseconds: tuned.default_seconds * 1e6,
+        }
+    }
+}
+
 impl From<&AdapterInfo> for AdapterKey {
     fn from(info: &AdapterInfo) -> Self {
         Self {
@@ -116,13 +127,7 @@ impl Choices {
 
     /// Takes over what was measured.
     pub fn add(&mut self, tuned: &Tuned) {
-        let choice = Choice {
-            kernel: tuned.tactic.to_string(),
-            microseconds: tuned.seconds * 1e6,
-            default: tuned.default.to_string(),
-            default_microseconds: tuned.default_seconds * 1e6,
-        };
-        self.products.insert(tuned.key.to_string(), choice);
+        self.products.insert(tuned.key.to_string(), Choice::from(tuned));
         for (tactic, why) in &tuned.struck {
             self.struck.insert(tactic.to_string(), why.clone());
         }

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 
 use gpu::{Gpu, Prepared, TimeSource};
 use graph::GraphError;
+use kernels::POISON;
 use pollster::block_on;
 use recording::{BufferId, BufferSlice, Dispatch, Executor, ExecutorError, Kernel, Recording, Scope};
 
 use super::rows::{Row, Rows};
-use super::spread::Spread;
 use crate::cli::bench::MeasureArgs;
+use crate::engine::announce;
 use crate::exit::Failure;
-use crate::output;
 use crate::report::{DeviceReport, bytes};
 use crate::signal;
-
-/// Written to results before they are checked, so that "wrote zero" and "did not write" differ.
-const POISON: u32 = 0xdead_beef;
+use crate::spread::Spread;
 
 /// A device, the rows that were measured on it, and buffers that are used again and again.
 #[derive(Debug)]
@@ -139,10 +137,7 @@ impl Bench {
 
 fn announced_device(spec: Option<&str>) -> Result<Gpu, Failure> {
     let selected = block_on(gpu::select(spec))?;
-    if let Some(notice) = &selected.notice {
-        output::note(&format!("note: {}", data::printable(notice)));
-    }
-    output::note(&data::printable(&format!("adapter {}", selected.info)));
+    announce(&selected.info, selected.notice.as_deref());
     Ok(block_on(Gpu::open(selected, kernels::SHARED))?)
 }
 

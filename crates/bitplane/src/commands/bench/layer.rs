@@ -6,11 +6,11 @@ use super::choices::plan;
 use super::context::Bench;
 use super::roof;
 use super::rows::Row;
-use super::spread::Spread;
 use super::subject::{PhaseTimes, Spec, Subject};
 use crate::cli::bench::LayerArgs;
 use crate::exit::Failure;
 use crate::output::note;
+use crate::spread::Spread;
 
 const PHASES: [Phase; 2] = [Phase::Forward, Phase::Backward];
 

@@ -11,7 +11,6 @@ mod product;
 mod roof;
 mod rows;
 mod sample;
-mod spread;
 mod subject;
 #[cfg(test)]
 mod testing;

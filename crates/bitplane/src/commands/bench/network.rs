@@ -7,11 +7,11 @@ use graph::{KernelPlan, Phase};
 use super::choices::plan;
 use super::context::Bench;
 use super::rows::Row;
-use super::spread::Spread;
 use super::subject::{Spec, Subject, batches_of_a_repetition, steps_of_a_repetition};
 use crate::cli::bench::NetworkArgs;
 use crate::exit::Failure;
 use crate::output::note;
+use crate::spread::Spread;
 
 /// What is done with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,18 +3,19 @@
 use std::fmt;
 
 use gpu::Prepared;
-use kernels::{By, Form, Kind, Output, PlaneGroup, Product, ScaleIndex, words_for};
+use graph::ProductKey;
+use kernels::{Form, Product};
 
 use super::choices::{Choice, choices, tactics};
 use super::context::Bench;
 use super::roof::{self, Roof};
 use super::rows::Row;
-use super::spread::Spread;
 use super::tried::checked;
 use super::twin;
 use crate::cli::bench::{FormArg, ProductArgs};
 use crate::exit::Failure;
 use crate::output::note;
+use crate::spread::Spread;
 
 /// Elements of a sum at most: they are unpacked on the host for the check.
 const MAX_K: u32 = 1 << 24;
@@ -167,29 +168,18 @@ impl Shape {
         if results > u64::from(u32::MAX) {
             return Err(usage(format!("{m} x {n} results, more than 32 bits can count")));
         }
-        let group = |planes: u32| PlaneGroup { first_plane: 0, planes, mask: None };
-        let one = ScaleIndex { by: By::One, div: 1 };
-        let words = words_for(k);
-        let product = Product {
+        let key = ProductKey {
             m,
             n,
             k,
             segments: 1,
-            segment_words: words,
-            first_segment: 0,
-            first_word: 0,
-            row_words: words,
-            lhs: group(lhs),
-            rhs: group(rhs),
-            rhs_kind: Kind::Sign,
-            factor: 1.0,
-            lhs_scale: one,
-            rhs_scale: one,
-            dst_row_stride: n,
-            dst_col_stride: 1,
-            accumulate: false,
-            output: Output::F32,
+            lhs_planes: lhs,
+            rhs_planes: rhs,
+            xor: self.form == Form::Xor,
+            unit: false,
+            lhs_mask: false,
+            rhs_mask: false,
         };
-        product.checked().map_err(|error| usage(error.to_string()))
+        key.product().checked().map_err(|error| usage(error.to_string()))
     }
 }

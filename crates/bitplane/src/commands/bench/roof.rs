@@ -9,10 +9,10 @@ use recording::{BufferSlice, Executor, Kernel};
 use super::check::matches;
 use super::context::{Bench, device, single};
 use super::rows::Row;
-use super::spread::Spread;
 use crate::cli::bench::RoofArgs;
 use crate::exit::Failure;
 use crate::output::note;
+use crate::spread::Spread;
 
 /// Trips of an invocation: long enough to hide its start, short enough to be checked in a moment.
 const TRIPS: u32 = 1024;

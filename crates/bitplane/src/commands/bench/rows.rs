@@ -4,11 +4,11 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::spread::Spread;
 use crate::cli::bench::Format;
 use crate::exit::Failure;
 use crate::output;
 use crate::report::{DeviceReport, SCHEMA, bytes};
+use crate::spread::Spread;
 
 /// One measurement. Field names are a promise to scripts; what does not apply is null.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -80,8 +80,7 @@ impl Spec {
             let message = format!("batches of {}, at most {MAX_BATCH_SIZE} are trained", self.batch_size);
             return Err(Failure::Usage { message });
         }
-        let [side, channels] = if self.model == "digits" { [8, 1] } else { [32, 3] };
-        let input = ModelInput { height: side, width: side, channels, classes: 10 };
+        let input = ModelInput::usual(&self.model, None, None);
         Ok(models::build(&self.model, &input, self.bits)?)
     }
 
