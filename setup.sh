@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings what Bitplane needs on a bare machine: on Linux without any Vulkan device the distribution's lavapipe (a software
-# Vulkan driver), the Vulkan loader, a C linker, and Rust with its WebAssembly target. Safe to run again; asks for root
-# only where something must be installed.
+# Vulkan driver), the Vulkan loader, a C linker, and Rust with its WebAssembly target; with --checks also what `cargo xtask ci`
+# needs besides, Python. Safe to run again; asks for root only where something must be installed.
 set -eu
 
 RUST_MINOR=95
@@ -47,6 +47,9 @@ packages() {
     driver-zypper) echo libvulkan1 libvulkan_lvp ;;
     linker-apt) echo gcc libc6-dev ;;
     linker-*) echo gcc ;;
+    python-apt) echo python3 python3-venv ;;
+    python-pacman) echo python ;;
+    python-*) echo python3 ;;
     esac
 }
 
@@ -115,8 +118,19 @@ setup_rust() {
     fi
 }
 
+# Tests compare with readers and writers in Python.
+setup_python() {
+    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        # shellcheck disable=SC2046
+        install $(packages python) || { say "install Python 3.11 or newer with its venv module by hand"; exit 1; }
+    fi
+}
+
 case "$(uname -s)" in
-Linux) setup_linux ;;
+Linux)
+    setup_linux
+    if [ "${1:-}" = --checks ]; then setup_python; fi
+    ;;
 Darwin) say "macOS has Metal; the Xcode command line tools bring the linker (xcode-select --install)" ;;
 *) say "on Windows the graphics driver brings Vulkan or DX12" ;;
 esac

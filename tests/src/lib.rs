@@ -2,7 +2,11 @@
 //!
 //! A missing adapter fails a test, unless `BITPLANE_GPU_TESTS=skip` is set; then the test says that it was skipped.
 
+mod python;
+
 use std::collections::BTreeMap;
+
+pub use python::python;
 
 use bitplane::models::{self, Model, ModelInput};
 use gpu::Gpu;

@@ -4,7 +4,7 @@ use std::{env, process::Command, time::Instant};
 
 use anyhow::Result;
 
-use crate::{cargo, layout, outcome::Outcome, readme, translate, validate, wasm};
+use crate::{cargo, layout, outcome::Outcome, python, readme, translate, validate, wasm};
 
 /// Where to run what needs a device.
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,7 @@ fn steps(options: &Options) -> Vec<Step<'_>> {
     };
     let mut steps: Vec<Step<'_>> = vec![("fmt", Box::new(|| cargo(&["fmt", "--all", "--check"], &[])))];
     steps.push(("readme", Box::new(readme::run)));
+    steps.push(("python", Box::new(python::run)));
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let documents = ["doc", "--quiet", "--workspace", "--no-deps"];
     let rest: [Step<'_>; 12] = [

@@ -1,4 +1,5 @@
-//! Repository tasks: `cargo xtask validate`, `bisect`, `profile`, `translate`, `layout`, `wasm`, `readme`, `ci`.
+//! Repository tasks: `cargo xtask validate`, `bisect`, `profile`, `translate`, `layout`, `wasm`,
+//! `python`, `readme`, `ci`.
 
 mod bisect;
 mod ci;
@@ -8,6 +9,7 @@ mod model;
 mod mutate;
 mod outcome;
 mod profile;
+mod python;
 mod readme;
 mod shaders;
 mod translate;
@@ -45,6 +47,8 @@ enum Task {
     Layout,
     /// Checks the crates that have to run in a browser.
     Wasm,
+    /// Prepares the Python packages that some tests need, in `target/python`.
+    Python,
     /// Checks the links of the README.
     Readme,
     /// Runs everything, cheapest first, up to the first failure.
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Task::Translate(options) => translate::run(&options),
         Task::Layout => layout::run(),
         Task::Wasm => wasm::run(),
+        Task::Python => python::run(),
         Task::Readme => readme::run(),
         Task::Ci(options) => ci::run(&options),
     };
