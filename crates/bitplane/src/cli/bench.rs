@@ -168,7 +168,7 @@ pub struct CrossoverArgs {
     #[arg(short, long, value_name = "LIST", default_value = "288,1152")]
     pub k: Numbers,
     /// Planes of the left and of the right operand
-    #[arg(long, value_name = "LIST", default_value = "1-8x1-8")]
+    #[arg(long, value_name = "LIST", default_value = "1-8*2x1-8*2")]
     pub widths: PlanePairs,
     /// AND or XOR
     #[arg(long, value_name = "FORM", default_value = "and")]
