@@ -50,6 +50,13 @@ impl Network {
         trainable.map(|p| p.len() as u64).sum()
     }
 
+    /// Parameters with a decay of their own, by name.
+    pub fn weight_decays(&self) -> Vec<(String, f32)> {
+        let named = |l: &NetworkLayer, p: &ParameterSpec| (format!("{}.{}", l.name, p.name), p.weight_decay);
+        let all = self.layers.iter().flat_map(|l| l.parameters.iter().map(move |p| named(l, p)));
+        all.filter(|(_, decay)| *decay != 0.0).collect()
+    }
+
     /// One line per layer.
     pub fn summary(&self) -> Vec<LayerSummary> {
         self.layers.iter().map(NetworkLayer::summary).collect()

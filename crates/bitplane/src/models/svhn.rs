@@ -51,17 +51,61 @@ pub(super) fn recipe() -> Recipe {
 
 #[cfg(test)]
 mod tests {
+    use graph::{EpsilonForm, Network, Optimizer};
+
     use super::*;
+
+    fn network(divisor: u32) -> Network {
+        let input = ModelInput { height: 32, width: 32, channels: 3, classes: 10 };
+        build(&input, Bits::new(1, 2, 4).expect("valid"), divisor).expect("builds").network
+    }
 
     #[test]
     fn model_a_has_the_published_parameters_and_operations() {
-        let input = ModelInput { height: 32, width: 32, channels: 3, classes: 10 };
-        let bits = Bits::new(1, 2, 4).expect("valid");
-        let model = build(&input, bits, 1).expect("builds");
-        assert_eq!(model.network.parameter_count(), 2_082_378);
-        let summary = model.network.summary();
+        let network = network(1);
+        assert_eq!(network.parameter_count(), 2_082_378);
+        let summary = network.summary();
         let batch_norm: u64 = summary.iter().filter(|l| l.kind == "batch_norm").map(|l| l.parameters).sum();
-        assert_eq!(model.network.parameter_count() - batch_norm, 2_080_330);
-        assert_eq!(summary.iter().map(|l| l.macs).sum::<u64>(), 41_735_424);
+        assert_eq!(network.parameter_count() - batch_norm, 2_080_330);
+        let macs: Vec<u64> = summary.iter().map(|l| l.macs).filter(|macs| *macs > 0).collect();
+        let positions = [36 * 36, 18 * 18, 18 * 18, 7 * 7, 7 * 7, 5 * 5, 1, 1];
+        let fan_ins = [75, 432, 576, 576, 1152, 1152, 3200, 512];
+        let widths = [48, 64, 64, 128, 128, 128, 512, 10];
+        let expected: Vec<u64> = (0..8).map(|at| positions[at] * fan_ins[at] * widths[at]).collect();
+        assert_eq!(macs, expected);
+        assert_eq!(macs.iter().sum::<u64>(), 41_735_424);
+    }
+
+    #[test]
+    fn models_b_c_and_d_divide_every_convolution_width() {
+        for (divisor, widths) in [
+            (2, [24, 32, 32, 64, 64, 64, 256]),
+            (4, [12, 16, 16, 32, 32, 32, 128]),
+            (8, [6, 8, 8, 16, 16, 16, 64]),
+        ] {
+            let summary = network(divisor).summary();
+            let convolutions = summary.iter().filter(|l| l.kind.ends_with("conv2d"));
+            assert!(convolutions.map(|l| l.output.shape.channels).eq(widths), "divisor {divisor}");
+            assert_eq!(summary.last().expect("fc1").output.shape.channels, 10);
+        }
+    }
+
+    #[test]
+    fn the_recipe_is_the_published_one() {
+        let network = network(1);
+        let summary = network.summary();
+        let at = |name: &str| summary.iter().position(|l| l.name == name).expect("a layer");
+        assert_eq!(at("dropout5"), at("act5") + 1, "dropout acts on the codes behind conv5");
+        assert_eq!(summary[at("dropout5")].output.bits, Some(2));
+        let decays = network.weight_decays();
+        assert_eq!(decays, [("fc1.weight".to_owned(), 1e-7)], "decay of fc1's weights and of nothing else");
+
+        let recipe = recipe();
+        let form = EpsilonForm::Uncorrected;
+        let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, form, weight_decay: 0.0 };
+        assert_eq!((recipe.optimizer, recipe.lr), (adam, 1e-3));
+        assert_eq!(recipe.lr_scheduler, SchedulerKind::Step);
+        assert_eq!((recipe.lr_step_size, recipe.lr_gamma), (100, 0.5));
+        assert_eq!((recipe.epochs, recipe.batch_size), (200, 128));
     }
 }
