@@ -4,9 +4,9 @@
 //#import window
 // unfolded[p, input pixel, (ky, kx, co)] = planes[p, output pixel that reads the input pixel through tap (ky,
 // kx), co], and zero where there is none; unfolded[BITS] is the mask, one where there is such an output
-// pixel.
-// planes: BITS x out_pixels x words_for(channels); unfolded: (BITS + 1) x in_pixels x words_for(taps *
-// channels), rows dense.
+// pixel. Input pixels are those of `samples` samples from `first_sample` on.
+// planes: BITS x the output pixels of source_samples samples x words_for(channels); unfolded: (BITS + 1) x in_pixels x
+// words_for(taps * channels), rows dense.
 {% if LINES == 0 -%}
 // One invocation gathers a run of words of one row in all planes, as many bits of one source word at a time as follow
 // each other.
@@ -28,6 +28,8 @@ struct Params {
     channels: u32,
     // Words that one invocation gathers.
     run: u32,
+    first_sample: u32,
+    source_samples: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -55,14 +57,14 @@ fn main(
         return;
     }
     let row = index / chunks;
-    let at = window_position(row, params.height, params.width);
+    let at = window_position(row, params.height, params.width) + vec3(params.first_sample, 0u, 0u);
     let first_word = (index - row * chunks) * params.run;
     let tap = first_word * 32u / params.channels;
     var channel = first_word * 32u - tap * params.channels;
     var ky = tap / params.kernel_w;
     var kx = tap - ky * params.kernel_w;
     let source_words = words_for(params.channels);
-    let source_plane = params.samples * params.out_height * params.out_width * source_words;
+    let source_plane = params.source_samples * params.out_height * params.out_width * source_words;
     for (var word = first_word; word < min(first_word + params.run, words); word++) {
         var gathered: array<u32, MAX_BITS>;
         var mask = 0u;
@@ -111,13 +113,13 @@ fn main(
     if row >= rows {
         return;
     }
-    let at = window_position(row, params.height, params.width);
+    let at = window_position(row, params.height, params.width) + vec3(params.first_sample, 0u, 0u);
 {%- for t in range(TAPS) %}
     let pixel{{ t }} = window_output_at(at, run + {{ t // KERNEL_W }}u, {{ t % KERNEL_W }}u);
     let source{{ t }} = select(pixel{{ t }}, 0u, pixel{{ t }} == OUTSIDE) * SOURCE_VECTORS;
     let ones{{ t }} = select(0u, 0xffffffffu, pixel{{ t }} != OUTSIDE);
 {%- endfor %}
-    let source_plane = params.samples * params.out_height * params.out_width * SOURCE_VECTORS;
+    let source_plane = params.source_samples * params.out_height * params.out_width * SOURCE_VECTORS;
     for (var plane = 0u; plane < BITS; plane++) {
         let start = plane * source_plane;
 {%- for t in range(TAPS) %}{% for v in range((TAP_WORDS + SOURCE_VECTOR - 1) // SOURCE_VECTOR) %}

@@ -1,6 +1,7 @@
 //! Tests that cross crates.
 
 mod bit_products;
+mod channel_parts;
 mod chunks;
 mod deep_products;
 mod deployed;

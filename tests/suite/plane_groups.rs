@@ -80,7 +80,8 @@ fn network(weight: impl Fn() -> Arc<dyn WeightQuantizer>) -> Network {
     let x = net.activation("act0", x, bits.activation).expect("act0");
     let quantized = |net: &mut NetworkBuilder, name: &str, x, out_channels| {
         let gradient = Some(Arc::new(DorefaGradient { bits: bits.gradient }) as _);
-        let layer = QuantizedConv2d { out_channels, geometry: same, weight: Some(weight()), gradient };
+        let plain = QuantizedConv2d::dorefa(out_channels, same, bits);
+        let layer = QuantizedConv2d { weight: Some(weight()), gradient, ..plain };
         net.add_layer(name, Arc::new(layer), &[x]).expect("a convolution")
     };
     let x = quantized(&mut net, "conv1", x, 12);

@@ -172,7 +172,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, GraphError>, parts: &[&str]) {
 #[test]
 fn queued_evaluations_are_single_ones() {
     let (model, options, all) = subject("digits", 8, [1, 2, 4], 48);
-    let options = SessionOptions { max_binding_words: Some(1 << 18), ..options };
+    let options = SessionOptions { max_binding_words: Some(80_000), ..options };
     let Some(mut session) = gpu_session(&model, &options) else { return };
     assert!(session.chunk_samples() < 48, "several chunks");
     let batches: Vec<Chosen> = (0..12).map(|step| Chosen::new(&all, step, 48 - 3 * step)).collect();

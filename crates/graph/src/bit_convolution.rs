@@ -6,26 +6,36 @@
 //! | grad_input | ky, kx, co | unfolded gradient with a mask of valid taps, sign | weights by input channel, sign |
 //! | grad_weight | positions of one sample | unfolded activations by position, unit | gradient by position, sign |
 
-use kernels::{BitTranspose, BitUnfold, BitUnfoldGrad, By, Kind, Output, PlaneGroup, ScaleIndex, words_for};
-use recording::BufferSlice;
+use kernels::{
+    BitTranspose, BitUnfold, BitUnfoldGrad, By, CopyChannels, Kind, Output, PlaneGroup, ScaleIndex, words_for,
+};
+use recording::{BufferSlice, SLICE_ALIGNMENT};
 
 use crate::{
-    Geometry, GraphError, Packed, Padding, Recorder, Shape, Tensor,
+    Geometry, GraphError, Packed, Padding, Recorder, Shape,
+    channel_parts::Columns,
     convolution::Convolution,
     planes::{Destination, Group, Operand, ProductShape, record_product},
     quantizers::GradientPlanes,
     recorder::Chunk,
 };
 
-/// Unfolded activations of one chunk: rows are output positions, k = (ky, kx, ci).
+/// Packed rows of activations of one chunk: by pixel with k = ci, or unfolded, by output position with k = (ky, kx, ci).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unfolded {
-    planes: BufferSlice,
-    bits: u32,
-    factor: f32,
+pub(crate) struct Rows {
+    pub planes: BufferSlice,
+    pub bits: u32,
+    pub factor: f32,
 }
 
-impl Unfolded {
+impl Packed {
+    /// The rows by pixel of one chunk.
+    pub(crate) fn rows(&self, chunk: Chunk) -> Rows {
+        Rows { planes: self.chunks[chunk.index], bits: self.bits, factor: self.factor }
+    }
+}
+
+impl Rows {
     fn operand(&self, planes: BufferSlice) -> Operand {
         let group = PlaneGroup { first_plane: 0, planes: self.bits, mask: None };
         let groups = vec![Group { planes: group, factor: self.factor, scale: None }];
@@ -55,17 +65,17 @@ impl Convolution {
         &self,
         recorder: &mut Recorder,
         chunk: Chunk,
-        input: &Packed,
-    ) -> Result<Unfolded, GraphError> {
-        let (bits, factor, source) = (input.bits, input.factor, input.chunks[chunk.index]);
+        input: Rows,
+    ) -> Result<Rows, GraphError> {
+        let Rows { planes: source, bits, factor } = input;
         if self.is_pointwise() {
-            return Ok(Unfolded { planes: source, bits, factor });
+            return Ok(input);
         }
         let window = self.window(chunk.samples);
         let words = u64::from(bits) * u64::from(window.out_pixels()) * u64::from(words_for(self.fan_in()));
         let planes = recorder.per_sample("unfolded", chunk, words);
         recorder.dispatch(BitUnfold { window, channels: self.input.channels, bits }, &[source, planes])?;
-        Ok(Unfolded { planes, bits, factor })
+        Ok(Rows { planes, bits, factor })
     }
 
     /// Records `output[position, co]` of one chunk as f32, or as the raw i32 accumulator.
@@ -73,9 +83,9 @@ impl Convolution {
         &self,
         recorder: &mut Recorder,
         chunk: Chunk,
-        unfolded: Unfolded,
+        unfolded: Rows,
         weight: &Operand,
-        dst: (BufferSlice, Output),
+        (dst, output): (Columns, Output),
     ) -> Result<(), GraphError> {
         let (rows, k) = (chunk.samples * self.output.pixels(), self.fan_in());
         let shape = ProductShape {
@@ -83,14 +93,14 @@ impl Convolution {
             n: self.output.channels,
             k,
             segments: 1,
-            dst_row_stride: self.output.channels,
+            dst_row_stride: dst.stride,
             dst_col_stride: 1,
         };
-        let dst = Destination { buffer: dst.0, output: dst.1, accumulate: false };
+        let dst = Destination { buffer: dst.slice, output, accumulate: false };
         record_product(recorder, chunk, shape, (&unfolded.operand(unfolded.planes), weight), dst)
     }
 
-    /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel. Called on the
+    /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel, or adds it to `dst`. Called on the
     /// [`Convolution::flattened`] form, for which the weights must be packed too.
     pub(crate) fn bit_grad_input(
         &self,
@@ -98,36 +108,76 @@ impl Convolution {
         chunk: Chunk,
         gradient: &GradientPlanes,
         weight: &Operand,
-        dst: &Tensor,
+        (dst, accumulate): (Columns, bool),
     ) -> Result<(), GraphError> {
-        let window = self.window(chunk.samples);
-        let (rows, k, bits) = (window.in_pixels(), self.taps() * self.output.channels, gradient.bits);
-        let (planes, mask) = if self.is_pointwise() {
-            (gradient.planes, None)
-        } else {
-            let words = u64::from(bits + 1) * u64::from(rows) * u64::from(words_for(k));
-            let planes = recorder.per_sample("unfolded gradient", chunk, words);
-            let kernel = BitUnfoldGrad { window, channels: self.output.channels, bits };
-            recorder.dispatch(kernel, &[gradient.planes, planes])?;
-            (planes, Some(bits))
-        };
-        let group = Group {
-            planes: PlaneGroup { first_plane: 0, planes: bits, mask },
-            factor: gradient.factor,
-            scale: Some((gradient.scale, ScaleIndex { by: By::Row, div: self.input.pixels() })),
-        };
-        let lhs = Operand { buffer: planes, kind: Kind::Sign, groups: vec![group] };
-        let channels = self.input.channels;
-        let shape = ProductShape {
-            m: rows,
-            n: channels,
-            k,
-            segments: 1,
-            dst_row_stride: channels,
-            dst_col_stride: 1,
-        };
-        let dst = Destination { buffer: dst.chunks[chunk.index], output: Output::F32, accumulate: false };
-        record_product(recorder, chunk, shape, (&lhs, weight), dst)
+        let (pixels, channels) = (self.input.pixels(), self.input.channels);
+        let (k, bits) = (self.taps() * self.output.channels, gradient.bits);
+        // Rows are independent, so that a part of the samples at a time gives the same bits.
+        let samples = self.samples_at_once(recorder, chunk, gradient, dst);
+        for first in (0..chunk.samples).step_by(samples as usize) {
+            let samples = samples.min(chunk.samples - first);
+            let rows = samples * pixels;
+            let (planes, mask) = if self.is_pointwise() {
+                (gradient.planes, None)
+            } else {
+                let words = self.unfolded_words(samples, bits);
+                let planes = recorder.per_sample("unfolded gradient", chunk, words);
+                let part = (first, chunk.samples);
+                let (window, channels) = (self.window(samples), self.output.channels);
+                recorder
+                    .dispatch(BitUnfoldGrad { window, channels, bits, part }, &[gradient.planes, planes])?;
+                (planes, Some(bits))
+            };
+            let scale = scale_from(recorder, chunk, gradient, (first, samples))?;
+            let group = Group {
+                planes: PlaneGroup { first_plane: 0, planes: bits, mask },
+                factor: gradient.factor,
+                scale: Some((scale, ScaleIndex { by: By::Row, div: pixels })),
+            };
+            let lhs = Operand { buffer: planes, kind: Kind::Sign, groups: vec![group] };
+            let shape = ProductShape {
+                m: rows,
+                n: channels,
+                k,
+                segments: 1,
+                dst_row_stride: dst.stride,
+                dst_col_stride: 1,
+            };
+            let skipped = u64::from(first) * u64::from(pixels) * u64::from(dst.stride);
+            let slice = dst.slice;
+            let buffer =
+                BufferSlice { offset: slice.offset + skipped, words: slice.words - skipped, ..slice };
+            let dst = Destination { buffer, output: Output::F32, accumulate };
+            record_product(recorder, chunk, shape, (&lhs, weight), dst)?;
+        }
+        Ok(())
+    }
+
+    /// Words of the unfolded gradient and its mask.
+    fn unfolded_words(&self, samples: u32, bits: u32) -> u64 {
+        let k = self.taps() * self.output.channels;
+        let rows = u64::from(samples) * u64::from(self.input.pixels());
+        u64::from(bits + 1) * rows * u64::from(words_for(k))
+    }
+
+    /// Samples whose gradient is unfolded at once: all of the chunk, or as many as a binding takes and as let the next ones
+    /// begin where a slice of `dst` may.
+    fn samples_at_once(
+        &self,
+        recorder: &Recorder,
+        chunk: Chunk,
+        gradient: &GradientPlanes,
+        dst: Columns,
+    ) -> u32 {
+        let limit = recorder.binding_words();
+        if self.is_pointwise() || self.unfolded_words(chunk.samples, gradient.bits) <= limit {
+            return chunk.samples;
+        }
+        let most = limit / self.unfolded_words(1, gradient.bits);
+        let sample_words = u64::from(self.input.pixels()) * u64::from(dst.stride);
+        let step = SLICE_ALIGNMENT >> sample_words.trailing_zeros().min(SLICE_ALIGNMENT.trailing_zeros());
+        let samples = (most / step * step).max(step).min(u64::from(chunk.samples));
+        u32::try_from(samples).expect("no more than the chunk's")
     }
 
     /// Records `grad_weight[co, ky, kx, ci]`, adding chunk after chunk; integer sums stay within one sample because each
@@ -137,7 +187,7 @@ impl Convolution {
         recorder: &mut Recorder,
         chunk: Chunk,
         gradient: &GradientPlanes,
-        unfolded: Unfolded,
+        unfolded: Rows,
         dst: BufferSlice,
     ) -> Result<(), GraphError> {
         let (samples, positions, k) = (chunk.samples, self.output.pixels(), self.fan_in());
@@ -178,6 +228,23 @@ impl Convolution {
             .dispatch(BitTranspose { samples: chunk.samples, positions, k, planes }, &[source, result])?;
         Ok(result)
     }
+}
+
+/// The scales of `samples` samples of a chunk from sample `first` on, where a slice may begin.
+fn scale_from(
+    recorder: &mut Recorder,
+    chunk: Chunk,
+    gradient: &GradientPlanes,
+    (first, samples): (u32, u32),
+) -> Result<BufferSlice, GraphError> {
+    if first == 0 {
+        return Ok(gradient.scale);
+    }
+    let scale = recorder.per_sample("scales of a part", chunk, u64::from(samples));
+    let kernel =
+        CopyChannels { rows: 1, count: samples, source: (chunk.samples, first), target: (samples, 0) };
+    recorder.dispatch(kernel, &[gradient.scale, scale])?;
+    Ok(scale)
 }
 
 /// True where `kernel` multiplies packed words.

@@ -1,4 +1,4 @@
-//! The three products of a convolution on f32 operands.
+//! The three products of a convolution on f32 operands, without groups: those are parts, see [`crate::channel_parts`].
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 /// Rows of one partial sum of a weight gradient, about.
 const PARTIAL_ROWS: u32 = 2048;
 
-/// Sizes of a convolution; weights are OHWI.
+/// Sizes of a convolution; weights are OHWI, I within a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// Kernel, stride and padding.
@@ -26,6 +26,8 @@ pub struct Convolution {
     pub input: Shape,
     /// Output of one sample.
     pub output: Shape,
+    /// Groups of channels; each output reads the input channels of its own group.
+    pub groups: u32,
 }
 
 impl Convolution {
@@ -55,7 +57,21 @@ impl Convolution {
                 format!("{weights} weights for each of {out_channels} outputs"),
             ));
         }
-        Ok(Self { geometry, input, output })
+        Ok(Self { geometry, input, output, groups: 1 })
+    }
+
+    /// The same in `groups`.
+    ///
+    /// # Errors
+    /// Groups that do not divide the channels of both sides.
+    pub fn grouped(self, layer: &str, groups: u32) -> Result<Self, GraphError> {
+        let (inputs, outputs) = (self.input.channels, self.output.channels);
+        if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            let message =
+                format!("{groups} groups do not divide {inputs} input and {outputs} output channels");
+            return Err(GraphError::layer(layer, message));
+        }
+        Ok(Self { groups, ..self })
     }
 
     /// The window over `samples` images.
@@ -72,13 +88,14 @@ impl Convolution {
 
     /// Elements that one output sums over.
     pub fn fan_in(&self) -> u32 {
-        self.taps() * self.input.channels
+        self.taps() * self.input.channels / self.groups
     }
 
-    /// Weights, OHWI.
+    /// Weights, OHWI; I counts the channels of one group.
     pub fn weight_shape(&self) -> Vec<usize> {
         let (kernel_h, kernel_w) = self.geometry.kernel;
-        [self.output.channels, kernel_h, kernel_w, self.input.channels].map(|size| size as usize).to_vec()
+        let inputs = self.input.channels / self.groups;
+        [self.output.channels, kernel_h, kernel_w, inputs].map(|size| size as usize).to_vec()
     }
 
     /// Number of weights.

@@ -6,13 +6,18 @@
 
 use std::sync::Arc;
 
-use kernels::{BatchNormForward, By, Dequantize, Kind, Output, ScaleIndex, ThresholdPack, Window};
+use kernels::{AddBias, BatchNormForward, By, Dequantize, Kind, Output, ScaleIndex, ThresholdPack, Window};
 use recording::BufferSlice;
 use reference::{quantize::levels, threshold};
 
 use crate::{
-    Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value, convolution::Convolution, layers::max_pool,
-    planes::Operand, quantizers::ActivationQuantizer,
+    Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value,
+    channel_parts::ChannelPart,
+    convolution::Convolution,
+    layers::max_pool,
+    planes::{Group, Operand},
+    quantizers::ActivationQuantizer,
+    recorder::Chunk,
 };
 
 /// A quantized convolution in an evaluation whose epilogue is still open.
@@ -20,7 +25,9 @@ use crate::{
 pub struct Deferred {
     pub(crate) convolution: Convolution,
     pub(crate) input: Packed,
-    pub(crate) weight: Operand,
+    /// Weights by output channel, of each part of the convolution.
+    pub(crate) weights: Vec<(ChannelPart, Operand)>,
+    pub(crate) bias: Option<BufferSlice>,
     pub(crate) batch_norm: Option<Normalization>,
     pub(crate) pool: Option<Geometry>,
     pub(crate) pool_first: bool,
@@ -64,6 +71,8 @@ pub(crate) struct Fold {
     pub factor: f32,
     /// Factors computed on the device, such as the mean of the absolute weights: one, or one per channel.
     pub scale: Option<(BufferSlice, ScaleIndex)>,
+    /// Added to the scaled accumulator, per channel.
+    pub bias: Option<BufferSlice>,
     pub batch_norm: Option<Normalization>,
     /// Largest absolute accumulator.
     pub range: i64,
@@ -71,18 +80,25 @@ pub(crate) struct Fold {
 
 impl Deferred {
     /// A convolution without anything behind it yet.
-    pub(crate) fn new(convolution: Convolution, input: Packed, weight: Operand) -> Self {
+    pub(crate) fn new(
+        convolution: Convolution,
+        input: Packed,
+        weights: Vec<(ChannelPart, Operand)>,
+        bias: Option<BufferSlice>,
+    ) -> Self {
         let shape = convolution.output;
-        Self { convolution, input, weight, batch_norm: None, pool: None, pool_first: false, shape }
+        Self { convolution, input, weights, bias, batch_norm: None, pool: None, pool_first: false, shape }
     }
 
     /// Closes with an f32 epilogue.
     pub(crate) fn materialize(&self, recorder: &mut Recorder) -> Result<Tensor, GraphError> {
         let mut value = recorder.tensor("output", self.convolution.output);
         for chunk in recorder.chunks() {
-            let unfolded = self.convolution.unfold(recorder, chunk, &self.input)?;
             let dst = (value.chunks[chunk.index], Output::F32);
-            self.convolution.bit_forward(recorder, chunk, unfolded, &self.weight, dst)?;
+            bit_forward(recorder, chunk, &self.input, &self.weights, dst)?;
+        }
+        if let Some(bias) = self.bias {
+            add_bias(recorder, &value, bias)?;
         }
         let pool = |recorder: &mut Recorder, value: Tensor| match self.pool {
             Some(geometry) => max_pool::record(recorder, geometry, &value).map(|(pooled, _)| pooled),
@@ -108,24 +124,24 @@ impl Deferred {
         let (bits, channels) = (quantizer.bits(), self.convolution.output.channels);
         let words = u64::from(channels) * u64::from(1 + levels(bits));
         let thresholds = recorder.persistent("thresholds", words);
-        let group = self.weight.groups[0];
+        let group = self.group();
         recorder.folds.push(Fold {
             thresholds,
             channels,
             quantizer: quantizer.clone(),
             factor: self.input.factor * group.factor,
             scale: group.scale,
+            bias: self.bias,
             batch_norm: self.batch_norm,
             range: self.range(),
         });
-        let mut weight = self.weight.clone();
-        weight.groups[0].scale = None;
+        let mut weights = self.weights.clone();
+        weights.iter_mut().for_each(|(_, weight)| weight.groups[0].scale = None);
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
-            let unfolded = self.convolution.unfold(recorder, chunk, &self.input)?;
             let len = u64::from(chunk.samples) * u64::from(self.convolution.output.len());
             let accumulators = recorder.per_sample("accumulators", chunk, len);
-            self.convolution.bit_forward(recorder, chunk, unfolded, &weight, (accumulators, Output::I32))?;
+            bit_forward(recorder, chunk, &self.input, &weights, (accumulators, Output::I32))?;
             let planes = recorder.per_sample("codes", chunk, Packed::words(self.shape, bits, chunk.samples));
             let window = self.pool_window(chunk.samples);
             recorder
@@ -139,7 +155,10 @@ impl Deferred {
     /// channel, a rule with thresholds, and no pool before a batch norm, whose negative factors would turn its maximum
     /// into a minimum.
     pub(crate) fn has_thresholds(&self, quantizer: &dyn ActivationQuantizer) -> bool {
-        let [group] = self.weight.groups.as_slice() else { return false };
+        if self.weights.iter().any(|(_, weight)| weight.groups.len() != 1) {
+            return false;
+        }
+        let group = self.group();
         let per_channel = group.scale.is_none_or(|(_, index)| matches!(index.by, By::One | By::Column));
         let probe =
             threshold::BatchNormChannel { scale: 1.0, mean: 0.0, var: 1.0, gamma: 1.0, beta: 0.0, eps: 0.0 };
@@ -148,9 +167,14 @@ impl Deferred {
             && quantizer.thresholds(&probe, -1..=1).is_some()
     }
 
+    /// The only plane group, the same in every part.
+    fn group(&self) -> Group {
+        self.weights[0].1.groups[0]
+    }
+
     /// Largest absolute accumulator.
     fn range(&self) -> i64 {
-        let planes = self.weight.groups[0].planes.planes;
+        let planes = self.group().planes.planes;
         i64::from(levels(self.input.bits)) * i64::from(levels(planes)) * i64::from(self.convolution.fan_in())
     }
 
@@ -161,6 +185,41 @@ impl Deferred {
             .window(samples, self.convolution.output)
             .expect("the pool was checked when the network was built")
     }
+}
+
+/// Records the product of packed activations and weights of all parts for one chunk.
+pub(crate) fn bit_forward(
+    recorder: &mut Recorder,
+    chunk: Chunk,
+    input: &Packed,
+    weights: &[(ChannelPart, Operand)],
+    (dst, output): (BufferSlice, Output),
+) -> Result<(), GraphError> {
+    let mut unfolded = input.rows(chunk);
+    for (part, weight) in weights {
+        // The parts of a group read the same patches.
+        if part.of_group == 0 {
+            let rows = part.input_rows(recorder, chunk, input.rows(chunk))?;
+            unfolded = part.convolution.unfold(recorder, chunk, rows)?;
+        }
+        part.record_output(recorder, chunk, dst, |recorder, columns| {
+            part.convolution.bit_forward(recorder, chunk, unfolded, weight, (columns, output))
+        })?;
+    }
+    Ok(())
+}
+
+/// Records `values += bias` per channel.
+pub(crate) fn add_bias(
+    recorder: &mut Recorder,
+    values: &Tensor,
+    bias: BufferSlice,
+) -> Result<(), GraphError> {
+    for chunk in recorder.chunks() {
+        let (rows, channels) = (chunk.samples * values.shape.pixels(), values.shape.channels);
+        recorder.dispatch(AddBias { rows, channels }, &[bias, values.chunks[chunk.index]])?;
+    }
+    Ok(())
 }
 
 impl Recorder {
@@ -197,6 +256,7 @@ impl Recorder {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FoldValues {
     pub scale: Vec<f32>,
+    pub bias: Vec<f32>,
     pub mean: Vec<f32>,
     pub variance: Vec<f32>,
     pub gamma: Vec<f32>,
@@ -218,7 +278,8 @@ impl Fold {
             };
             let norm = threshold::BatchNormChannel {
                 scale: f64::from(self.factor) * at(&values.scale, scale_at, 1.0),
-                mean: at(&values.mean, channel, 0.0),
+                // A constant before the normalization moves its mean.
+                mean: at(&values.mean, channel, 0.0) - at(&values.bias, channel, 0.0),
                 var: at(&values.variance, channel, 1.0),
                 gamma: at(&values.gamma, channel, 1.0),
                 beta: at(&values.beta, channel, 0.0),

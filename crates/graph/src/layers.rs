@@ -1,6 +1,7 @@
 //! Layers, one file each, forward and backward together.
 
 pub(crate) mod add;
+pub(crate) mod avg_pool;
 pub(crate) mod batch_norm;
 pub(crate) mod clip;
 pub(crate) mod conv2d;
@@ -10,7 +11,9 @@ pub(crate) mod linear;
 pub(crate) mod max_pool;
 pub(crate) mod quantize;
 pub(crate) mod quantized_conv2d;
+pub(crate) mod scale;
 
+pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use clip::{Clip, Rectifier};
 pub use conv2d::Conv2d;
@@ -20,6 +23,7 @@ pub use linear::Linear;
 pub use max_pool::MaxPool;
 pub use quantize::Quantize;
 pub use quantized_conv2d::QuantizedConv2d;
+pub use scale::Scale;
 
 use crate::{GraphError, tensor::Kind};
 

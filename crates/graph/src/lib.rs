@@ -8,6 +8,7 @@ mod batch;
 mod bisect;
 mod bit_convolution;
 mod bits;
+mod channel_parts;
 mod convolution;
 mod deploy;
 mod error;
@@ -32,7 +33,7 @@ mod tensor;
 mod trial;
 
 pub use batch::{Batch, Input, Selection, Transform};
-pub use bisect::DispatchCheck;
+pub use bisect::{DispatchCheck, Sample};
 pub use bit_convolution::is_bit_product;
 pub use bits::{Bits, FULL_PRECISION};
 pub use convolution::Convolution;

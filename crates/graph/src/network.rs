@@ -6,8 +6,8 @@ use crate::{
     Bits, FULL_PRECISION, GraphError, LayerSummary, Shape,
     layer::Layer,
     layers::{
-        BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
-        Rectifier, add,
+        AvgPool, BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
+        Rectifier, Scale, add,
     },
     parameter::ParameterSpec,
     quantizers::{DorefaActivation, DorefaGradient, DorefaWeight, GradientQuantizer, WeightQuantizer},
@@ -79,6 +79,17 @@ impl NetworkLayer {
             macs: self.layer.macs(&self.input_kinds, self.output),
             bits: self.layer.bits(&self.input_kinds),
         }
+    }
+}
+
+impl QuantizedConv2d {
+    /// DoReFa-Net's quantizers of `bits`, without bias, groups and decay.
+    pub fn dorefa(out_channels: u32, geometry: Geometry, bits: Bits) -> Self {
+        let weight = (bits.weight != FULL_PRECISION)
+            .then(|| Arc::new(DorefaWeight { bits: bits.weight }) as Arc<dyn WeightQuantizer>);
+        let gradient = (bits.gradient != FULL_PRECISION)
+            .then(|| Arc::new(DorefaGradient { bits: bits.gradient }) as Arc<dyn GradientQuantizer>);
+        Self { out_channels, geometry, groups: 1, bias: false, weight_decay: 0.0, weight, gradient }
     }
 }
 
@@ -154,7 +165,7 @@ impl NetworkBuilder {
         self.add_layer(name, Arc::new(layer), &[input])
     }
 
-    /// Convolution with DoReFa-Net's quantizers of `bits`; its input decides the activation width.
+    /// Convolution with DoReFa-Net's quantizers of `bits`, without bias and groups; its input decides the activation width.
     ///
     /// # Errors
     /// See [`NetworkBuilder::add_layer`].
@@ -166,11 +177,20 @@ impl NetworkBuilder {
         geometry: Geometry,
         bits: Bits,
     ) -> Result<Node, GraphError> {
-        let weight = (bits.weight != FULL_PRECISION)
-            .then(|| Arc::new(DorefaWeight { bits: bits.weight }) as Arc<dyn WeightQuantizer>);
-        let gradient = (bits.gradient != FULL_PRECISION)
-            .then(|| Arc::new(DorefaGradient { bits: bits.gradient }) as Arc<dyn GradientQuantizer>);
-        self.add_layer(name, Arc::new(QuantizedConv2d { out_channels, geometry, weight, gradient }), &[input])
+        self.quantized_conv2d_with(name, input, QuantizedConv2d::dorefa(out_channels, geometry, bits))
+    }
+
+    /// Convolution on bit planes with whatever its description says.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn quantized_conv2d_with(
+        &mut self,
+        name: &str,
+        input: Node,
+        layer: QuantizedConv2d,
+    ) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(layer), &[input])
     }
 
     /// DoReFa-Net's activation: clip and quantization to `bits`, or ReLU in full precision.
@@ -207,6 +227,22 @@ impl NetworkBuilder {
     /// See [`NetworkBuilder::add_layer`].
     pub fn max_pool(&mut self, name: &str, input: Node, geometry: Geometry) -> Result<Node, GraphError> {
         self.add_layer(name, Arc::new(MaxPool { geometry }), &[input])
+    }
+
+    /// Average pool.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn avg_pool(&mut self, name: &str, input: Node, geometry: Geometry) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(AvgPool { geometry }), &[input])
+    }
+
+    /// A constant factor.
+    ///
+    /// # Errors
+    /// See [`NetworkBuilder::add_layer`].
+    pub fn scale(&mut self, name: &str, input: Node, factor: f32) -> Result<Node, GraphError> {
+        self.add_layer(name, Arc::new(Scale { factor }), &[input])
     }
 
     /// Mean over all pixels.

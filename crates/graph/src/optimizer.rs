@@ -59,19 +59,25 @@ impl Optimizer {
     }
 
     pub(crate) fn record(&self, recorder: &mut Recorder, parameter: &Parameter) -> Result<(), GraphError> {
-        let (step, len) = (recorder.step(), parameter.len());
+        let step = recorder.step();
         let extra = parameter.spec.weight_decay;
-        match *self {
-            Self::Sgd { momentum, nesterov, weight_decay } => {
-                let kernel = Sgd { len, momentum, weight_decay: weight_decay + extra, nesterov };
-                let buffers = [step, parameter.gradient, parameter.value, parameter.moments[0]];
-                recorder.dispatch(kernel, &buffers)
-            }
-            Self::Adam { beta1, beta2, epsilon, form, weight_decay } => {
-                let kernel = Adam { len, beta1, beta2, epsilon, form, weight_decay: weight_decay + extra };
-                let [first, second] = [parameter.moments[0], parameter.moments[1]];
-                recorder.dispatch(kernel, &[step, parameter.gradient, parameter.value, first, second])
+        let [gradients, values] = [parameter.gradient, parameter.value].map(|slice| recorder.pieces(slice));
+        let moments: Vec<_> = parameter.moments.iter().map(|slice| recorder.pieces(*slice)).collect();
+        for (at, (gradient, value)) in gradients.into_iter().zip(values).enumerate() {
+            let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
+            match *self {
+                Self::Sgd { momentum, nesterov, weight_decay } => {
+                    let kernel = Sgd { len, momentum, weight_decay: weight_decay + extra, nesterov };
+                    recorder.dispatch(kernel, &[step, gradient, value, moments[0][at]])?;
+                }
+                Self::Adam { beta1, beta2, epsilon, form, weight_decay } => {
+                    let weight_decay = weight_decay + extra;
+                    let kernel = Adam { len, beta1, beta2, epsilon, form, weight_decay };
+                    let [first, second] = [moments[0][at], moments[1][at]];
+                    recorder.dispatch(kernel, &[step, gradient, value, first, second])?;
+                }
             }
         }
+        Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! Chooses how a batch is cut and what memory a session takes, before anything is allocated.
 
+use std::collections::HashSet;
+
 use recording::{ExecutorError, Limits};
 
 use crate::{
     GraphError, MemoryPlan, Network, ProductNote, SessionOptions,
     memory::read_before_write,
-    recorder::SAMPLE_BLOCK,
+    recorder::{PlannedBuffer, SAMPLE_BLOCK},
     schedule::{Schedule, binding_limit},
 };
 
@@ -86,7 +88,7 @@ fn fitting_schedule(
             Err(GraphError::TooDeep { .. }) if can_shrink => {}
             Err(error) => return Err(error),
             Ok(schedule) => {
-                let Some(large) = schedule.recorder.buffers.iter().find(|b| b.words > limit) else {
+                let Some(large) = too_large(&schedule, limit, limits.buffer_words) else {
                     return Ok(schedule);
                 };
                 if large.samples == 0 || !can_shrink {
@@ -102,6 +104,20 @@ fn fitting_schedule(
         }
         chunk = smaller(chunk, u64::from((chunk / 2).next_multiple_of(SAMPLE_BLOCK)));
     }
+}
+
+/// The first buffer that is too large: one of samples that passes the binding `limit`, or a parameter of which a kernel would
+/// bind more than that at once.
+fn too_large(schedule: &Schedule, limit: u64, buffer_limit: u64) -> Option<&PlannedBuffer> {
+    let recorder = &schedule.recorder;
+    let slices = recorder.phases.values().flatten().flat_map(|dispatch| &dispatch.buffers);
+    let bound: HashSet<u32> =
+        slices.filter(|slice| slice.words > limit).map(|slice| slice.buffer.0).collect();
+    let large = |(id, buffer): &(u32, &PlannedBuffer)| {
+        let most = if buffer.samples == 0 { limit.max(buffer_limit) } else { limit };
+        buffer.words > most || bound.contains(id)
+    };
+    (0..).zip(&recorder.buffers).find(large).map(|(_, buffer)| buffer)
 }
 
 /// A chunk below `chunk` of at most `wanted` samples, in whole blocks, at least one.

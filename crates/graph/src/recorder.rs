@@ -16,6 +16,12 @@ pub(crate) const FLAGS_OFFSET: u64 = 2 * SLICE_ALIGNMENT;
 pub(crate) const TOKEN_OFFSET: u64 = SLICE_ALIGNMENT;
 pub(crate) const MAX_FLAGS: u32 = 1024;
 
+/// Words that WebGPU's default limits let a kernel bind.
+const MOST_WEIGHTS: u64 = 1 << 25;
+
+/// Below this a parameter is not cut.
+const LEAST_WEIGHTS: u64 = 1 << 12;
+
 /// A run of samples that is dispatched at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
@@ -112,6 +118,8 @@ pub struct Recorder {
     pub(crate) scope: Scope,
     pub(crate) first_sample: u32,
     subgroup: Option<u32>,
+    /// Words of the largest slice that a kernel may bind.
+    pub(crate) limit: u64,
     pub(crate) kernels: KernelPlan,
     chunks: Vec<Chunk>,
     constant: bool,
@@ -146,6 +154,7 @@ impl Recorder {
             scope: Scope::default(),
             first_sample: 0,
             subgroup,
+            limit: u64::MAX,
             kernels: KernelPlan::default(),
             chunks,
             constant: false,
@@ -191,6 +200,34 @@ impl Recorder {
     /// Lanes of the executor's subgroups, where kernels may be written for them.
     pub fn subgroup(&self) -> Option<u32> {
         self.subgroup
+    }
+
+    /// Words of the largest slice that a kernel may bind.
+    pub fn binding_words(&self) -> u64 {
+        self.limit
+    }
+
+    /// Words of the largest parameter that kernels read or write as a whole. WebGPU guarantees as much, so that it is the
+    /// same on every adapter; a smaller limit of the session's makes it smaller, down to where cutting is no use.
+    pub(crate) fn most_weights(&self) -> u64 {
+        let limit = self.limit.min(MOST_WEIGHTS);
+        if limit < LEAST_WEIGHTS { u64::MAX } else { limit }
+    }
+
+    /// A parameter-sized slice in pieces that kernels may bind: the slice itself, or pieces of half of what they may.
+    pub(crate) fn pieces(&self, slice: BufferSlice) -> Vec<BufferSlice> {
+        let most = self.most_weights();
+        if slice.words <= most {
+            return vec![slice];
+        }
+        let piece = most / 2 / SLICE_ALIGNMENT * SLICE_ALIGNMENT;
+        let starts = (0..slice.words).step_by(usize::try_from(piece).unwrap_or(usize::MAX));
+        let cut = |first: u64| BufferSlice {
+            offset: slice.offset + first,
+            words: piece.min(slice.words - first),
+            ..slice
+        };
+        starts.map(cut).collect()
     }
 
     /// Step, seed and learning rate, as kernels read them.
@@ -351,6 +388,11 @@ impl Recorder {
     ) {
         if !matches!(self.mode, Mode::Evaluate { .. }) {
             let Scope { layer, pass } = self.scope.clone();
+            // Groups and other parts of one product stand for the same choice.
+            let same = |note: &ProductNote| note.layer == layer && note.pass == pass && note.kernel == kernel;
+            if self.products.last().is_some_and(same) {
+                return;
+            }
             self.products.push(ProductNote { layer, pass, kernel, tactic, plane_pairs, reason });
         }
     }
@@ -371,7 +413,8 @@ impl Recorder {
         self.checks.push((self.scope.layer.clone(), what));
         let (phase, at) = (self.phase, self.phases.get(&self.phase).map_or(0, Vec::len));
         let scope = self.scope.clone();
-        self.scans.extend(values.iter().map(|&values| Scan {
+        let pieces: Vec<BufferSlice> = values.iter().flat_map(|values| self.pieces(*values)).collect();
+        self.scans.extend(pieces.into_iter().map(|values| Scan {
             phase,
             at,
             slot,

@@ -1,6 +1,6 @@
 //! Reductions that take several dispatches.
 
-use kernels::{ColumnSum, Reduce, ReduceMap};
+use kernels::{ColumnSum, CopyChannels, Reduce, ReduceMap};
 use recording::BufferSlice;
 
 use crate::{GraphError, Recorder, recorder::Chunk};
@@ -32,6 +32,37 @@ pub(crate) fn reduce_to_one(
         pass = Reduce { len: pass.chunks(), map, factor: 1.0, ..pass };
         source = result;
     }
+}
+
+/// Records `first`, one row over `source`, and as many further passes as leave one value; a source larger than a binding
+/// is reduced piece by piece, then the results of the pieces.
+///
+/// # Errors
+/// Buffers that do not fit.
+pub(crate) fn reduce_pieces(
+    recorder: &mut Recorder,
+    label: &str,
+    first: Reduce,
+    source: BufferSlice,
+) -> Result<BufferSlice, GraphError> {
+    let pieces = recorder.pieces(source);
+    let len = |words: usize| u32::try_from(words).expect("a binding has fewer than 2^32 words");
+    let mut results = Vec::new();
+    for piece in &pieces {
+        let pass = Reduce { len: len(piece.words as usize), ..first };
+        results.push(reduce_to_one(recorder, label, pass, *piece, None)?);
+    }
+    if let [result] = results[..] {
+        return Ok(result);
+    }
+    let count = len(results.len());
+    let all = recorder.transient(label, results.len() as u64);
+    for (at, result) in (0..).zip(results) {
+        let kernel = CopyChannels { rows: 1, count: 1, source: (1, 0), target: (count, at) };
+        recorder.dispatch(kernel, &[result, all])?;
+    }
+    let map = if first.map == ReduceMap::Identity { ReduceMap::Identity } else { ReduceMap::Abs };
+    reduce_to_one(recorder, label, Reduce { len: count, map, factor: 1.0, ..first }, all, None)
 }
 
 /// Records `dst = factor * (sum of all rows of all chunks' partials)`, row after row in chunk order, so that the result

@@ -58,6 +58,7 @@ impl Schedule {
         let limit = binding_limit(limits, options);
         let mut recorder = Recorder::new(options.batch_size, chunk, limits.subgroup);
         recorder.first_sample = options.first_sample;
+        recorder.limit = limit;
         recorder.kernels = options.kernels.clone();
         declare_parameters(&mut recorder, network, options);
         let mut ports = declare_ports(&mut recorder, network, options);

@@ -153,7 +153,7 @@ impl<E: Executor> Trial<E> {
         executor.write(buffer, offset, &vec![POISON; words as usize])?;
         let mut all = Comparison::default();
         for dispatch in &self.recording.dispatches {
-            all.merge(check_dispatch(executor, dispatch).await?);
+            all.merge(check_dispatch(executor, dispatch, None).await?);
         }
         Ok(all)
     }

@@ -9,7 +9,7 @@ use reference::{bits, product::Kind};
 
 use crate::{
     Case, Entry, Mutation, PlaneGroup, Product, Random,
-    product::{Shape, expected, sizes, table},
+    product::{Shape, expected, expected_at, sizes, table},
 };
 
 /// The [`Product`] of unit planes on the left (codes q) with planes of `rhs_kind` on the right (q, or 2q -
@@ -114,6 +114,13 @@ impl Kernel for AndProduct {
         };
         let kinds = [Kind::Unit, self.0.rhs_kind];
         vec![expected(&self.unmasked(), kinds, [lhs, rhs, lhs_scale, rhs_scale, dst])]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let [lhs, rhs, _, lhs_scale, rhs_scale, dst] = buffers[..] else {
+            unreachable!("one buffer per binding");
+        };
+        let kinds = [Kind::Unit, self.0.rhs_kind];
+        Some(expected_at(&self.unmasked(), kinds, [lhs, rhs, lhs_scale, rhs_scale, dst], indices))
     }
 }
 

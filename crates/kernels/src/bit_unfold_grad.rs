@@ -24,6 +24,8 @@ pub struct BitUnfoldGrad {
     pub channels: u32,
     /// Planes of the gradient, 1 to 8.
     pub bits: u32,
+    /// The first of the samples that are unfolded, and how many samples `planes` holds.
+    pub part: (u32, u32),
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -52,6 +54,12 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "top padding", from: "at.y + params.pad_top", to: "at.y" },
         Mutation { rule: "mask of every tap", from: "mask |=", to: "mask =" },
         Mutation { rule: "mask plane", from: "unfolded[(BITS * rows", to: "unfolded[((BITS - 1u) * rows" },
+        Mutation { rule: "first sample", from: " + vec3(params.first_sample, 0u, 0u)", to: "" },
+        Mutation {
+            rule: "samples of the source",
+            from: "params.source_samples * params.out_height",
+            to: "params.samples * params.out_height",
+        },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
         Mutation { rule: "last row", from: "index >= rows * chunks", to: "index + 1u >= rows * chunks" },
         Mutation {
@@ -76,6 +84,12 @@ impl BitUnfoldGrad {
         u64::from(self.window.in_pixels())
     }
 
+    /// Words of a plane of one sample.
+    fn sample_words(&self) -> u64 {
+        let pixels = u64::from(self.window.out_height) * u64::from(self.window.out_width);
+        pixels * u64::from(words_for(self.channels))
+    }
+
     fn row_words(&self) -> u64 {
         u64::from(words_for(self.k()))
     }
@@ -89,6 +103,8 @@ impl Kernel for BitUnfoldGrad {
         let mut params = self.window.params();
         params.push(Param::u32("channels", self.channels));
         params.push(Param::u32("run", self.gather().run()));
+        params.push(Param::u32("first_sample", self.part.0));
+        params.push(Param::u32("source_samples", self.part.1));
         params
     }
     fn constants(&self) -> Vec<Constant> {
@@ -101,7 +117,7 @@ impl Kernel for BitUnfoldGrad {
         groups_for(self.rows() * u64::from(self.gather().runs()))
     }
     fn lens(&self) -> Vec<u64> {
-        let source = u64::from(self.window.out_pixels()) * u64::from(words_for(self.channels));
+        let source = u64::from(self.part.1) * self.sample_words();
         vec![u64::from(self.bits) * source, u64::from(self.bits + 1) * self.rows() * self.row_words()]
     }
     fn loop_trips(&self) -> u64 {
@@ -111,9 +127,13 @@ impl Kernel for BitUnfoldGrad {
         Work { operations: 0, bytes: 4 * self.lens().iter().sum::<u64>() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let planes = &buffers[0][..self.lens()[0] as usize];
+        let sample = self.sample_words() as usize;
+        let (first, samples) = (self.part.0 as usize, self.window.samples as usize);
+        let plane = |plane: &[u32]| plane[first * sample..(first + samples) * sample].to_vec();
+        let source = buffers[0][..self.lens()[0] as usize].chunks_exact(self.part.1 as usize * sample);
+        let planes: Vec<u32> = source.flat_map(plane).collect();
         let (positions, channels) = (self.window.out_pixels() as usize, self.channels as usize);
-        let codes = bits::unpack(planes, positions, channels, self.bits);
+        let codes = bits::unpack(&planes, positions, channels, self.bits);
         let (rows, mask) = self.window.to_reference(1, self.channels).unfold_grad_input(&codes);
         let mask: Vec<u32> = mask.into_iter().map(u32::from).collect();
         let (pixels, k) = (self.window.in_pixels() as usize, self.k() as usize);
@@ -125,18 +145,24 @@ impl Kernel for BitUnfoldGrad {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(11);
-    let mut case = |conv: Conv2d, bits: u32| {
+    let mut case = |conv: Conv2d, bits: u32, part: (u32, u32)| {
         let (window, channels) = (Window::from(conv), conv.out_channels as u32);
-        let positions = window.out_pixels() as usize;
+        let positions = part.1 as usize * conv.positions();
         let codes = random.codes(positions * conv.out_channels, bits);
         let planes = bits::pack(&codes, positions, conv.out_channels, bits);
         let label = format!(
-            "{}x{}x{}x{channels} kernel {}x{} stride {} bits {bits}",
+            "{}x{}x{}x{channels} kernel {}x{} stride {} bits {bits} part {part:?}",
             conv.samples, conv.height, conv.width, conv.kernel_h, conv.kernel_w, conv.stride
         );
-        Case::new(label, BitUnfoldGrad { window, channels, bits }, vec![planes, vec![]])
+        Case::new(label, BitUnfoldGrad { window, channels, bits, part }, vec![planes, vec![]])
     };
-    let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 3)).collect();
-    cases.extend((1..=8).map(|bits| case(Conv2d::same([1, 3, 4, 1], [3, 3], 37, 1), bits)));
+    let whole = |conv: &Conv2d| (0, conv.samples as u32);
+    let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 3, whole(&conv))).collect();
+    let one = Conv2d::same([1, 3, 4, 1], [3, 3], 37, 1);
+    cases.extend((1..=8).map(|bits| case(one, bits, whole(&one))));
+    // Parts of a batch, gathered word by word and by whole lines.
+    cases.push(case(Conv2d::same([2, 5, 4, 1], [3, 3], 37, 2), 3, (3, 7)));
+    cases.push(case(Conv2d::same([1, 4, 5, 1], [3, 3], 64, 1), 2, (4, 5)));
+    cases.push(case(Conv2d::valid([3, 6, 5, 1], [5, 5], 128, 1), 2, (1, 5)));
     cases
 }

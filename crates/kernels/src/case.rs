@@ -78,6 +78,9 @@ impl Kernel for Mutant {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         self.kernel.expected(buffers)
     }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        self.kernel.expected_at(buffers, indices)
+    }
     fn template(&self) -> Vec<Constant> {
         self.kernel.template()
     }

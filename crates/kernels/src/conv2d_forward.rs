@@ -10,7 +10,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
     conv2d::{TILE, flatten, in_fours, shapes},
     conv2d_forward_vec4,
-    floats::{UNIT, to_f64},
+    floats::{UNIT, float_at, sum_of_products, to_f64},
     groups_for,
 };
 
@@ -137,6 +137,17 @@ impl Kernel for Conv2dForward {
         let terms = (conv.taps() * conv.in_channels + 3) as f64;
         let bounds: Vec<f64> = sizes.iter().map(|size| terms * UNIT * size).collect();
         vec![Expected::within(&output, &bounds)]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let conv = self.conv();
+        let terms = (conv.taps() * conv.in_channels + 3) as f64;
+        let value = |&index: &usize| {
+            let bias = if self.bias { float_at(buffers[2], index % conv.out_channels) } else { 0.0 };
+            let (sum, size) = sum_of_products(buffers[0], buffers[1], &conv.terms_of_output(index));
+            (sum + bias, terms * UNIT * (size + bias.abs()))
+        };
+        let (values, bounds): (Vec<f64>, Vec<f64>) = indices.iter().map(value).unzip();
+        Some(Expected::within(&values, &bounds))
     }
 }
 

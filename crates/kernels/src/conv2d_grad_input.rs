@@ -11,7 +11,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
     conv2d::{TILE, flatten, in_fours, shapes},
     conv2d_grad_input_vec4,
-    floats::{UNIT, to_f64},
+    floats::{UNIT, sum_of_products, to_f64},
     groups_for,
 };
 
@@ -134,6 +134,16 @@ impl Kernel for Conv2dGradInput {
         let terms = (conv.taps() * conv.out_channels + 2) as f64;
         let bounds: Vec<f64> = sizes.iter().map(|size| terms * UNIT * size).collect();
         vec![Expected::within(&conv.grad_input(&grad, &weight), &bounds)]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let conv = self.conv();
+        let terms = (conv.taps() * conv.out_channels + 2) as f64;
+        let value = |&index: &usize| {
+            let (sum, size) = sum_of_products(buffers[0], buffers[1], &conv.terms_of_input(index));
+            (sum, terms * UNIT * size)
+        };
+        let (values, bounds): (Vec<f64>, Vec<f64>) = indices.iter().map(value).unzip();
+        Some(Expected::within(&values, &bounds))
     }
 }
 

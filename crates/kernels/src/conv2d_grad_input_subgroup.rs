@@ -104,6 +104,9 @@ impl Kernel for Conv2dGradInputSubgroup {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         self.conv.expected(buffers)
     }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        self.conv.expected_at(buffers, indices)
+    }
 }
 
 fn cases() -> Vec<Case> {

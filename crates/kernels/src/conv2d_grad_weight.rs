@@ -11,7 +11,7 @@ use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
     conv2d::{TILE, flatten, in_fours, shapes},
     conv2d_grad_weight_image, conv2d_grad_weight_vec4,
-    floats::{UNIT, to_f64},
+    floats::{UNIT, float_at, sum_of_products, to_f64},
     groups_for,
 };
 
@@ -94,6 +94,24 @@ impl Conv2dGradWeight {
     }
 }
 
+impl Conv2dGradWeight {
+    /// Some of the partials: the number of each, and the word of `buffers[2]` that holds it.
+    pub(crate) fn expected_partials(&self, buffers: &[&[u32]], places: &[(usize, usize)]) -> Expected {
+        let conv = self.conv();
+        let value = |&(index, place): &(usize, usize)| {
+            let first = index / conv.weight_len() * self.samples_per_partial as usize;
+            let end = conv.samples.min(first + self.samples_per_partial as usize);
+            let terms = conv.terms_of_weight(index % conv.weight_len(), first..end);
+            let (sum, size) = sum_of_products(buffers[0], buffers[1], &terms);
+            let start = if self.accumulate { float_at(buffers[2], place) } else { 0.0 };
+            let count = ((end - first) * conv.positions() + 2) as f64;
+            (sum + start, count * UNIT * (size + start.abs()))
+        };
+        let (values, bounds): (Vec<f64>, Vec<f64>) = places.iter().map(value).unzip();
+        Expected::within(&values, &bounds)
+    }
+}
+
 impl Kernel for Conv2dGradWeight {
     fn shader(&self) -> &Shader {
         if in_fours(self.flat().1) {
@@ -171,6 +189,10 @@ impl Kernel for Conv2dGradWeight {
             }
         }
         vec![Expected::within(&partials, &bounds)]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let places: Vec<(usize, usize)> = indices.iter().map(|&index| (index, index)).collect();
+        Some(self.expected_partials(buffers, &places))
     }
 }
 

@@ -171,6 +171,12 @@ impl Kernel for Conv2dGradWeightSubgroup {
         }
         self.conv.expected(&[buffers[0], buffers[1], &start]).into_iter().map(keep).collect()
     }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let (stride, kept) = (self.conv.in_channels as usize, self.kept_channels as usize);
+        let padded = |index: usize| index / kept * stride + index % kept;
+        let places: Vec<(usize, usize)> = indices.iter().map(|&index| (padded(index), index)).collect();
+        Some(self.conv.expected_partials(buffers, &places))
+    }
 }
 
 fn cases() -> Vec<Case> {

@@ -32,6 +32,17 @@ pub(crate) fn to_f64(words: &[u32], len: u32) -> Vec<f64> {
     words[..len as usize].iter().map(|&word| f64::from(f32::from_bits(word))).collect()
 }
 
+/// Word `index` as a float.
+pub(crate) fn float_at(words: &[u32], index: usize) -> f64 {
+    f64::from(f32::from_bits(words[index]))
+}
+
+/// The sum of the products of the elements of two matrices at `terms`, and the sum of their magnitudes.
+pub(crate) fn sum_of_products(a: &[u32], b: &[u32], terms: &[(usize, usize)]) -> (f64, f64) {
+    let products = terms.iter().map(|&(left, right)| float_at(a, left) * float_at(b, right));
+    products.fold((0.0, 0.0), |(sum, size), product| (sum + product, size + product.abs()))
+}
+
 /// The bits of `values`, rounded to f32.
 pub(crate) fn to_words(values: &[f64]) -> Vec<u32> {
     values.iter().map(|&value| (value as f32).to_bits()).collect()

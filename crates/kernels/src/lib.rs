@@ -6,14 +6,18 @@
 
 mod adam;
 mod add;
+mod add_bias;
 mod and_product;
 mod arithmetic_roof;
+mod avg_pool_backward;
+mod avg_pool_forward;
 mod batch_norm_backward;
 mod batch_norm_backward_sums;
 mod batch_norm_coefficients;
 mod batch_norm_forward;
 mod batch_norm_stats;
 mod bit_pack;
+mod bit_slice;
 mod bit_transpose;
 mod bit_unfold;
 mod bit_unfold_grad;
@@ -37,6 +41,7 @@ mod conv2d_grad_weight;
 mod conv2d_grad_weight_image;
 mod conv2d_grad_weight_subgroup;
 mod conv2d_grad_weight_vec4;
+mod copy_channels;
 mod dequantize;
 mod dropout_backward;
 mod dropout_forward;
@@ -81,14 +86,18 @@ mod xor_product;
 
 pub use adam::Adam;
 pub use add::Add;
+pub use add_bias::AddBias;
 pub use and_product::AndProduct;
 pub use arithmetic_roof::{ArithmeticRoof, RoofOperation};
+pub use avg_pool_backward::AvgPoolBackward;
+pub use avg_pool_forward::AvgPoolForward;
 pub use batch_norm_backward::BatchNormBackward;
 pub use batch_norm_backward_sums::BatchNormBackwardSums;
 pub use batch_norm_coefficients::BatchNormCoefficients;
 pub use batch_norm_forward::BatchNormForward;
 pub use batch_norm_stats::BatchNormStats;
 pub use bit_pack::BitPack;
+pub use bit_slice::BitSlice;
 pub use bit_transpose::BitTranspose;
 pub use bit_unfold::BitUnfold;
 pub use bit_unfold_grad::BitUnfoldGrad;
@@ -106,6 +115,7 @@ pub use conv2d_grad_input::Conv2dGradInput;
 pub use conv2d_grad_input_subgroup::Conv2dGradInputSubgroup;
 pub use conv2d_grad_weight::Conv2dGradWeight;
 pub use conv2d_grad_weight_subgroup::Conv2dGradWeightSubgroup;
+pub use copy_channels::CopyChannels;
 pub use dequantize::Dequantize;
 pub use dropout_backward::DropoutBackward;
 pub use dropout_forward::DropoutForward;
@@ -167,14 +177,18 @@ pub const SHARED: recording::shader::Library = &[
 pub static REGISTRY: &[&Entry] = &[
     &adam::ENTRY,
     &add::ENTRY,
+    &add_bias::ENTRY,
     &and_product::ENTRY,
     &arithmetic_roof::ENTRY,
+    &avg_pool_backward::ENTRY,
+    &avg_pool_forward::ENTRY,
     &batch_norm_backward::ENTRY,
     &batch_norm_backward_sums::ENTRY,
     &batch_norm_coefficients::ENTRY,
     &batch_norm_forward::ENTRY,
     &batch_norm_stats::ENTRY,
     &bit_pack::ENTRY,
+    &bit_slice::ENTRY,
     &bit_transpose::ENTRY,
     &bit_unfold::ENTRY,
     &bit_unfold_grad::ENTRY,
@@ -194,6 +208,7 @@ pub static REGISTRY: &[&Entry] = &[
     &conv2d_grad_weight_subgroup::ENTRY,
     &conv2d_grad_weight_image::ENTRY,
     &conv2d_grad_weight_vec4::ENTRY,
+    &copy_channels::ENTRY,
     &dequantize::ENTRY,
     &dropout_backward::ENTRY,
     &dropout_forward::ENTRY,

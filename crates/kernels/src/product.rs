@@ -11,7 +11,7 @@ use recording::{Constant, Param, Work};
 use reference::product::Kind;
 
 pub(crate) use cases::{Shape, sizes, table};
-pub(crate) use expected::{expected, expected_of};
+pub(crate) use expected::{expected, expected_at, expected_of};
 
 use crate::{WORKGROUP, groups_for, words_for};
 

@@ -8,7 +8,7 @@ use reference::product::Kind;
 
 use crate::{
     Case, Entry, Form, Mutation, Output, Product, Random,
-    product::{Shape, expected, sizes, table},
+    product::{Shape, expected, expected_at, sizes, table},
 };
 
 /// The [`Product`] of a [`Form`] by whole subgroups, one a workgroup, that spread the words of the right operand by
@@ -145,6 +145,11 @@ impl Kernel for SubgroupProduct {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let buffers = buffers.try_into().expect("one buffer per binding");
         vec![expected(&self.product.needed(self.form), self.form.kinds(self.product.rhs_kind), buffers)]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let buffers = buffers.try_into().expect("one buffer per binding");
+        let kinds = self.form.kinds(self.product.rhs_kind);
+        Some(expected_at(&self.product.needed(self.form), kinds, buffers, indices))
     }
 }
 

@@ -8,7 +8,7 @@ use reference::product::Kind;
 
 use crate::{
     Case, Entry, Form, Mutation, Output, Product, Random, SubgroupProduct,
-    product::{Shape, expected, table},
+    product::{Shape, expected, expected_at, table},
 };
 
 /// Words of workgroup memory that every device has.
@@ -233,6 +233,11 @@ impl Kernel for TileProduct {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let buffers = buffers.try_into().expect("one buffer per binding");
         vec![expected(&self.product.needed(self.form), self.form.kinds(self.product.rhs_kind), buffers)]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let buffers = buffers.try_into().expect("one buffer per binding");
+        let kinds = self.form.kinds(self.product.rhs_kind);
+        Some(expected_at(&self.product.needed(self.form), kinds, buffers, indices))
     }
 }
 

@@ -8,7 +8,7 @@ use reference::product::Kind;
 
 use crate::{
     By, Case, Entry, Mutation, Product, Random, ScaleIndex,
-    product::{Shape, expected, sizes, table},
+    product::{Shape, expected, expected_at, sizes, table},
 };
 
 /// The [`Product`] of sign planes (centered codes 2q - n) on both sides, each with a mask or without;
@@ -83,6 +83,10 @@ impl Kernel for XorProduct {
             unreachable!("one buffer per binding");
         };
         vec![expected(&self.0, [Kind::Sign; 2], [lhs, rhs, lhs_scale, rhs_scale, dst])]
+    }
+    fn expected_at(&self, buffers: &[&[u32]], indices: &[usize]) -> Option<Expected> {
+        let buffers = buffers.try_into().expect("one buffer per binding");
+        Some(expected_at(&self.0, [Kind::Sign; 2], buffers, indices))
     }
 }
 

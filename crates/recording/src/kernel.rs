@@ -121,6 +121,12 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// `buffers` holds at least [`Kernel::lens`] words per binding.
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected>;
 
+    /// What the reference gives for the words `indices` of the one binding that is written, where each of them costs as much
+    /// as reading a row; `None` for kernels that are cheap enough to be compared whole.
+    fn expected_at(&self, _buffers: &[&[u32]], _indices: &[usize]) -> Option<Expected> {
+        None
+    }
+
     /// Values that the shader's template is expanded with, e.g. the sizes of a register tile; empty for plain WGSL.
     ///
     /// See [`shader::expand`](crate::shader::expand).

@@ -123,6 +123,54 @@ impl Conv2d {
         grad
     }
 
+    /// The elements `(x, w)` of input and weight whose products make up one output.
+    pub fn terms_of_output(&self, output: usize) -> Vec<(usize, usize)> {
+        let (position, co) = (output / self.out_channels, output % self.out_channels);
+        let out = [position / self.out_w % self.out_h, position % self.out_w];
+        let sample = position / self.positions();
+        let of_tap = |tap: usize| {
+            let pixel = self.input_pixel(sample, out, [tap / self.kernel_w, tap % self.kernel_w]);
+            let weight = (co * self.taps() + tap) * self.in_channels;
+            let pairs = pixel.map(|pixel| {
+                (0..self.in_channels).map(move |ci| (pixel * self.in_channels + ci, weight + ci))
+            });
+            pairs.into_iter().flatten()
+        };
+        (0..self.taps()).flat_map(of_tap).collect()
+    }
+
+    /// The elements `(dy, w)` of output gradient and weight whose products make up one element of the input's gradient.
+    pub fn terms_of_input(&self, input: usize) -> Vec<(usize, usize)> {
+        let (pixel, ci) = (input / self.in_channels, input % self.in_channels);
+        let (iy, ix) = (pixel / self.width % self.height, pixel % self.width);
+        let sample = pixel / self.width / self.height;
+        let of_tap = |tap: usize| {
+            let oy = self.reader(iy + self.pad_top, tap / self.kernel_w, self.out_h);
+            let ox = self.reader(ix + self.pad_left, tap % self.kernel_w, self.out_w);
+            let position = oy.zip(ox).map(|(oy, ox)| (sample * self.out_h + oy) * self.out_w + ox);
+            let pairs = position.map(|position| {
+                let weight = move |co: usize| (co * self.taps() + tap) * self.in_channels + ci;
+                (0..self.out_channels).map(move |co| (position * self.out_channels + co, weight(co)))
+            });
+            pairs.into_iter().flatten()
+        };
+        (0..self.taps()).flat_map(of_tap).collect()
+    }
+
+    /// The elements `(dy, x)` of output gradient and input whose products make up one weight's gradient over `samples`.
+    pub fn terms_of_weight(&self, weight: usize, samples: std::ops::Range<usize>) -> Vec<(usize, usize)> {
+        let (tap, ci) = (weight / self.in_channels % self.taps(), weight % self.in_channels);
+        let co = weight / self.in_channels / self.taps();
+        let at = [tap / self.kernel_w, tap % self.kernel_w];
+        let positions = samples.start * self.positions()..samples.end * self.positions();
+        let pair = |position: usize| {
+            let out = [position / self.out_w % self.out_h, position % self.out_w];
+            let pixel = self.input_pixel(position / self.positions(), out, at)?;
+            Some((position * self.out_channels + co, pixel * self.in_channels + ci))
+        };
+        positions.filter_map(pair).collect()
+    }
+
     /// `db[co] = sum over (n, oy, ox) of dy[n, oy, ox, co]`.
     pub fn grad_bias<T: Number>(&self, grad_output: &[T]) -> Vec<T> {
         assert_eq!(grad_output.len(), self.output_len(), "output gradient of {self:?}");

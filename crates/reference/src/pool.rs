@@ -1,4 +1,4 @@
-//! Maximum pooling over windows and the global average.
+//! Maximum and average pooling over windows, and the global average.
 
 /// The shape of a pooling: input `[samples, height, width, channels]`, output
 /// `[samples, out_h, out_w, channels]`.
@@ -82,6 +82,32 @@ impl Pool2d {
     /// The maximum code of each window; quantizing commutes with the maximum.
     pub fn max_pool_codes(&self, codes: &[u32]) -> Vec<u32> {
         self.maxima(codes).0
+    }
+
+    /// The mean of the part of each window that lies inside the input.
+    pub fn avg_pool_forward(&self, x: &[f64]) -> Vec<f64> {
+        assert_eq!(x.len(), self.input_len(), "input of {self:?}");
+        let mean = |output| {
+            let inside = self.inside(output);
+            inside.iter().map(|&input| x[input]).sum::<f64>() / inside.len() as f64
+        };
+        (0..self.output_len()).map(mean).collect()
+    }
+
+    /// The gradient of the input: each output's is spread evenly over the part of its window inside the input.
+    pub fn avg_pool_backward(&self, grad_output: &[f64]) -> Vec<f64> {
+        assert_eq!(grad_output.len(), self.output_len(), "output gradient of {self:?}");
+        let mut grad = vec![0.0; self.input_len()];
+        for (output, value) in grad_output.iter().enumerate() {
+            let inside = self.inside(output);
+            inside.iter().for_each(|&input| grad[input] += value / inside.len() as f64);
+        }
+        grad
+    }
+
+    /// The input elements of an output's window.
+    fn inside(&self, output: usize) -> Vec<usize> {
+        (0..self.kernel * self.kernel).filter_map(|offset| self.input_index(output, offset)).collect()
     }
 
     fn maxima<T: Copy + PartialOrd>(&self, x: &[T]) -> (Vec<T>, Vec<u32>) {

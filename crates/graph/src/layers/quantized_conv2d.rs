@@ -5,11 +5,12 @@ use std::sync::Arc;
 use kernels::{By, Dequantize, Output, ScaleIndex};
 use recording::BufferSlice;
 
-use super::single;
+use super::{add, single};
 use crate::{
-    Bits, FULL_PRECISION, Geometry, GraphError, Packed, Parameter, ParameterSpec, Recorder, Tensor,
+    Bits, FULL_PRECISION, Geometry, GraphError, Packed, Parameter, ParameterSpec, Recorder, Shape, Tensor,
+    channel_parts::ChannelPart,
     convolution::Convolution,
-    deploy::Deferred,
+    deploy::{Deferred, add_bias, bit_forward},
     layer::{Backward, Layer, Place, no_backward},
     planes::Operand,
     quantizers::{GradientPlanes, GradientQuantizer, WeightQuantizer, WeightRows},
@@ -21,7 +22,7 @@ use crate::{
 /// product runs on the dequantized operands in f32.
 pub const MIN_BIT_POSITIONS: u32 = 25;
 
-/// A convolution without bias. A product runs on bit planes where both of its operands are quantized; where one is in
+/// A convolution. A product runs on bit planes where both of its operands are quantized; where one is in
 /// full precision the other is dequantized and the product runs in f32.
 #[derive(Clone, Debug)]
 pub struct QuantizedConv2d {
@@ -29,6 +30,12 @@ pub struct QuantizedConv2d {
     pub out_channels: u32,
     /// Kernel, stride and padding.
     pub geometry: Geometry,
+    /// Groups of channels, 1 for none.
+    pub groups: u32,
+    /// Adds an f32 bias per output channel, whose gradient is the sum of the quantized one.
+    pub bias: bool,
+    /// Decay of the weights alone: adds `weight_decay * w` to their gradient.
+    pub weight_decay: f32,
     /// Weights, or `None` for f32.
     pub weight: Option<Arc<dyn WeightQuantizer>>,
     /// Gradient of the output, or `None` for f32.
@@ -45,36 +52,64 @@ struct Input {
 struct Saved {
     layer: QuantizedConv2d,
     convolution: Convolution,
+    parts: Vec<ChannelPart>,
     place: Place,
     weight: Parameter,
+    bias: Option<Parameter>,
     prepared: Vec<BufferSlice>,
     input: Input,
-    dense_weight: Option<BufferSlice>,
+    /// The weights of each part in f32, where a product needed them.
+    dense_weights: Option<Vec<BufferSlice>>,
 }
 
 impl QuantizedConv2d {
-    fn convolution(&self, layer: &str, inputs: &[Kind]) -> Result<Convolution, GraphError> {
-        Convolution::new(layer, self.geometry, single(layer, inputs)?.shape, self.out_channels)
+    fn convolution(&self, layer: &str, input: Shape) -> Result<Convolution, GraphError> {
+        Convolution::new(layer, self.geometry, input, self.out_channels)?.grouped(layer, self.groups)
     }
 
-    /// The weight in f32: latent, or quantized and unpacked again.
+    /// The packed weights of one part.
+    fn pack(
+        &self,
+        recorder: &mut Recorder,
+        quantizer: &dyn WeightQuantizer,
+        (weight, prepared): (&Parameter, &[BufferSlice]),
+        part: &ChannelPart,
+        rows: WeightRows,
+    ) -> Result<Operand, GraphError> {
+        let share = part.weight(recorder, weight)?;
+        let convolution = match rows {
+            WeightRows::ByInput if part.reads_all_inputs() => part.convolution.flattened(),
+            _ => part.convolution,
+        };
+        let operand = quantizer.pack(recorder, &share, prepared, &convolution, rows)?;
+        let by_channel = operand.groups.iter().any(|g| g.scale.is_some_and(|(_, s)| s.by != By::One));
+        if by_channel && !part.is_whole() {
+            let message = "weights cut by channels must have one scale for the whole layer";
+            return Err(GraphError::layer(&weight.name, message));
+        }
+        Ok(operand)
+    }
+
+    /// The weights of one part in f32: latent, or quantized and unpacked again.
     fn dense_weight(
         &self,
         recorder: &mut Recorder,
-        convolution: &Convolution,
+        part: &ChannelPart,
         weight: &Parameter,
         prepared: &[BufferSlice],
     ) -> Result<BufferSlice, GraphError> {
-        let Some(quantizer) = &self.weight else { return Ok(weight.value) };
-        let operand = quantizer.pack(recorder, weight, prepared, convolution, WeightRows::ByOutput)?;
+        let Some(quantizer) = &self.weight else { return part.weight_slice(recorder, weight.value) };
+        let (convolution, rows) = (part.convolution, part.convolution.output.channels);
+        let operand =
+            self.pack(recorder, quantizer.as_ref(), (weight, prepared), part, WeightRows::ByOutput)?;
         let group = match operand.groups.as_slice() {
             [group] if group.planes.first_plane == 0 && group.planes.mask.is_none() => *group,
             _ => return Err(GraphError::layer(&weight.name, "several plane groups have no f32 product")),
         };
         // In the forward product the rows of the weight are the columns of the result.
         let (scale, rows_per_scale) = match group.scale {
-            None => (recorder.one(), self.out_channels),
-            Some((scale, ScaleIndex { by: By::One, .. })) => (scale, self.out_channels),
+            None => (recorder.one(), rows),
+            Some((scale, ScaleIndex { by: By::One, .. })) => (scale, rows),
             Some((scale, ScaleIndex { by: By::Column, div })) => (scale, div),
             Some(_) => {
                 return Err(GraphError::layer(
@@ -83,9 +118,9 @@ impl QuantizedConv2d {
                 ));
             }
         };
-        let result = recorder.transient("dequantized weight", u64::from(weight.len()));
+        let result = recorder.transient("dequantized weight", u64::from(convolution.weight_len()));
         let kernel = Dequantize {
-            rows: self.out_channels,
+            rows,
             k: convolution.fan_in(),
             bits: group.planes.planes,
             kind: kernels::Kind::Sign,
@@ -94,6 +129,16 @@ impl QuantizedConv2d {
         };
         recorder.dispatch(kernel, &[operand.buffer, scale, result])?;
         Ok(result)
+    }
+
+    fn dense_weights(
+        &self,
+        recorder: &mut Recorder,
+        parts: &[ChannelPart],
+        weight: &Parameter,
+        prepared: &[BufferSlice],
+    ) -> Result<Vec<BufferSlice>, GraphError> {
+        parts.iter().map(|part| self.dense_weight(recorder, part, weight, prepared)).collect()
     }
 
     fn weight_planes(&self) -> Option<u32> {
@@ -111,12 +156,14 @@ impl Layer for QuantizedConv2d {
     }
 
     fn infer(&self, name: &str, inputs: &[Kind]) -> Result<Kind, GraphError> {
-        Ok(Kind::dense(self.convolution(name, inputs)?.output))
+        Ok(Kind::dense(self.convolution(name, single(name, inputs)?.shape)?.output))
     }
 
     fn parameters(&self, inputs: &[Kind]) -> Vec<ParameterSpec> {
-        let Ok(convolution) = self.convolution("", inputs) else { return Vec::new() };
-        let mut parameters = vec![ParameterSpec::weight(convolution.weight_shape(), convolution.fan_in())];
+        let Ok(convolution) = self.convolution("", inputs[0].shape) else { return Vec::new() };
+        let weight = ParameterSpec::weight(convolution.weight_shape(), convolution.fan_in());
+        let mut parameters = vec![ParameterSpec { weight_decay: self.weight_decay, ..weight }];
+        parameters.extend(self.bias.then(|| ParameterSpec::vector("bias", self.out_channels, 0.0)));
         parameters.extend(self.weight.iter().flat_map(|quantizer| quantizer.parameters(&convolution)));
         parameters
     }
@@ -126,7 +173,7 @@ impl Layer for QuantizedConv2d {
     }
 
     fn macs(&self, inputs: &[Kind], _: Kind) -> u64 {
-        self.convolution("", inputs).map_or(0, |convolution| convolution.macs())
+        self.convolution("", inputs[0].shape).map_or(0, |convolution| convolution.macs())
     }
 
     fn bits(&self, inputs: &[Kind]) -> Option<Bits> {
@@ -158,52 +205,70 @@ impl Layer for QuantizedConv2d {
             Value::Dense(tensor) => tensor.shape,
             Value::Deferred(deferred) => deferred.shape,
         };
-        let convolution = Convolution::new(&place.name, self.geometry, shape, self.out_channels)?;
+        let convolution = self.convolution(&place.name, shape)?;
+        let parts = convolution.parts(recorder.most_weights());
+        let bias = self.bias.then(|| recorder.parameter("bias"));
 
-        let (output, input, dense_weight) = match (&inputs[0], &self.weight) {
+        let (output, input, dense_weights) = match (&inputs[0], &self.weight) {
             (Value::Packed(packed), Some(quantizer)) => {
-                let operand = recorder.once(|recorder| {
-                    quantizer.pack(recorder, &weight, &prepared, &convolution, WeightRows::ByOutput)
+                let weights = recorder.once(|recorder| {
+                    let pack = |part: &ChannelPart| {
+                        let (source, rows) = ((&weight, prepared.as_slice()), WeightRows::ByOutput);
+                        Ok((*part, self.pack(recorder, quantizer.as_ref(), source, part, rows)?))
+                    };
+                    parts.iter().map(pack).collect::<Result<Vec<_>, GraphError>>()
                 })?;
                 if recorder.mode() == (Mode::Evaluate { fold: true }) {
-                    let deferred = Deferred::new(convolution, packed.clone(), operand);
+                    let bias = bias.map(|bias| bias.value);
+                    let deferred = Deferred::new(convolution, packed.clone(), weights, bias);
                     return Ok((Value::Deferred(Box::new(deferred)), no_backward()));
                 }
-                let output = bit_forward(recorder, &convolution, packed, &operand)?;
+                let output = recorder.tensor("output", convolution.output);
+                for chunk in recorder.chunks() {
+                    let dst = (output.chunks[chunk.index], Output::F32);
+                    bit_forward(recorder, chunk, packed, &weights, dst)?;
+                }
                 let input = Input { value: inputs[0].clone(), packed: Some(packed.clone()) };
                 (output, input, None)
             }
             _ => {
                 let dense_input = recorder.dense(&inputs[0])?;
-                let dense_weight = recorder
-                    .once(|recorder| self.dense_weight(recorder, &convolution, &weight, &prepared))?;
-                let output = convolution.forward(recorder, &dense_input, dense_weight, None)?;
+                let weights =
+                    recorder.once(|recorder| self.dense_weights(recorder, &parts, &weight, &prepared))?;
+                let output = dense_forward(recorder, &convolution, &parts, &dense_input, &weights)?;
                 // Codes stay packed for the weight gradient, which may still be a bit product.
                 let packed = match &inputs[0] {
                     Value::Packed(packed) => Some(packed.clone()),
                     _ => None,
                 };
-                (output, Input { value: Value::Dense(dense_input), packed }, Some(dense_weight))
+                (output, Input { value: Value::Dense(dense_input), packed }, Some(weights))
             }
         };
+        if let Some(bias) = &bias {
+            add_bias(recorder, &output, bias.value)?;
+        }
         recorder.check_finite("output", &output.chunks)?;
         let (layer, place) = (self.clone(), place.clone());
-        let saved = Saved { layer, convolution, place, weight, prepared, input, dense_weight };
+        let saved = Saved { layer, convolution, parts, place, weight, bias, prepared, input, dense_weights };
         Ok((Value::Dense(output), Box::new(move |recorder, grad| saved.backward(recorder, grad))))
     }
 }
 
-fn bit_forward(
+fn dense_forward(
     recorder: &mut Recorder,
     convolution: &Convolution,
-    input: &Packed,
-    weight: &Operand,
+    parts: &[ChannelPart],
+    input: &Tensor,
+    weights: &[BufferSlice],
 ) -> Result<Tensor, GraphError> {
+    if let ([_], [weight]) = (parts, weights) {
+        return convolution.forward(recorder, input, *weight, None);
+    }
     let output = recorder.tensor("output", convolution.output);
-    for chunk in recorder.chunks() {
-        let unfolded = convolution.unfold(recorder, chunk, input)?;
-        let dst = (output.chunks[chunk.index], Output::F32);
-        convolution.bit_forward(recorder, chunk, unfolded, weight, dst)?;
+    for (part, weight) in parts.iter().zip(weights) {
+        let input = part.input(recorder, input)?;
+        let result = part.convolution.forward(recorder, &input, *weight, None)?;
+        part.put_output(recorder, &result, &output)?;
     }
     Ok(output)
 }
@@ -226,6 +291,10 @@ impl Saved {
         };
         let mut dense_grad = None;
         self.grad_weight(recorder, grad, planes.as_deref(), &mut dense_grad)?;
+        if let Some(bias) = &self.bias {
+            let dense = self.dense_grad(recorder, grad, planes.as_deref(), &mut dense_grad)?;
+            self.convolution.grad_bias(recorder, &dense, bias.gradient)?;
+        }
         if !self.place.needs_grad[0] {
             return Ok(vec![None]);
         }
@@ -250,11 +319,17 @@ impl Saved {
         let positions = self.convolution.output.pixels();
         match (&self.input.packed, planes) {
             (Some(packed), Some(planes)) if positions >= MIN_BIT_POSITIONS => {
-                for chunk in recorder.chunks() {
-                    // Kept since the forward pass, the patches would take many times the memory of the codes.
-                    let unfolded = self.convolution.unfold(recorder, chunk, packed)?;
-                    let gradient = &planes[chunk.index];
-                    self.convolution.bit_grad_weight(recorder, chunk, gradient, unfolded, target)?;
+                for part in &self.parts {
+                    part.record_weight(recorder, target, |recorder, target| {
+                        for chunk in recorder.chunks() {
+                            // Kept since the forward pass, the patches would take many times the memory of the codes.
+                            let rows = part.input_rows(recorder, chunk, packed.rows(chunk))?;
+                            let unfolded = part.convolution.unfold(recorder, chunk, rows)?;
+                            let gradient = part.gradient(recorder, chunk, &planes[chunk.index])?;
+                            part.convolution.bit_grad_weight(recorder, chunk, &gradient, unfolded, target)?;
+                        }
+                        Ok(())
+                    })?;
                 }
             }
             _ => {
@@ -263,7 +338,14 @@ impl Saved {
                 let both_quantized = self.input.packed.is_some() && planes.is_some();
                 let reason = both_quantized
                     .then(|| format!("{positions} positions a sample, fewer than {MIN_BIT_POSITIONS}"));
-                self.convolution.grad_weight(recorder, &dense, &input, target, reason)?;
+                for part in &self.parts {
+                    let dense = part.dense_gradient(recorder, &dense)?;
+                    let input = part.input(recorder, &input)?;
+                    let reason = reason.clone();
+                    part.record_weight(recorder, target, |recorder, target| {
+                        part.convolution.grad_weight(recorder, &dense, &input, target, reason)
+                    })?;
+                }
             }
         }
         if let Some(quantizer) = &quantizer
@@ -282,22 +364,58 @@ impl Saved {
         dense_grad: &mut Option<Tensor>,
     ) -> Result<Tensor, GraphError> {
         recorder.set_pass("grad_input");
-        let convolution = self.convolution;
         if let (Some(quantizer), Some(planes)) = (self.layer.weight.clone(), planes) {
-            let (rows, flattened) = (WeightRows::ByInput, convolution.flattened());
-            let operand = quantizer.pack(recorder, &self.weight, &self.prepared, &flattened, rows)?;
-            let result = recorder.tensor("grad_input", convolution.input);
+            let mut weights = Vec::new();
+            for part in &self.parts {
+                let source = (&self.weight, self.prepared.as_slice());
+                let rows = WeightRows::ByInput;
+                weights.push(self.layer.pack(recorder, quantizer.as_ref(), source, part, rows)?);
+            }
+            let result = recorder.tensor("grad_input", self.convolution.input);
             for chunk in recorder.chunks() {
-                flattened.bit_grad_input(recorder, chunk, &planes[chunk.index], &operand, &result)?;
+                let dst = result.chunks[chunk.index];
+                for (part, weight) in self.parts.iter().zip(&weights) {
+                    let gradient = part.gradient(recorder, chunk, &planes[chunk.index])?;
+                    part.bit_grad_input(recorder, chunk, &gradient, weight, dst)?;
+                }
             }
             return Ok(result);
         }
         let dense = self.dense_grad(recorder, grad, planes, dense_grad)?;
-        let weight = match self.dense_weight {
-            Some(weight) => weight,
-            None => self.layer.dense_weight(recorder, &convolution, &self.weight, &self.prepared)?,
+        let weights = match self.dense_weights.take() {
+            Some(weights) => weights,
+            None => self.layer.dense_weights(recorder, &self.parts, &self.weight, &self.prepared)?,
         };
-        convolution.grad_input(recorder, &dense, weight)
+        self.dense_grad_input(recorder, &dense, &weights)
+    }
+
+    fn dense_grad_input(
+        &self,
+        recorder: &mut Recorder,
+        grad: &Tensor,
+        weights: &[BufferSlice],
+    ) -> Result<Tensor, GraphError> {
+        if let ([_], [weight]) = (self.parts.as_slice(), weights) {
+            return self.convolution.grad_input(recorder, grad, *weight);
+        }
+        let mut groups: Vec<(ChannelPart, Tensor)> = Vec::new();
+        for (part, weight) in self.parts.iter().zip(weights) {
+            let grad = part.dense_gradient(recorder, grad)?;
+            let mut result = part.convolution.grad_input(recorder, &grad, *weight)?;
+            if part.of_group > 0 {
+                let (_, before) = groups.pop().expect("the first part of the group");
+                result = add::record(recorder, &before, &result)?;
+            }
+            groups.push((*part, result));
+        }
+        if self.convolution.groups == 1 {
+            return Ok(groups.remove(0).1);
+        }
+        let result = recorder.tensor("grad_input", self.convolution.input);
+        for (part, grad_input) in &groups {
+            part.put_input(recorder, grad_input, &result)?;
+        }
+        Ok(result)
     }
 
     /// The gradient of the output in f32: as it came, or quantized and unpacked again.

@@ -9,7 +9,7 @@ use super::{WeightQuantizer, WeightRows};
 use crate::{
     Convolution, GraphError, Parameter, Recorder,
     planes::{Group, Operand},
-    reduction::reduce_to_one,
+    reduction::reduce_pieces,
 };
 
 /// One bit: `E * sgn(w)` with E the mean of `|w|` over the layer; the gradient passes unchanged. More bits:
@@ -36,7 +36,7 @@ impl WeightQuantizer for DorefaWeight {
             _ => (ReduceMap::AbsTanh, ReduceOp::Max, 1.0),
         };
         let first = Reduce { rows: 1, len, map, op, factor };
-        Ok(vec![reduce_to_one(recorder, "weight scale", first, weight.value, None)?])
+        Ok(vec![reduce_pieces(recorder, "weight scale", first, weight.value)?])
     }
 
     fn pack(
@@ -76,7 +76,12 @@ impl WeightQuantizer for DorefaWeight {
         prepared: &[BufferSlice],
         grad_quantized: BufferSlice,
     ) -> Result<(), GraphError> {
-        let kernel = WeightBackward { len: weight.len() };
-        recorder.dispatch(kernel, &[weight.value, prepared[0], grad_quantized, weight.gradient])
+        let pieces = [weight.value, grad_quantized, weight.gradient].map(|slice| recorder.pieces(slice));
+        let [values, quantized, gradients] = &pieces;
+        for ((value, quantized), gradient) in values.iter().zip(quantized).zip(gradients) {
+            let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
+            recorder.dispatch(WeightBackward { len }, &[*value, prepared[0], *quantized, *gradient])?;
+        }
+        Ok(())
     }
 }

@@ -29,6 +29,9 @@ impl<E: Executor> Session<E> {
             if let Some((scale, _)) = fold.scale {
                 values.scale = self.read_f32(scale).await?;
             }
+            if let Some(bias) = fold.bias {
+                values.bias = self.read_f32(bias).await?;
+            }
             if let Some(norm) = fold.batch_norm {
                 values.mean = self.read_f32(norm.mean).await?;
                 values.variance = self.read_f32(norm.variance).await?;

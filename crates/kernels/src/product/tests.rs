@@ -1,4 +1,4 @@
-use recording::Kernel;
+use recording::{Access, Kernel};
 use reference::{
     bits::pack,
     product::{Kind, centered, matmul},
@@ -38,6 +38,40 @@ fn parts_stay_below_the_limit_and_together_are_the_whole() {
         }
         assert_eq!(shape.product.split(60_000), [shape.product]);
     }
+}
+
+#[test]
+fn single_words_of_every_kernel_equal_the_whole_result() {
+    let mut kernels = std::collections::BTreeSet::new();
+    for case in crate::REGISTRY.iter().flat_map(|entry| (entry.cases)()) {
+        let kernel = &case.kernel;
+        if kernel.work().operations > 4_000_000 {
+            continue;
+        }
+        let filled = |(input, &len): (&Vec<u32>, &u64)| match input.is_empty() {
+            true => vec![0x3f80_0000; len as usize],
+            false => input.clone(),
+        };
+        let lens = kernel.lens();
+        let inputs: Vec<Vec<u32>> = case.inputs.iter().zip(&lens).map(filled).collect();
+        let views: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+        let written = kernel.bindings().iter().position(|binding| binding.access == Access::Write);
+        let len = lens[written.expect("every kernel writes")] as usize;
+        let indices: Vec<usize> = (0..len).step_by(len.div_ceil(40)).chain([len - 1]).collect();
+        let Some(some) = kernel.expected_at(&views, &indices) else { continue };
+        let whole = kernel.expected(&views).remove(0);
+        let got: Vec<u32> = indices.iter().map(|&index| whole.words[index]).collect();
+        let comparison = some.compare(&got);
+        assert!(comparison.passed(), "{} {}: {:?}", kernel.name(), case.label, comparison.first);
+        let altered = vec![1e30f32.to_bits(); got.len()];
+        let noticed = some.compare(&altered).mismatches;
+        assert!(noticed > 0, "{} {}: every value passes", kernel.name(), case.label);
+        kernels.insert(kernel.name());
+    }
+    for name in ["and_product", "xor_product", "subgroup_product", "tile_product"] {
+        assert!(kernels.contains(name), "{name}");
+    }
+    assert!(kernels.iter().filter(|name| name.starts_with("conv2d")).count() >= 9, "{kernels:?}");
 }
 
 #[test]

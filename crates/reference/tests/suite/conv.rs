@@ -143,3 +143,28 @@ prop_compose! {
         }
     }
 }
+
+#[test]
+fn single_elements_sum_the_same_terms_as_whole_results() {
+    for conv in [
+        Conv2d::same([2, 5, 4, 3], [3, 3], 2, 1),
+        Conv2d::same([3, 7, 6, 2], [3, 5], 3, 2),
+        Conv2d::valid([2, 8, 5, 2], [3, 2], 4, 3),
+        Conv2d::valid([3, 4, 3, 2], [4, 3], 5, 1),
+    ] {
+        let integers = |seed: i64, len: usize| (0..len as i64).map(|at| (at * 7 + seed) % 11 - 5).collect();
+        let x: Vec<i64> = integers(1, conv.input_len());
+        let w: Vec<i64> = integers(4, conv.weight_len());
+        let dy: Vec<i64> = integers(8, conv.output_len());
+        let sum = |terms: Vec<(usize, usize)>, a: &[i64], b: &[i64]| -> i64 {
+            terms.into_iter().map(|(left, right)| a[left] * b[right]).sum()
+        };
+        let outputs = (0..conv.output_len()).map(|at| sum(conv.terms_of_output(at), &x, &w));
+        assert!(outputs.eq(conv.forward(&x, &w, None)), "{conv:?}");
+        let inputs = (0..conv.input_len()).map(|at| sum(conv.terms_of_input(at), &dy, &w));
+        assert!(inputs.eq(conv.grad_input(&dy, &w)), "{conv:?}");
+        let all = 0..conv.samples;
+        let weights = (0..conv.weight_len()).map(|at| sum(conv.terms_of_weight(at, all.clone()), &dy, &x));
+        assert!(weights.eq(conv.grad_weight(&dy, &x)), "{conv:?}");
+    }
+}

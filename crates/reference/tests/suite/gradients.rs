@@ -84,6 +84,12 @@ fn pools() {
     let value = |x: &[f64]| dot(&global_avg_pool_forward(x, samples, positions, channels), &g);
     assert_gradient(value, &x, &global_avg_pool_backward(&g, samples, positions, channels));
 
+    for pool in [Pool2d::same([2, 5, 4, 2], 3, 2), Pool2d::valid([1, 6, 5, 3], 2, 2)] {
+        let (x, g) = (normals(5, pool.input_len()), normals(6, pool.output_len()));
+        let value = |x: &[f64]| dot(&pool.avg_pool_forward(x), &g);
+        assert_gradient(value, &x, &pool.avg_pool_backward(&g));
+    }
+
     // Away from ties the maximum is smooth.
     let pool = Pool2d::same([2, 5, 4, 2], 3, 2);
     let (x, g) = (normals(3, pool.input_len()), normals(4, pool.output_len()));

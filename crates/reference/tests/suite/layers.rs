@@ -71,6 +71,16 @@ fn quantizing_commutes_with_the_maximum() {
 }
 
 #[test]
+fn average_pool_leaves_padding_out() {
+    // 3 by 3, window 2, stride 2, SAME: the last row and column average fewer values.
+    let pool = Pool2d::same([1, 3, 3, 1], 2, 2);
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+    assert_eq!(pool.avg_pool_forward(&x), [3.0, 4.5, 7.5, 9.0]);
+    let grad = pool.avg_pool_backward(&[4.0, 2.0, 6.0, 1.0]);
+    assert_eq!(grad, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 1.0]);
+}
+
+#[test]
 fn global_average_is_by_sample_and_channel() {
     let x = [1.0, 10.0, 3.0, 20.0, 5.0, 30.0, 7.0, 40.0];
     assert_eq!(global_avg_pool_forward(&x, 2, 2, 2), [2.0, 15.0, 6.0, 35.0]);
