@@ -36,6 +36,18 @@ pub fn model(name: &str, size: u32, bits: Bits) -> Model {
     models::build(name, &input, bits).expect("the model builds")
 }
 
+/// A relative of a model for 224x224 pictures, at another size, for ten classes.
+pub fn reduced(name: &str, size: models::Size, bits: Bits) -> Model {
+    let input = ModelInput { height: size.side, width: size.side, channels: 3, classes: 10 };
+    models::build_reduced(name, &input, bits, size).expect("the model builds")
+}
+
+/// AlexNet with a sixteenth of its widths on pictures that leave 2x2 pixels to its first fully connected layer.
+pub const SMALL_ALEXNET: models::Size = models::Size { side: 99, divisor: 16 };
+
+/// ResNet-18 with a sixteenth of its widths.
+pub const SMALL_RESNET18: models::Size = models::Size { side: 64, divisor: 16 };
+
 /// Options for batches of `batch_size` with Adam.
 pub fn options(model: &Model, batch_size: u32) -> SessionOptions {
     options_for(model.input, batch_size)

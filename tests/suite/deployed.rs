@@ -10,7 +10,8 @@ use pollster::block_on;
 use recording::{BufferSlice, Dispatch, Executor, Recording};
 use reference::{bits::unpack, quantize::levels};
 use tests::{
-    Pictures, bits, classes_of, deviation, gpu_session, host_session, largest, model, options, train,
+    Pictures, SMALL_ALEXNET, bits, classes_of, deviation, gpu_session, host_session, largest, model, options,
+    reduced, train,
 };
 
 /// State after `steps` steps, with every third gamma negative and every seventh zero.
@@ -27,6 +28,12 @@ fn state_with_odd_gammas(model: &Model, pictures: &Pictures, steps: u32) -> Opti
                 _ => {}
             }
         }
+    }
+    for bias in state.iter_mut().filter(|tensor| tensor.name == "fc0.bias") {
+        bias.values
+            .iter_mut()
+            .zip(0..)
+            .for_each(|(value, channel)| *value = 0.9 - 0.2 * (channel % 9) as f32);
     }
     for beta in state.iter_mut().filter(|tensor| tensor.name.ends_with(".beta")) {
         beta.values.iter_mut().zip(0..).for_each(|(value, channel)| *value += 0.13 * (channel % 8) as f32);
@@ -72,12 +79,15 @@ fn codes<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) -> (Vec<u32
 
 /// Every threshold kernel, on the device and on the reference, gives the same codes from the same state.
 fn codes_equal_the_reference(name: &str, size: u32, widths: [u32; 3], samples: u32) {
-    let model = model(name, size, bits(widths));
-    let pictures = Pictures::new(&model, samples, 21);
-    let Some(state) = state_with_odd_gammas(&model, &pictures, 3) else { return };
-    let options = options(&model, samples);
-    let Some(mut device) = gpu_session(&model, &options) else { return };
-    let mut host = host_session(&model, &options);
+    model_equals_the_reference(name, &model(name, size, bits(widths)), samples);
+}
+
+fn model_equals_the_reference(name: &str, model: &Model, samples: u32) {
+    let pictures = Pictures::new(model, samples, 21);
+    let Some(state) = state_with_odd_gammas(model, &pictures, 3) else { return };
+    let options = options(model, samples);
+    let Some(mut device) = gpu_session(model, &options) else { return };
+    let mut host = host_session(model, &options);
     device.load_state(&state).expect("its own state");
     host.load_state(&state).expect("its own state");
     let (on_device, on_host) = (evaluation(&mut device, &pictures), evaluation(&mut host, &pictures));
@@ -147,6 +157,12 @@ fn svhn_d_codes_1_2_4() {
     codes_equal_the_reference("svhn-d", 32, [1, 2, 4], 2);
 }
 
+#[test]
+fn alexnet_codes_1_2_6_with_groups_and_a_bias() {
+    let model = reduced("alexnet", SMALL_ALEXNET, bits([1, 2, 6]));
+    model_equals_the_reference("alexnet", &model, 4);
+}
+
 /// Codes of all inner activations, packed by `kernel`, in the order of layers.
 fn activations(session: &mut Session<Gpu>, pictures: &Pictures, kernels: &[&str]) -> Vec<(String, Vec<u32>)> {
     let mut result = Vec::new();
@@ -161,10 +177,16 @@ fn activations(session: &mut Session<Gpu>, pictures: &Pictures, kernels: &[&str]
 
 #[test]
 fn thresholds_give_the_codes_of_the_f32_chain() {
-    for (name, size, widths) in
-        [("digits", 8, [1, 2, 4]), ("digits", 8, [2, 4, 4]), ("svhn-d", 32, [1, 2, 4])]
-    {
-        let model = model(name, size, bits(widths));
+    for (name, size, widths) in [
+        ("digits", 8, [1, 2, 4]),
+        ("digits", 8, [2, 4, 4]),
+        ("svhn-d", 32, [1, 2, 4]),
+        ("alexnet", 99, [1, 2, 6]),
+    ] {
+        let model = match name {
+            "alexnet" => reduced(name, SMALL_ALEXNET, bits(widths)),
+            _ => model(name, size, bits(widths)),
+        };
         let pictures = Pictures::new(&model, 12, 22);
         let Some(state) = state_with_odd_gammas(&model, &pictures, 3) else { return };
         let mut sides = Vec::new();

@@ -1,9 +1,9 @@
 //! Finds the first dispatch of a training step that leaves its bounds.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::Result;
-use graph::DispatchCheck;
+use graph::{DispatchCheck, Sample};
 use pollster::block_on;
 use recording::Comparison;
 
@@ -21,6 +21,9 @@ pub struct Options {
     /// Goes on behind the first dispatch that leaves its bounds.
     #[arg(long)]
     keep_going: bool,
+    /// Compares this many words of every product and convolution instead of all, for networks too large for the reference.
+    #[arg(long, value_name = "WORDS", value_parser = clap::value_parser!(u32).range(2..))]
+    sample: Option<u32>,
     /// Prints the recording.
     #[arg(long)]
     print: bool,
@@ -38,7 +41,12 @@ pub fn run(options: &Options) -> Result<bool> {
     for step in 0..options.after {
         block_on(session.step(batch, step, 1e-3))?;
     }
-    let checks = block_on(session.step_checked(batch, options.after, 1e-3, !options.keep_going))?;
+    println!("{:.0} MiB on the device", session.memory_bytes() as f64 / f64::from(1 << 20));
+    let sample = options.sample.map(|words| Sample { words, seed: options.model.seed });
+    let started = Instant::now();
+    let stop = |check: &DispatchCheck| !options.keep_going && !check.comparison.passed();
+    let checks = block_on(session.step_sampled(batch, options.after, 1e-3, sample, stop))?;
+    println!("{} dispatches compared in {:.0} s", checks.len(), started.elapsed().as_secs_f64());
     let mut kernels: BTreeMap<&str, (usize, Comparison)> = BTreeMap::new();
     let mut outcome = Outcome::default();
     for check in checks {

@@ -47,8 +47,7 @@ pub struct Subject {
 impl Options {
     /// Opens the adapter and records the model on it.
     pub fn open(&self) -> Result<Subject> {
-        let side = if self.model == "digits" { (8, 1) } else { (32, 3) };
-        let input = ModelInput { height: side.0, width: side.0, channels: side.1, classes: 10 };
+        let input = ModelInput::usual(&self.model, None, None);
         let model = models::build(&self.model, &input, self.bits)?;
         let adapter = device::chosen(self.device.as_deref(), false)?.remove(0);
         println!("{adapter}");
@@ -71,7 +70,7 @@ impl Options {
         let mut random = Random::new(self.seed);
         let bytes = self.batch_size * model.input.source_len();
         let pixels: Vec<u8> = (0..bytes).map(|_| (random.word() >> 24) as u8).collect();
-        let labels = (0..self.batch_size).map(|_| random.word() % 10).collect();
+        let labels = (0..self.batch_size).map(|_| random.word() % input.classes).collect();
         if !self.streamed {
             session.load_pictures(&[&pixels])?;
         }

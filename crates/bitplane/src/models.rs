@@ -1,12 +1,24 @@
 //! Networks by name, each with the recipe that trains it.
 
+mod alexnet;
 mod digits;
+mod resnet18;
 mod resnet20;
 mod svhn;
 
 use graph::{Bits, EpsilonForm, GraphError, InputSpec, Network, NetworkBuilder, Optimizer, Shape};
 
+use self::resnet18::Accidents;
 use crate::{batches::Augment, schedule::SchedulerKind};
+
+/// Side of the pictures that a network reads, and what its widths are divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Rows and columns.
+    pub side: u32,
+    /// Divides every width but that of the last layer.
+    pub divisor: u32,
+}
 
 /// A network, how pictures enter it, and how it is trained where the user does not say otherwise.
 #[derive(Clone, Debug)]
@@ -33,9 +45,13 @@ pub struct ModelInput {
 impl ModelInput {
     /// Pictures of height, width and channels `image` in `classes`, or what is usual for the model named `name`.
     pub fn usual(name: &str, image: Option<[u32; 3]>, classes: Option<u32>) -> Self {
-        let usual = if name == "digits" { [8, 8, 1] } else { [32, 32, 3] };
+        let (usual, usual_classes) = match name {
+            "digits" => ([8, 8, 1], 10),
+            "alexnet" | "resnet18" | "resnet18-original" => ([224, 224, 3], 1000),
+            _ => ([32, 32, 3], 10),
+        };
         let [height, width, channels] = image.unwrap_or(usual);
-        Self { height, width, channels, classes: classes.unwrap_or(10) }
+        Self { height, width, channels, classes: classes.unwrap_or(usual_classes) }
     }
 }
 
@@ -94,6 +110,21 @@ const MODELS: &[Entry] = &[
     Entry { name: "svhn-b", build: |input, bits| svhn::build(input, bits, 2), recipe: svhn::recipe },
     Entry { name: "svhn-c", build: |input, bits| svhn::build(input, bits, 4), recipe: svhn::recipe },
     Entry { name: "svhn-d", build: |input, bits| svhn::build(input, bits, 8), recipe: svhn::recipe },
+    Entry {
+        name: "alexnet",
+        build: |input, bits| alexnet::build(input, bits, alexnet::SIZE),
+        recipe: alexnet::recipe,
+    },
+    Entry {
+        name: "resnet18",
+        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, Accidents::Without),
+        recipe: resnet18::recipe,
+    },
+    Entry {
+        name: "resnet18-original",
+        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, Accidents::With),
+        recipe: resnet18::recipe,
+    },
     Entry { name: "resnet20", build: resnet20::build, recipe: resnet20::recipe },
 ];
 
@@ -113,6 +144,19 @@ fn find(name: &str) -> Result<&'static Entry, ModelError> {
 /// An unknown name, or pictures that do not fit.
 pub fn build(name: &str, input: &ModelInput, bits: Bits) -> Result<Model, ModelError> {
     Ok((find(name)?.build)(input, bits)?)
+}
+
+/// A smaller relative of a model for 224x224 pictures with the same layers, for tests that run in seconds.
+///
+/// # Errors
+/// A name that is not `alexnet`, `resnet18` or `resnet18-original`, or sizes that do not fit.
+pub fn build_reduced(name: &str, input: &ModelInput, bits: Bits, size: Size) -> Result<Model, ModelError> {
+    Ok(match name {
+        "alexnet" => alexnet::build(input, bits, size),
+        "resnet18" => resnet18::build(input, bits, size, Accidents::Without),
+        "resnet18-original" => resnet18::build(input, bits, size, Accidents::With),
+        _ => return Err(ModelError::Unknown { name: name.to_owned(), known: names() }),
+    }?)
 }
 
 /// The training settings of model `name`.

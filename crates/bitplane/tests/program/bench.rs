@@ -189,7 +189,7 @@ fn wrong_arguments_are_refused_with_a_reason() {
         ("product --kernels fast", 2, "known are auto, bits"),
         ("product -m 8 -n 8 -k 8 --kernels subgroup:64x4x16", 2, "no kernel `subgroup:64x4x16`"),
         ("layer --layer nose", 2, "conv1"),
-        ("train --model alexnet", 2, "svhn-a"),
+        ("train --model vgg16", 2, "svhn-a"),
         ("train --bits 9,1,1", 2, "1 to 8, or 32"),
         ("train --kernels fast", 2, "possible values: auto, bits"),
         ("train --batch-size 40000", 2, "at most 32768"),
@@ -213,7 +213,7 @@ fn arguments_are_looked_at_before_a_device_is() {
         run_with(folder.path(), &format!("bench {line}"), &none).expect(4, &["no Vulkan"]);
     }
     for line in
-        ["train --model alexnet", "product --kernels fast", "layer --layer nose", "product -k 99999999"]
+        ["train --model vgg16", "product --kernels fast", "layer --layer nose", "product -k 99999999"]
     {
         run_with(folder.path(), &format!("bench {line}"), &none).expect(2, &[]);
     }
