@@ -101,7 +101,7 @@ impl<'a> Engine<'a> {
                     "warning: kernel {tactic} is not used on this adapter: {why}"
                 )));
             }
-            choices.add(&tuned);
+            choices.add(self.arithmetic, &tuned);
             each(&tuned);
         }
         let file = match cache.save(&adapter, &choices) {

@@ -66,7 +66,8 @@ impl Tuned {
     }
 }
 
-/// Verifies the candidates for one product against the reference and against each other, and times those that agree.
+/// Verifies the candidates for one product against the reference and against each other, and times those that agree. Where
+/// an arithmetic is wanted, they are its kernels, or those of bits where it does not compute the product exactly.
 ///
 /// # Errors
 /// A device failure; [`Failure::Usage`] where no candidate computes the product correctly.
@@ -76,6 +77,8 @@ pub fn tune<E: Stopwatch>(
     struck: &[Tactic],
     arithmetic: Option<Arithmetic>,
 ) -> Result<Tuned, Failure> {
+    let fitting = |wanted: Arithmetic| wanted.fits(&key.product()).map_or(Arithmetic::Bits, |()| wanted);
+    let arithmetic = arithmetic.map(fitting);
     let allowed = |tactic: &Tactic| {
         !struck.contains(tactic) && arithmetic.is_none_or(|wanted| tactic.arithmetic() == wanted)
     };

@@ -154,7 +154,7 @@ fn a_cache_gives_back_what_it_was_given() {
     fake.seconds = |kernel| if columns(kernel) == Some(8) { 0.5 } else { 1.0 };
     let mut choices = cache.load(&adapter());
     assert_eq!(choices, Choices::new(adapter()));
-    choices.add(&tune(&mut fake, key(), &[], None).unwrap());
+    choices.add(None, &tune(&mut fake, key(), &[], None).unwrap());
     cache.save(&adapter(), &choices).unwrap();
     let found = cache.load(&adapter());
     assert_eq!(found, choices);
@@ -166,13 +166,41 @@ fn a_cache_gives_back_what_it_was_given() {
 }
 
 #[test]
+fn what_was_measured_for_one_arithmetic_is_no_choice_among_all() {
+    let mut choices = Choices::new(adapter());
+    for arithmetic in [None, Some(Arithmetic::Dot4), Some(Arithmetic::F32)] {
+        let mut fake = fake();
+        fake.seconds = |kernel| if columns(kernel) == Some(8) { 0.5 } else { 1.0 };
+        choices.add(arithmetic, &tune(&mut fake, key(), &[], arithmetic).unwrap());
+    }
+    let choices = Choices::parse(choices.to_json().as_bytes(), &adapter()).unwrap();
+    let tactic = |arithmetic| choices.plan(arithmetic).choices[&key()];
+    assert_eq!(tactic(None), subgroup(8), "later measurements of dot4 and f32 do not replace it");
+    assert_eq!(tactic(Some(Arithmetic::Bits)), subgroup(8), "the fastest of all is one of bits");
+    for wanted in [Arithmetic::Dot4, Arithmetic::F32] {
+        assert_eq!(tactic(Some(wanted)).arithmetic(), wanted);
+    }
+}
+
+#[test]
+fn a_product_beyond_an_arithmetic_is_tuned_on_bits() {
+    let key: ProductKey = "and 16x16x512 segments 1 planes 8x8".parse().unwrap();
+    assert!(Arithmetic::F32.fits(&key.product()).is_err());
+    let mut fake = fake();
+    fake.seconds = |kernel| if columns(kernel) == Some(8) { 0.5 } else { 1.0 };
+    let tuned = tune(&mut fake, key, &[], Some(Arithmetic::F32)).unwrap();
+    assert_eq!(tuned.tactic.arithmetic(), Arithmetic::Bits);
+    assert_ne!(tuned.tactic, Tactic::Register, "not merely the portable kernel");
+}
+
+#[test]
 fn a_file_of_no_use_is_refused_with_a_reason() {
     let mut choices = Choices::new(adapter());
-    choices.add(&tune(&mut fake(), key(), &[], None).unwrap());
+    choices.add(None, &tune(&mut fake(), key(), &[], None).unwrap());
     let text = choices.to_json();
     assert_eq!(Choices::parse(text.as_bytes(), &adapter()).as_ref(), Ok(&choices));
     for (from, to, reason) in [
-        ("\"format\": 1", "\"format\": 7", "format 7"),
+        ("\"format\": 2", "\"format\": 7", "format 7"),
         ("\"name\": \"a\"", "\"name\": \"z\"", "measured on z"),
         (KEY, "or 1x1", "describes no product"),
         ("\"kernel\": \"", "\"kernel\": \"x", "names no product kernel"),

@@ -12,7 +12,10 @@ use super::Tuned;
 use crate::config::hex;
 
 /// Version of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// The name of the choices among kernels of every arithmetic.
+const AUTO: &str = "auto";
 
 /// What measured times belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +53,8 @@ pub struct Choices {
     /// SHA-256 of all shader texts.
     shaders: String,
     adapter: AdapterKey,
-    products: BTreeMap<String, Choice>,
+    /// Choices by product, by the arithmetic that they were confined to, or `auto` where they were not.
+    products: BTreeMap<String, BTreeMap<String, Choice>>,
     /// Kernels that gave wrong results, with what was wrong.
     struck: BTreeMap<String, String>,
 }
@@ -108,7 +112,7 @@ impl Choices {
         if choices.adapter != *adapter {
             return Err(format!("it was measured on {}", choices.adapter.name));
         }
-        let unknown = choices.products.iter().find_map(|(key, choice)| {
+        let unknown = choices.products.values().flatten().find_map(|(key, choice)| {
             let names: [Result<Tactic, _>; 2] = [choice.kernel.parse(), choice.default.parse()];
             let key_error = key.parse::<ProductKey>().err().map(|error| error.to_string());
             key_error.or(names.into_iter().find_map(|name| name.err().map(|error| error.to_string())))
@@ -125,9 +129,10 @@ impl Choices {
         serde_json::to_string_pretty(self).expect("choices are plain values")
     }
 
-    /// Takes over what was measured.
-    pub fn add(&mut self, tuned: &Tuned) {
-        self.products.insert(tuned.key.to_string(), Choice::from(tuned));
+    /// Takes over what was measured among kernels of one arithmetic alone, or of all.
+    pub fn add(&mut self, arithmetic: Option<Arithmetic>, tuned: &Tuned) {
+        let products = self.products.entry(name(arithmetic)).or_default();
+        products.insert(tuned.key.to_string(), Choice::from(tuned));
         for (tactic, why) in &tuned.struck {
             self.struck.insert(tactic.to_string(), why.clone());
         }
@@ -138,23 +143,26 @@ impl Choices {
         &self.adapter
     }
 
-    /// The choice for a product.
-    pub fn get(&self, key: &ProductKey) -> Option<&Choice> {
-        self.products.get(&key.to_string())
-    }
-
     /// Kernels that gave wrong results.
     pub fn struck(&self) -> Vec<Tactic> {
         self.struck.keys().filter_map(|name| name.parse().ok()).collect()
     }
 
-    /// The plan of a session that may run kernels of one arithmetic alone, or of all.
+    /// The plan of a session that may run kernels of one arithmetic alone, or of all. What was measured among all serves
+    /// the former too, where the fastest is of that arithmetic; the fastest of one arithmetic says nothing about all.
     pub fn plan(&self, arithmetic: Option<Arithmetic>) -> KernelPlan {
         let parse =
             |(key, choice): (&String, &Choice)| Some((key.parse().ok()?, choice.kernel.parse().ok()?));
-        let choices = self.products.iter().filter_map(parse).collect();
+        let measured = [AUTO.to_owned(), name(arithmetic)].into_iter();
+        let rows = measured.filter_map(|name| self.products.get(&name)).flatten();
+        let choices = rows.filter_map(parse).collect();
         KernelPlan { choices, arithmetic, struck: self.struck(), ..KernelPlan::default() }
     }
+}
+
+/// The name of the choices among kernels of `arithmetic`.
+fn name(arithmetic: Option<Arithmetic>) -> String {
+    arithmetic.map_or(AUTO.to_owned(), |arithmetic| arithmetic.to_string())
 }
 
 /// A digest of the shaders: times and verdicts of others say nothing.

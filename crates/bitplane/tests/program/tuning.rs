@@ -26,8 +26,10 @@ fn kernels(report: &Value) -> Vec<String> {
 /// Makes every choice in a file of choices the kernel `name`.
 fn choose(path: &Path, name: &str) {
     let mut choices: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    for choice in choices["products"].as_object_mut().unwrap().values_mut() {
-        choice["kernel"] = name.into();
+    for products in choices["products"].as_object_mut().unwrap().values_mut() {
+        for choice in products.as_object_mut().unwrap().values_mut() {
+            choice["kernel"] = name.into();
+        }
     }
     fs::write(path, choices.to_string()).unwrap();
 }
@@ -89,7 +91,7 @@ fn a_damaged_cache_costs_a_warning() {
     let text = fs::read_to_string(&file).unwrap();
     for (damaged, why) in [
         (String::new(), "EOF"),
-        (text.replacen("\"format\": 1", "\"format\": 9", 1), "format 9"),
+        (text.replacen("\"format\": 2", "\"format\": 9", 1), "format 9"),
         (text.replacen("\"kernel\": \"", "\"kernel\": \"magic", 1), "names no product kernel"),
     ] {
         fs::write(&file, damaged).unwrap();
@@ -101,6 +103,18 @@ fn a_damaged_cache_costs_a_warning() {
     let ended = run(path, "tune --batch-size 25 --json");
     let report = ended.expect(0, &["warning: the choices are kept for this process alone"]).json();
     assert!(report["file"].is_null(), "{report}");
+}
+
+#[test]
+fn tuning_one_arithmetic_leaves_the_choice_among_all_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let untuned = run(path, &format!("{TRAIN} untuned --json")).expect(0, &[]).json();
+    run(path, "tune --batch-size 25 --kernels f32").expect(0, &[]);
+    let auto = run(path, &format!("{TRAIN} auto --json")).expect(0, &[]).json();
+    assert_eq!(kernels(&auto), kernels(&untuned));
+    let forced = run(path, &format!("{TRAIN} forced --kernels f32 --json")).expect(0, &[]).json();
+    assert_ne!(kernels(&forced), kernels(&untuned));
 }
 
 #[test]
