@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernels::{
     ColumnSum, Conv2dForward, Conv2dForwardSubgroup, Conv2dGradInput, Conv2dGradInputSubgroup,
-    Conv2dGradWeight, Conv2dGradWeightSubgroup, UnfoldLines, Window,
+    Conv2dGradWeight, Conv2dGradWeightSubgroup, UnfoldLines, Window, convolution_lanes,
 };
 use recording::{BufferSlice, Kernel};
 
@@ -116,7 +116,7 @@ impl Convolution {
         bias: Option<BufferSlice>,
     ) -> Result<Tensor, GraphError> {
         let output = recorder.tensor("output", self.output);
-        let lanes = lanes(recorder);
+        let lanes = convolution_lanes(recorder.subgroup());
         let lines = lanes.and_then(|_| self.lines(1));
         let weight = match lines {
             Some(lines) => recorder.once(|recorder| self.padded_weight(recorder, &lines, weight))?,
@@ -160,7 +160,7 @@ impl Convolution {
                 in_channels: self.input.channels,
                 out_channels: self.output.channels,
             };
-            let kernel: Arc<dyn Kernel> = match lanes(recorder) {
+            let kernel: Arc<dyn Kernel> = match convolution_lanes(recorder.subgroup()) {
                 Some(lanes) => Arc::new(Conv2dGradInputSubgroup { conv, lanes }),
                 None => Arc::new(conv),
             };
@@ -185,7 +185,7 @@ impl Convolution {
             true => recorder.batch(),
             false => samples_per_partial(self.output.pixels(), PARTIAL_ROWS),
         };
-        let (lanes, lines) = (lanes(recorder), self.lines(1));
+        let (lanes, lines) = (convolution_lanes(recorder.subgroup()), self.lines(1));
         let mut partials = Vec::new();
         for part in parts(recorder, !whole && lanes.is_some() && lines.is_some()) {
             let plain = Conv2dGradWeight {
@@ -298,11 +298,6 @@ impl Convolution {
         }
         sum_partials(recorder, &partials, columns, 1.0, dst)
     }
-}
-
-/// Lanes of the subgroups that products are computed by.
-fn lanes(recorder: &Recorder) -> Option<u32> {
-    recorder.subgroup().filter(|lanes| [8, 16, 32, 64].contains(lanes))
 }
 
 /// Samples whose lines are unfolded at once: of more, the copy would be among the largest tensors of a step. Whole blocks

@@ -81,6 +81,11 @@ pub(crate) fn wide_shapes() -> Vec<Conv2d> {
     ]
 }
 
+/// `lanes` where there are kernels of f32 convolutions for subgroups of that many.
+pub fn convolution_lanes(lanes: Option<u32>) -> Option<u32> {
+    lanes.filter(|lanes| [8, 16, 32, 64].contains(lanes))
+}
+
 /// Rows and columns of a result that one subgroup computes: each lane `rows` rows, all lanes the same columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tile {

@@ -109,6 +109,7 @@ pub use check_finite::CheckFinite;
 pub use clip_backward::ClipBackward;
 pub use clip_forward::ClipForward;
 pub use column_sum::ColumnSum;
+pub use conv2d::convolution_lanes;
 pub use conv2d_forward::Conv2dForward;
 pub use conv2d_forward_subgroup::Conv2dForwardSubgroup;
 pub use conv2d_grad_input::Conv2dGradInput;

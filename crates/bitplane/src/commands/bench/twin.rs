@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gpu::Prepared;
-use kernels::{Conv2dForward, Conv2dForwardSubgroup, Random, Window};
+use kernels::{Conv2dForward, Conv2dForwardSubgroup, Random, Window, convolution_lanes};
 use recording::{BufferSlice, Dispatch, Executor, Kernel, MAX_LOOP_TRIPS, Recording, SLICE_ALIGNMENT, Scope};
 
 use super::check::matches;
@@ -69,7 +69,7 @@ fn kernel([m, n, depth]: [u32; 3], lanes: Option<u32>) -> Arc<dyn Kernel> {
         out_width: 1,
     };
     let conv = Conv2dForward { window, in_channels: depth, out_channels: n, bias: false };
-    match lanes.filter(|lanes| [8, 16, 32, 64].contains(lanes)) {
+    match convolution_lanes(lanes) {
         Some(lanes) if Conv2dForwardSubgroup::fits(&conv) => Arc::new(Conv2dForwardSubgroup { conv, lanes }),
         _ => Arc::new(conv),
     }
