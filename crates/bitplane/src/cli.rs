@@ -143,9 +143,21 @@ pub struct SummaryArgs {
     /// Number of classes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub classes: Option<u32>,
+    /// How the table is printed on standard output
+    #[arg(short, long, value_name = "FORMAT", default_value = "plain", conflicts_with = "json")]
+    pub output: TableFormat,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// With lines, for a terminal.
+    Plain,
+    /// Markdown.
+    Md,
 }
 
 /// Arguments of `tune`.

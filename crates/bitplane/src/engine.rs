@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use gpu::{AdapterInfo, DeviceType, Gpu};
-use graph::{GraphError, InputSpec, Network, ProductKey, Session, SessionOptions, plan_products};
+use graph::{
+    GraphError, InputSpec, Network, ProductKey, ProductNote, Session, SessionOptions, plan_products,
+};
 use kernels::Arithmetic;
 use pollster::block_on;
-use recording::{Executor, ExecutorError};
+use recording::{Executor, ExecutorError, HostExecutor};
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -129,6 +131,20 @@ impl<'a> Engine<'a> {
             *known = Some(stored.unwrap_or_else(|| Cache::of_user().load(&adapter)));
         }
         known.clone().expect("filled above")
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The products of a training step on an adapter with no more than WebGPU's default limits, where nothing was tuned. Needs
+    /// no device.
+    ///
+    /// # Errors
+    /// Tensors that such an adapter cannot hold.
+    pub fn products(&self) -> Result<Vec<ProductNote>, Failure> {
+        Ok(plan_products(HostExecutor::new().limits(), &self.network, &self.options)?)
     }
 
     /// How images become input.

@@ -8,6 +8,7 @@ pub mod batches;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
+pub mod complexity;
 pub mod config;
 pub mod engine;
 pub mod evaluation;

@@ -1,16 +1,21 @@
 //! `summary`: the layers of a network, what they store and what they compute.
 
-use comfy_table::presets::UTF8_BORDERS_ONLY;
-use comfy_table::{CellAlignment, Table};
-use graph::{LayerSummary, Network};
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use graph::{FULL_PRECISION, LayerSummary, ProductNote};
 use serde::Serialize;
 
 use crate::cli::SummaryArgs;
+use crate::complexity::Complexity;
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::exit::Failure;
-use crate::models::{self, ModelInput};
+use crate::models::ModelInput;
 use crate::output;
-use crate::report::{SCHEMA, bytes, grouped, print_json};
+use crate::report::{SCHEMA, print_json};
 use crate::run;
 use crate::settings::Settings;
 use crate::storage::Disk;
@@ -25,12 +30,33 @@ struct Row {
     output: String,
     /// W, A, G of quantized products.
     bits: Option<[u32; 3]>,
+    /// Bits of what the products multiply, 32 for f32; null for a layer without products.
+    input_bits: Option<u32>,
+    weight_bits: Option<u32>,
+    gradient_bits: Option<u32>,
     parameters: u64,
     macs: u64,
     /// `macs` times W times A, as the DoReFa paper counts the complexity of inference.
     bit_macs: u64,
+    plane_pairs: PlanePairs,
     stored_bytes: u64,
     float_bytes: u64,
+}
+
+/// Pairs of bit planes multiplied in each pass: 0 where it runs on other arithmetic, null where there is no such product.
+#[derive(Clone, Copy, Default, Serialize)]
+struct PlanePairs {
+    forward: Option<u32>,
+    grad_input: Option<u32>,
+    grad_weight: Option<u32>,
+}
+
+/// Multiply-accumulates of all layers with these widths.
+#[derive(Serialize)]
+struct Macs {
+    weight_bits: u32,
+    input_bits: u32,
+    macs: u64,
 }
 
 #[derive(Serialize)]
@@ -43,10 +69,16 @@ struct Report {
     layers: Vec<Row>,
     parameters: u64,
     macs: u64,
+    /// Widest weights last.
+    macs_by_bits: Vec<Macs>,
     /// Share of multiply-accumulates that are computed on bits.
     quantized_macs: f64,
     stored_bytes: u64,
     float_bytes: u64,
+    /// `float_bytes` by `stored_bytes`.
+    ratio: f64,
+    /// Of the quantized layers.
+    complexity: Complexity,
 }
 
 /// Prints the table.
@@ -58,12 +90,14 @@ pub fn run(args: &SummaryArgs) -> Result<(), Failure> {
         Some(path) => of_run(path)?,
         None => of_flags(args)?,
     };
-    let network = models::build(&config.model, &input, config.bits())?.network;
-    let report = report(&config, &input, &network);
-    if args.json { print_json(&report) } else { output::result(&text(&report)) }
+    let engine = Engine::new(&config, &input, 1)?;
+    // Images beyond the default limits have layers and sizes all the same.
+    let products = engine.products().unwrap_or_default();
+    let report = report(&config, &input, &engine.network().summary(), &products);
+    if args.json { print_json(&report) } else { output::result(&table::text(&report, args.output)) }
 }
 
-fn of_run(path: &std::path::Path) -> Result<(Config, ModelInput), Failure> {
+fn of_run(path: &Path) -> Result<(Config, ModelInput), Failure> {
     let config = resolve(Settings::default(), run::read_settings(path)?)?;
     let folder = run::checkpoints(path);
     let identity = Store::open(&Disk, &folder)?.load_for(&Which::Last, &config)?.checkpoint.identity;
@@ -79,11 +113,21 @@ fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput), Failure> {
     Ok((config, input))
 }
 
-fn report(config: &Config, input: &ModelInput, network: &Network) -> Report {
-    let layers: Vec<Row> = network.summary().iter().map(row).collect();
+fn report(config: &Config, input: &ModelInput, layers: &[LayerSummary], products: &[ProductNote]) -> Report {
+    let layers: Vec<Row> = layers.iter().map(|layer| row(layer, products)).collect();
     let sum = |value: fn(&Row) -> u64| layers.iter().map(value).sum::<u64>();
-    let macs = sum(|row| row.macs);
-    let on_bits: u64 = layers.iter().filter(|row| row.bits.is_some()).map(|row| row.macs).sum();
+    let mut by_bits = BTreeMap::new();
+    for row in &layers {
+        if let (Some(weight), Some(input)) = (row.weight_bits, row.input_bits) {
+            *by_bits.entry([weight, input]).or_default() += row.macs;
+        }
+    }
+    let full = |&[weight, input]: &[u32; 2]| weight == FULL_PRECISION || input == FULL_PRECISION;
+    let (macs, in_f32) = (
+        sum(|row| row.macs),
+        by_bits.iter().filter(|(bits, _)| full(bits)).map(|(_, macs)| macs).sum::<u64>(),
+    );
+    let (stored_bytes, float_bytes) = (sum(|row| row.stored_bytes), sum(|row| row.float_bytes));
     let bits = config.bits();
     Report {
         schema: SCHEMA,
@@ -93,71 +137,49 @@ fn report(config: &Config, input: &ModelInput, network: &Network) -> Report {
         classes: input.classes,
         parameters: sum(|row| row.parameters),
         macs,
-        quantized_macs: on_bits as f64 / macs.max(1) as f64,
-        stored_bytes: sum(|row| row.stored_bytes),
-        float_bytes: sum(|row| row.float_bytes),
+        macs_by_bits: by_bits
+            .into_iter()
+            .map(|([weight_bits, input_bits], macs)| Macs { weight_bits, input_bits, macs })
+            .collect(),
+        quantized_macs: (macs - in_f32) as f64 / macs.max(1) as f64,
+        stored_bytes,
+        float_bytes,
+        ratio: float_bytes as f64 / stored_bytes.max(1) as f64,
+        complexity: Complexity::of(bits),
         layers,
     }
 }
 
-fn row(layer: &LayerSummary) -> Row {
+fn row(layer: &LayerSummary, products: &[ProductNote]) -> Row {
     let bits = layer.bits.map(|bits| [bits.weight, bits.activation, bits.gradient]);
     let widths = bits.map_or(32 * 32, |[weight, activation, _]| u64::from(weight) * u64::from(activation));
+    let [weight_bits, input_bits, gradient_bits] = match bits {
+        Some(bits) => bits.map(Some),
+        None => [(layer.macs > 0).then_some(FULL_PRECISION); 3],
+    };
+    let pairs = |pass: &str| {
+        let mut notes = products.iter().filter(|note| note.layer == layer.name && note.pass == pass);
+        notes.next().map(|note| note.plane_pairs)
+    };
     let stored_bytes = (layer.stored_bits / 8.0).ceil() as u64;
     Row {
         name: layer.name.clone(),
         kind: layer.kind.to_string(),
         output: layer.output.shape.to_string(),
         bits,
+        input_bits,
+        weight_bits,
+        gradient_bits,
         parameters: layer.parameters,
         macs: layer.macs,
         bit_macs: layer.macs * widths,
+        plane_pairs: PlanePairs {
+            forward: pairs("forward"),
+            grad_input: pairs("grad_input"),
+            grad_weight: pairs("grad_weight"),
+        },
         stored_bytes,
         // Parameters and statistics of other layers are stored in f32 anyway.
         float_bytes: if bits.is_some() { layer.parameters * 4 } else { stored_bytes },
     }
-}
-
-fn text(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY);
-    table.set_header(["layer", "kind", "output", "W,A,G", "parameters", "MACs", "stored", "as f32"]);
-    for row in &report.layers {
-        let bits = row.bits.map_or("f32".to_owned(), |[w, a, g]| format!("{w},{a},{g}"));
-        let bits = if row.macs == 0 { String::new() } else { bits };
-        let count = |count: u64| if count == 0 { String::new() } else { grouped(count) };
-        let size = |size: u64| if size == 0 { String::new() } else { bytes(size) };
-        table.add_row([
-            row.name.clone(),
-            row.kind.clone(),
-            row.output.clone(),
-            bits,
-            count(row.parameters),
-            count(row.macs),
-            size(row.stored_bytes),
-            size(row.float_bytes),
-        ]);
-    }
-    for index in 4..8 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let [height, width, channels] = report.image;
-    let [weight, activation, gradient] = report.bits;
-    format!(
-        "{} at {weight},{activation},{gradient} bits on {height}x{width}x{channels} images, {} classes\n{table}\n\
-         parameters         {}\n\
-         MACs per image     {}, {:.1} % of them on bits\n\
-         stored, deployed   {}\n\
-         stored as f32      {} ({:.1} times as much)",
-        report.model,
-        report.classes,
-        grouped(report.parameters),
-        grouped(report.macs),
-        report.quantized_macs * 100.0,
-        bytes(report.stored_bytes),
-        bytes(report.float_bytes),
-        report.float_bytes as f64 / report.stored_bytes.max(1) as f64,
-    )
 }

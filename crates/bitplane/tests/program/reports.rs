@@ -108,6 +108,48 @@ fn summary_devices_and_completions_answer() {
 }
 
 #[test]
+fn summary_shows_precision_sizes_and_costs_of_every_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = run(folder.path(), "summary --model svhn-a --bits 1,2,4 --json").expect(0, &[]).json();
+    let layers = report["layers"].as_array().unwrap();
+    let layer = |name: &str| layers.iter().find(|layer| layer["name"] == name).unwrap();
+    let widths =
+        |name: &str| ["input_bits", "weight_bits", "gradient_bits"].map(|key| layer(name)[key].as_u64());
+    assert_eq!(widths("conv0"), [Some(32); 3]);
+    assert_eq!(widths("conv1"), [Some(2), Some(1), Some(4)]);
+    assert_eq!(widths("bn1"), [None; 3]);
+    let pairs = |name: &str| layer(name)["plane_pairs"].clone();
+    let json = |forward, grad_input, grad_weight| serde_json::json!({ "forward": forward, "grad_input": grad_input, "grad_weight": grad_weight });
+    assert_eq!(pairs("conv1"), json(Some(2), Some(4), Some(8)));
+    assert_eq!(pairs("conv6"), json(Some(2), Some(4), Some(0)), "one position a sample");
+    assert_eq!(pairs("conv0"), json(Some(0), None, Some(0)), "images need no gradient");
+    assert_eq!(pairs("pool0"), json(None, None, None));
+    let conv6 = 5 * 5 * 128 * 512;
+    assert_eq!(
+        (layer("conv6")["stored_bytes"].as_u64(), layer("conv6")["float_bytes"].as_u64()),
+        (Some(conv6 / 8), Some(conv6 * 4))
+    );
+    let costs = serde_json::json!({ "training": 6, "inference": 2, "storage": 1, "full": 14 });
+    assert_eq!(report["complexity"], costs);
+    let by_bits = serde_json::json!([
+        { "weight_bits": 1, "input_bits": 2, "macs": 37_064_704 },
+        { "weight_bits": 32, "input_bits": 32, "macs": 4_670_720 },
+    ]);
+    assert_eq!(report["macs_by_bits"], by_bits);
+    assert!(report["ratio"].as_f64().unwrap() > 20.0);
+
+    let full = run(folder.path(), "summary --bits 32,32,32 --json").expect(0, &[]).json();
+    assert_eq!(full["quantized_macs"], 0.0);
+    assert_eq!(full["complexity"]["training"], Value::Null);
+    let plain = run(folder.path(), "summary --model svhn-a --bits 1,2,4").expect(0, &[]).stdout;
+    assert!(plain.contains("training WA+WG = 6, inference WA = 2, storage W = 1"), "{plain}");
+    let markdown = run(folder.path(), "summary --model svhn-a --bits 1,2,4 -o md").expect(0, &[]).stdout;
+    let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), layers.len() + 3, "a header, its rule and the total: {markdown}");
+    assert!(rows.iter().all(|row| row.matches('|').count() == 14), "{markdown}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     for line in ["config", "completions zsh", "summary --model svhn-a", "devices", "--help"] {
