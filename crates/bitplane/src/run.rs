@@ -14,7 +14,8 @@ use crate::storage::{Disk, Storage, StorageError, replace, temporary_path};
 use crate::store::{MANIFEST, Store};
 use crate::tuner::Choices;
 
-const CONFIG: &str = "config.toml";
+/// The file of a run's settings.
+pub const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const KERNELS: &str = "kernels.json";
 const CHECKPOINTS: &str = "checkpoints";
@@ -184,11 +185,7 @@ impl RunFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(StorageError::at("read", &path)(error).into()),
         };
-        // A crash can leave the last line cut; its epoch had no checkpoint then.
-        let mut records: Vec<EpochRecord> = String::from_utf8_lossy(&bytes)
-            .lines()
-            .map_while(|line| serde_json::from_str(line).ok())
-            .collect();
+        let mut records = records(&bytes);
         records.truncate(epochs as usize);
         if records.len() < epochs as usize
             || records.iter().zip(1..).any(|(record, epoch)| record.epoch != epoch)
@@ -232,6 +229,23 @@ pub fn kernels(path: &Path) -> PathBuf {
 pub fn read_settings(path: &Path) -> Result<Settings, crate::exit::Failure> {
     check_run(path)?;
     Ok(Settings::read(&path.join(CONFIG))?)
+}
+
+/// The metrics of the run at `path`, one record an epoch from the first on, up to the first line that is missing or damaged.
+pub fn read_metrics(path: &Path) -> Vec<EpochRecord> {
+    let found =
+        Disk.read(&path.join(METRICS), METRICS_LIMIT).map(|bytes| records(&bytes)).unwrap_or_default();
+    found
+        .into_iter()
+        .zip(1..)
+        .take_while(|(record, epoch)| record.epoch == *epoch)
+        .map(|(record, _)| record)
+        .collect()
+}
+
+/// A crash can leave the last line cut; its epoch had no checkpoint then.
+fn records(bytes: &[u8]) -> Vec<EpochRecord> {
+    String::from_utf8_lossy(bytes).lines().map_while(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// The newest of `base`, `base-2`, `base-3`, ... that exists.

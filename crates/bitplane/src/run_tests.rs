@@ -89,3 +89,16 @@ fn metrics_are_cut_back_to_the_checkpoint() {
     assert!(matches!(run.rewind_metrics(&Disk, 3), Err(RunError::Metrics { .. })));
     assert!(run.rewind_metrics(&Disk, 0).unwrap().is_empty());
 }
+
+#[test]
+fn numbers_of_metrics_survive_being_read_and_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(&folder.path().join("run"), false).unwrap();
+    // A parser that rounds twice takes the last digit of this one for another.
+    let first = EpochRecord { epoch: 1, test_loss: 1.9107484251260758, ..EpochRecord::default() };
+    run.append_metrics(&Disk, &first).unwrap();
+    run.append_metrics(&Disk, &EpochRecord { epoch: 2, ..first.clone() }).unwrap();
+    assert_eq!(run.rewind_metrics(&Disk, 1).unwrap(), std::slice::from_ref(&first));
+    assert_eq!(read_metrics(run.path()), [first]);
+    assert!(fs::read_to_string(run.path().join(METRICS)).unwrap().contains("1.9107484251260758"));
+}
