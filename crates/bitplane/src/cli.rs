@@ -1,6 +1,7 @@
 //! The command line's grammar.
 
 pub mod bench;
+pub mod sweep;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Show the layers of a network, their sizes and costs
     Summary(SummaryArgs),
+    /// Train every point of a plan, such as the paper's tables, and tabulate the results
+    Sweep(Box<sweep::SweepArgs>),
     /// Measure which kernels are fastest on an adapter, for later trainings and evaluations there
     Tune(TuneArgs),
     /// List the adapters that --device can name
@@ -65,6 +68,9 @@ pub struct TrainArgs {
     /// Print the result as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
+    /// Take the end of standard input for Ctrl-C; a sweep ties its trainings to itself with it
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 /// The checkpoint that a verb uses.

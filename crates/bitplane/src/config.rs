@@ -152,6 +152,14 @@ impl Config {
         self.data.split_once(':').map_or(self.data.as_str(), |(kind, _)| kind)
     }
 
+    /// What a run folder of these settings is called: `MODEL-DATA-W-A-G-sSEED`.
+    pub fn run_name(&self) -> String {
+        let keep = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let kind: String = self.data_kind().chars().map(keep).collect();
+        let Bits { weight, activation, gradient } = self.bits();
+        format!("{}-{kind}-{weight}-{activation}-{gradient}-s{}", self.model, self.seed)
+    }
+
     /// SHA-256 over everything that decides what each training step computes, in hexadecimal.
     ///
     /// Where the data lies, the device and its kernels, what is printed or saved and when are left out: they may change when a run goes

@@ -13,6 +13,7 @@ use crate::run::RunError;
 use crate::settings::SettingsError;
 use crate::storage::StorageError;
 use crate::store::StoreError;
+use crate::sweep::plan::PlanError;
 
 /// Exit codes; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Exit {
     Diverged = 6,
     /// The file system failed.
     Io = 7,
+    /// Some points of a sweep failed; the others are done.
+    Points = 8,
     /// Interrupted by the user, with a checkpoint saved.
     Interrupted = 130,
 }
@@ -111,6 +114,27 @@ pub enum Failure {
     /// The user asked for the end of a measurement.
     #[error("interrupted; the rows measured so far are printed")]
     Stopped,
+    /// A plan of trainings.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Some trainings of a sweep ended early.
+    #[error("{failed} of {total} points failed ({names}); their messages are in {}, the same command tries them again", shown(.folder))]
+    Points {
+        /// Points that failed.
+        failed: usize,
+        /// Points of the plan, or of the shard.
+        total: usize,
+        /// The names of those that failed.
+        names: String,
+        /// The sweep's folder.
+        folder: PathBuf,
+    },
+    /// The user asked for the end of a sweep.
+    #[error("interrupted; what was trained is saved in {}, the same command goes on", shown(.folder))]
+    SweepStopped {
+        /// The sweep's folder.
+        folder: PathBuf,
+    },
     /// Training went out of bounds.
     #[error("training diverged at step {step}: {what}; try a smaller --lr or --lr-warmup-epochs{}", kept(.checkpoint))]
     Diverged {
@@ -185,7 +209,10 @@ impl Failure {
             Self::Diverged { .. } | Self::TestLoss { .. } => Exit::Diverged,
             Self::Limit { .. } => Exit::Adapter,
             Self::DeviceGone { .. } | Self::Mismatch { .. } => Exit::Device,
-            Self::Interrupted { .. } | Self::Stopped => Exit::Interrupted,
+            Self::Plan(PlanError::Storage(_)) => Exit::Io,
+            Self::Plan(_) => Exit::Usage,
+            Self::Points { .. } => Exit::Points,
+            Self::Interrupted { .. } | Self::Stopped | Self::SweepStopped { .. } => Exit::Interrupted,
         }
     }
 
@@ -251,6 +278,9 @@ mod tests {
             (executor(ExecutorError::Dispatch { kernel: "k".into(), message: String::new() }), 1),
             (Failure::TestLoss { loss: f64::NAN }, 6),
             (lost, 5),
+            (Failure::Points { failed: 1, total: 2, names: String::new(), folder: PathBuf::new() }, 8),
+            (Failure::SweepStopped { folder: PathBuf::new() }, 130),
+            (Failure::Plan(PlanError::Missing { path: PathBuf::new() }), 2),
             (gone, 5),
             (Failure::Diverged { step: 1, what: String::new(), checkpoint: None }, 6),
             (Failure::Storage(storage), 7),

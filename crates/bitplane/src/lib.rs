@@ -33,5 +33,6 @@ pub mod signal;
 pub mod spread;
 pub mod storage;
 pub mod store;
+pub mod sweep;
 pub mod trainer;
 pub mod tuner;

@@ -1,4 +1,4 @@
-//! The lock that admits one writer to a run folder.
+//! The lock that admits one writer to a folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -33,6 +33,18 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => Err(StorageError::at("lock", &path)(error).into()),
         }
+    }
+
+    /// Takes the lock of `folder` once nobody else holds it.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn wait(folder: &Path) -> Result<Self, StorageError> {
+        let path = folder.join(LOCK);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(StorageError::at("open", &path))?;
+        file.lock().map_err(StorageError::at("lock", &path))?;
+        Ok(Self { file, path })
     }
 
     /// Writes this process's number for others to see.

@@ -37,7 +37,7 @@ pub enum EpsilonForm {
 }
 
 /// Settings of a training; a flag and a key of the TOML file have the same name.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Settings {
     /// Data set: digits, or KIND:PATH with idx, mnist, fashion-mnist, cifar10, cifar100 or folder

@@ -22,6 +22,16 @@ pub fn install() {
     });
 }
 
+/// Takes the end of standard input for a first Ctrl-C. Whoever holds its other end can ask for a clean end on every system, and
+/// asks for it also by being killed.
+pub fn follow_stdin() {
+    std::thread::spawn(|| {
+        // A standard input that cannot be read has ended too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        INTERRUPTED.store(true, Ordering::SeqCst);
+    });
+}
+
 /// Whether the user asked for the end.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)

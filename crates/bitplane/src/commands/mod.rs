@@ -8,9 +8,12 @@ mod eval;
 mod predict;
 mod products;
 mod summary;
+mod sweep;
 mod train;
 mod trained;
 mod tune;
+
+pub(crate) use self::config::resolve;
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -25,6 +28,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Sweep(args) => sweep::run(*args),
         Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -38,6 +38,9 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     args.settings.check_flags()?;
     let fault = Fault::from_environment()?;
+    if args.stop_with_stdin {
+        signal::follow_stdin();
+    }
     let settings = args.settings.or(file);
     let resume = args
         .resume
@@ -119,15 +122,7 @@ fn find_run(given: &Path, output_dir: Option<&Path>, settings: &Settings) -> Res
 }
 
 fn default_folder(config: &Config) -> PathBuf {
-    let bits = config.bits();
-    let kind: String = config
-        .data_kind()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
-        .collect();
-    let Config { model, seed, .. } = config;
-    let (weight, activation, gradient) = (bits.weight, bits.activation, bits.gradient);
-    Path::new("runs").join(format!("{model}-{kind}-{weight}-{activation}-{gradient}-s{seed}"))
+    Path::new("runs").join(config.run_name())
 }
 
 /// The report, but for where it lies.

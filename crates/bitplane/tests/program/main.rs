@@ -10,4 +10,5 @@ mod diverged;
 mod reports;
 mod resume;
 mod support;
+mod sweep;
 mod tuning;

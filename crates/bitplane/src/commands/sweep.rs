@@ -1,0 +1,65 @@
+//! `sweep`: the points of a plan, trained one after another or side by side, and their tables.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::sweep::SweepArgs;
+use crate::exit::Failure;
+use crate::output;
+use crate::report::print_json;
+use crate::storage::StorageError;
+use crate::sweep::folder::{Folder, State};
+use crate::sweep::plan::Plan;
+use crate::sweep::plans;
+use crate::sweep::results::Results;
+use crate::sweep::runner::Runner;
+use crate::sweep::tables;
+
+/// Trains what is not trained yet, and prints the means.
+///
+/// # Errors
+/// A refused plan, files that cannot be written, an interruption, and at the end [`Failure::Points`] where points failed.
+pub fn run(args: SweepArgs) -> Result<(), Failure> {
+    let Some(path) = &args.plan else { return output::result(&plans::names().join("\n")) };
+    let plan = Plan::read(path, &args.settings)?;
+    let place = args.output_dir.clone().unwrap_or_else(|| Path::new("sweeps").join(&plan.stem));
+    let holds = |number: &usize| args.shard.is_none_or(|shard| shard.holds(*number));
+    let numbers: Vec<usize> = (0..plan.points.len()).filter(holds).collect();
+    if args.list {
+        return list(&plan, &numbers, &place);
+    }
+    let folder = Folder::open(&place)?;
+    let program = std::env::current_exe().map_err(StorageError::at("find", Path::new("this program")))?;
+    let runner = Runner { plan: &plan, folder: &folder, program: &program, jobs: args.jobs };
+    runner.run(&numbers)?;
+    let results = Results::gather(&folder, &plan);
+    if args.json {
+        print_json(&results)?;
+    } else {
+        output::result(&tables::closing(&results, &plan, &folder))?;
+    }
+    judge(&results, &numbers, place)
+}
+
+/// A failure where points of `numbers` failed.
+fn judge(results: &Results, numbers: &[usize], folder: PathBuf) -> Result<(), Failure> {
+    let own = numbers.iter().map(|&number| &results.points[number]);
+    let failed: Vec<&str> = own.filter(|row| row.status == "failed").map(|row| row.point.as_str()).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Points { failed: failed.len(), total: numbers.len(), names: failed.join(", "), folder })
+}
+
+fn list(plan: &Plan, numbers: &[usize], place: &Path) -> Result<(), Failure> {
+    let folder = Folder::at(place);
+    for point in numbers.iter().map(|&number| &plan.points[number]) {
+        let state = match folder.state(point) {
+            State::Finished(measured) => format!("finished, {:.4}", measured.best_accuracy),
+            State::Failed(attempt) => format!("failed: {}", attempt.message),
+            State::Open if folder.has_run(point) => "begun".to_owned(),
+            State::Open => "open".to_owned(),
+        };
+        output::result(&format!("{}  {state}", point.name))?;
+    }
+    Ok(())
+}

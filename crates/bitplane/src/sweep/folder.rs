@@ -1,0 +1,186 @@
+//! The folder of a sweep: `runs/NAME/` is the run folder of point NAME, `points/NAME.toml` its settings, `points/NAME.log` what its
+//! training said, `points/NAME.json` how an attempt failed; the results lie beside them.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::point::Point;
+use crate::commands::resolve;
+use crate::exit::Exit;
+use crate::report::SCHEMA;
+use crate::run;
+use crate::settings::Settings;
+use crate::storage::{Disk, Storage, StorageError, replace};
+use crate::store::Store;
+
+const ATTEMPT_LIMIT: u64 = 1 << 20;
+
+/// A sweep's folder.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// A training of a point that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    schema: u32,
+    /// The process's exit code; none where something killed it.
+    pub exit_code: Option<i32>,
+    /// What it said last.
+    pub message: String,
+    /// Whose training it was: other settings make another attempt.
+    config_hash: String,
+    epochs: u32,
+}
+
+/// What a finished training measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// Highest test accuracy.
+    pub best_accuracy: f64,
+    /// Its epoch, the first one of equals.
+    pub best_epoch: u32,
+    /// Training loss of the last epoch.
+    pub final_loss: f64,
+    /// Mean over the epochs.
+    pub images_per_second: f64,
+    /// Seconds of all epochs with their evaluations.
+    pub seconds: f64,
+}
+
+/// How far a point is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Trained to its last epoch, by whomever.
+    Finished(Measured),
+    /// The last attempt ended early.
+    Failed(Attempt),
+    /// Not trained, or not to the end.
+    Open,
+}
+
+impl State {
+    /// Whether another attempt would only repeat this one: the training is done, or it diverged, which it would do again.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Finished(_) => true,
+            Self::Failed(attempt) => attempt.exit_code == Some(Exit::Diverged.code()),
+            Self::Open => false,
+        }
+    }
+}
+
+impl Attempt {
+    /// A training of `point` that ended with `exit_code`.
+    pub fn new(point: &Point, exit_code: Option<i32>, message: String) -> Self {
+        let (config_hash, epochs) = (point.config.hash(), point.config.epochs);
+        Self { schema: SCHEMA, exit_code, message, config_hash, epochs }
+    }
+}
+
+impl Folder {
+    /// The sweep's folder at `path`, made where it does not exist.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        for part in ["points", "runs"] {
+            let part = path.join(part);
+            Disk.create_dir_all(&part).map_err(StorageError::at("create", &part))?;
+        }
+        Ok(Self::at(path))
+    }
+
+    /// The sweep's folder at `path`, whether it exists or not.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run folder of a point.
+    pub fn run(&self, point: &Point) -> PathBuf {
+        self.path.join("runs").join(&point.name)
+    }
+
+    /// What the point's training says goes here.
+    pub fn log(&self, point: &Point) -> PathBuf {
+        self.file(point, "log")
+    }
+
+    fn file(&self, point: &Point, extension: &str) -> PathBuf {
+        self.path.join("points").join(format!("{}.{extension}", point.name))
+    }
+
+    /// Writes the settings that train the point, and forgets an attempt that failed.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn begin(&self, point: &Point) -> Result<PathBuf, StorageError> {
+        let settings = self.file(point, "toml");
+        replace(&Disk, &settings, point.to_toml().as_bytes())?;
+        let attempt = self.file(point, "json");
+        match Disk.remove(&attempt) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StorageError::at("remove", &attempt)(error))
+            }
+            _ => Ok(settings),
+        }
+    }
+
+    /// Keeps how an attempt failed.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn fail(&self, point: &Point, attempt: &Attempt) -> Result<(), StorageError> {
+        let text = serde_json::to_string_pretty(attempt).expect("an attempt is plain values");
+        replace(&Disk, &self.file(point, "json"), format!("{text}\n").as_bytes())
+    }
+
+    /// How far a point is, from what lies on the disk.
+    pub fn state(&self, point: &Point) -> State {
+        if let Some(measured) = self.measured(point) {
+            return State::Finished(measured);
+        }
+        let attempt = Disk.read(&self.file(point, "json"), ATTEMPT_LIMIT).ok();
+        let attempt = attempt.and_then(|bytes| serde_json::from_slice::<Attempt>(&bytes).ok());
+        let this = Attempt::new(point, None, String::new());
+        let same = |attempt: &Attempt| {
+            (attempt.schema, &attempt.config_hash, attempt.epochs) == (SCHEMA, &this.config_hash, this.epochs)
+        };
+        attempt.filter(same).map_or(State::Open, State::Failed)
+    }
+
+    /// What the run in the point's folder measured, if it is the point's training and reached the last epoch.
+    fn measured(&self, point: &Point) -> Option<Measured> {
+        let run = self.run(point);
+        let stored = resolve(Settings::default(), run::read_settings(&run).ok()?).ok()?;
+        let config = &point.config;
+        if !config.differences(&stored).is_empty() || config.limit_test_batches != stored.limit_test_batches {
+            return None;
+        }
+        let store = Store::open(&Disk, &run::checkpoints(&run)).ok()?;
+        store.manifest()?.checkpoints.iter().find(|entry| entry.epoch >= config.epochs)?;
+        let records = run::read_metrics(&run);
+        let records = records.get(..config.epochs as usize)?;
+        let best = records.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
+        Some(Measured {
+            best_accuracy: best.test_accuracy,
+            best_epoch: best.epoch,
+            final_loss: records.last()?.train_loss,
+            images_per_second: records.iter().map(|record| record.images_per_second).sum::<f64>()
+                / records.len() as f64,
+            seconds: records.iter().map(|record| record.seconds).sum(),
+        })
+    }
+
+    /// Whether a run was begun in the point's folder.
+    pub fn has_run(&self, point: &Point) -> bool {
+        self.run(point).join(run::CONFIG).is_file()
+    }
+}

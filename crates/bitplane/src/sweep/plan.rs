@@ -1,0 +1,238 @@
+//! Plans: the points of a sweep, as a TOML file names them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Table;
+
+use super::plans;
+use super::point::{Point, shown};
+use super::source::{Line, MAX_POINTS, Source};
+use crate::exit::Failure;
+use crate::output::{self, printable_lines};
+use crate::settings::{Settings, SettingsError};
+use crate::storage::{Disk, Storage, StorageError};
+
+/// Largest plan in bytes.
+const FILE_LIMIT: u64 = 1 << 20;
+/// Why a plan was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Neither a file nor a plan of the program.
+    #[error("there is no plan file {}; the program's own plans are {}", output::shown(.path), plans::names().join(", "))]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The file is not a plan.
+    #[error("{file}: {message}")]
+    Parse {
+        /// The file.
+        file: String,
+        /// What is wrong, with its place.
+        message: String,
+    },
+    /// A setting is not one, or out of range.
+    #[error(transparent)]
+    Setting(#[from] SettingsError),
+    /// Two points would train in one folder.
+    #[error("{file} has two points {name}; every point needs settings of its own")]
+    Twice {
+        /// The file.
+        file: String,
+        /// The name of both.
+        name: String,
+    },
+    /// A flag would make all points equal.
+    #[error("--{key} is what {file} varies; change the plan, or leave the flag away")]
+    Axis {
+        /// The file.
+        file: String,
+        /// The flag's name.
+        key: String,
+    },
+}
+
+/// A row of a published table.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Settings that vary.
+    pub settings: Table,
+    /// Accuracy that was published for them.
+    pub accuracy: f64,
+}
+
+/// The points of a sweep and how they are reported.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// File or name.
+    pub file: String,
+    /// Names the sweep's folder.
+    pub stem: String,
+    /// Heading of the tables.
+    pub title: String,
+    /// In the order of the tables.
+    pub points: Vec<Point>,
+    /// Settings that vary beside model, bits and seed.
+    pub axes: Vec<String>,
+    /// What paired differences are taken to: the settings in which a baseline differs from the points compared with it.
+    pub baselines: Vec<Table>,
+    /// The settings given by flags.
+    pub flags: Table,
+    /// Accuracies to show beside.
+    published: Vec<Published>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    title: Option<String>,
+    #[serde(default)]
+    settings: Line,
+    #[serde(default)]
+    grid: Line,
+    #[serde(default)]
+    point: Vec<Line>,
+    #[serde(default)]
+    baseline: Vec<Line>,
+    #[serde(default)]
+    published: Vec<Line>,
+}
+
+impl Plan {
+    /// Reads the plan file at `path`, or the program's own plan of that name; `flags` win over it.
+    ///
+    /// # Errors
+    /// [`PlanError`] with the place in the file, or an unknown model.
+    pub fn read(path: &Path, flags: &Settings) -> Result<Self, Failure> {
+        let bytes = match Disk.read(path, FILE_LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let own = path.to_str().and_then(|name| Some((name, plans::find(name)?)));
+                let (name, text) = own.ok_or_else(|| PlanError::Missing { path: path.to_owned() })?;
+                return Self::parse(text, name, name, flags);
+            }
+            Err(error) => return Err(PlanError::from(StorageError::at("read", path)(error)).into()),
+        };
+        let file = output::shown(path);
+        let message = "is not UTF-8 text".to_owned();
+        let text = String::from_utf8(bytes).map_err(|_| PlanError::Parse { file: file.clone(), message })?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("sweep");
+        Self::parse(&text, &file, stem, flags)
+    }
+
+    /// Parses the text of `file`, which is named in messages only.
+    ///
+    /// # Errors
+    /// As [`Plan::read`].
+    pub fn parse(text: &str, file: &str, stem: &str, flags: &Settings) -> Result<Self, Failure> {
+        let source = Source { text, file };
+        let content: File =
+            toml::from_str(text).map_err(|error| source.parse_error(printable_lines(&error.to_string())))?;
+        flags.check_flags()?;
+        let flags = Table::try_from(flags).expect("settings are plain values");
+        let shared = source.single(&content.settings)?;
+        let varied: BTreeSet<&String> =
+            content.grid.keys().chain(content.point.iter().flat_map(Line::keys)).collect();
+        if let Some(key) = flags.keys().find(|key| varied.contains(key)) {
+            return Err(PlanError::Axis { file: file.to_owned(), key: key.clone() }.into());
+        }
+        let mut lines = Vec::new();
+        if !content.grid.is_empty() || content.point.is_empty() {
+            lines.extend(source.product(&content.grid)?);
+        }
+        for line in &content.point {
+            lines.extend(source.product(line)?);
+        }
+        if lines.len() > MAX_POINTS {
+            return Err(source
+                .parse_error(format!("{} points, at most {MAX_POINTS} are run", lines.len()))
+                .into());
+        }
+        let axes: Vec<String> = varied
+            .into_iter()
+            .filter(|key| !["model", "bits", "seed"].contains(&key.as_str()))
+            .cloned()
+            .collect();
+        let mut names = BTreeSet::new();
+        let mut points = Vec::new();
+        for line in lines {
+            let settings = shared.clone().into_iter().chain(line).chain(flags.clone()).collect();
+            let point = Point::new(settings, &axes)?;
+            if !names.insert(point.name.to_lowercase()) {
+                return Err(PlanError::Twice { file: file.to_owned(), name: point.name }.into());
+            }
+            points.push(point);
+        }
+        let baselines = content.baseline.iter().map(|line| source.single(line)).collect::<Result<_, _>>()?;
+        let published =
+            content.published.iter().map(|line| source.published(line)).collect::<Result<_, _>>()?;
+        let title = content.title.unwrap_or_else(|| stem.to_owned());
+        let plan = Self {
+            file: file.to_owned(),
+            stem: stem.to_owned(),
+            title: data::printable(&title),
+            points,
+            axes,
+            baselines,
+            flags,
+            published,
+        };
+        plan.check_baselines(&source)?;
+        Ok(plan)
+    }
+
+    fn check_baselines(&self, source: &Source<'_>) -> Result<(), PlanError> {
+        let groups: BTreeSet<_> = self.points.iter().map(Point::group).collect();
+        for baseline in &self.baselines {
+            if !groups.iter().any(|group| groups.contains(&with(group, baseline))) {
+                return Err(source.parse_error(format!("no point is the baseline {}", inline(baseline))));
+            }
+        }
+        Ok(())
+    }
+
+    /// The command that runs the sweep.
+    pub fn command(&self) -> String {
+        let flags = self.flags.iter().map(|(key, value)| format!(" --{key} {}", shown(Some(value))));
+        data::printable(&format!("bitplane sweep {}{}", self.file, flags.collect::<String>()))
+    }
+
+    /// The published accuracy of a group of points.
+    pub fn published(&self, group: &[(String, String)]) -> Option<f64> {
+        let fits = |row: &&Published| group.iter().all(|(key, value)| shown(row.settings.get(key)) == *value);
+        self.published.iter().find(fits).map(|row| row.accuracy)
+    }
+
+    /// Whether there are published accuracies at all.
+    pub fn has_published(&self) -> bool {
+        !self.published.is_empty()
+    }
+}
+
+/// A group with the settings of `baseline` in place of its own; equal to none where the baseline sets what does not vary.
+pub fn with(group: &[(String, String)], baseline: &Table) -> Vec<(String, String)> {
+    let mut group = group.to_vec();
+    for (key, value) in baseline {
+        match group.iter_mut().find(|(known, _)| known == key) {
+            Some((_, own)) => *own = shown(Some(value)),
+            None => group.push((key.clone(), shown(Some(value)))),
+        }
+    }
+    group
+}
+
+/// A table as one line, `bits 32,32,32`.
+pub fn inline(table: &Table) -> String {
+    let words: Vec<String> =
+        table.iter().map(|(key, value)| format!("{key} {}", shown(Some(value)))).collect();
+    data::printable(&words.join(", "))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,18 @@
+//! The plans that the program brings along, by name.
+
+const PLANS: &[(&str, &str)] = &[
+    ("digits", include_str!("../../../../plans/digits.toml")),
+    ("table1", include_str!("../../../../plans/table1.toml")),
+    ("cifar10-svhn-d", include_str!("../../../../plans/cifar10-svhn-d.toml")),
+    ("cifar10-svhn-c", include_str!("../../../../plans/cifar10-svhn-c.toml")),
+];
+
+/// All names.
+pub fn names() -> Vec<&'static str> {
+    PLANS.iter().map(|(name, _)| *name).collect()
+}
+
+/// The text of the plan called `name`.
+pub fn find(name: &str) -> Option<&'static str> {
+    PLANS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}

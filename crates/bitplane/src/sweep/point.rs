@@ -1,0 +1,74 @@
+//! One training of a sweep.
+
+use crate::config::Config;
+use crate::settings::Settings;
+
+/// A setting as a table's cell shows it; a switch that is off is as good as not set.
+pub fn shown(value: Option<&toml::Value>) -> String {
+    match value {
+        None | Some(toml::Value::Boolean(false)) => String::new(),
+        Some(toml::Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
+}
+
+/// One training of a sweep.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// Names its run folder; unique in the sweep.
+    pub name: String,
+    /// The settings that the plan and the flags give, by their names in [`Settings`].
+    pub settings: toml::Table,
+    /// All settings.
+    pub config: Config,
+    /// What varies in the sweep beside model, bits and seed, and its value here.
+    pub axes: Vec<(String, String)>,
+}
+
+impl Point {
+    /// The training of these settings, which were checked one by one, in a sweep that varies `axes`.
+    ///
+    /// # Errors
+    /// An unknown model.
+    pub fn new(settings: toml::Table, axes: &[String]) -> Result<Self, crate::exit::Failure> {
+        let checked: Settings = settings.clone().try_into().expect("every setting was checked");
+        let config = crate::commands::resolve(checked, Settings::default())?;
+        let axes: Vec<_> = axes.iter().map(|key| (key.clone(), shown(settings.get(key)))).collect();
+        let mut name = config.run_name();
+        for (key, value) in axes.iter().filter(|(_, value)| !value.is_empty()) {
+            match (key.as_str(), settings.get(key)) {
+                (_, Some(toml::Value::Boolean(true))) => name.push_str(&format!("-{key}")),
+                // The kind is in the name already.
+                ("data", _) => {
+                    let path = value.split_once(':').map_or("", |(_, path)| path);
+                    let last =
+                        path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
+                    name.push_str(&format!("-{}", plain(last)));
+                }
+                _ => name.push_str(&format!("-{key}-{}", plain(value))),
+            }
+        }
+        Ok(Self { name: name.trim_end_matches('-').to_owned(), settings, config, axes })
+    }
+
+    /// What the point shares with its repetitions at other seeds: model, bits, and the other axes.
+    pub fn group(&self) -> Vec<(String, String)> {
+        let first = [("model", &self.config.model), ("bits", &self.config.bits)];
+        first
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .into_iter()
+            .chain(self.axes.clone())
+            .collect()
+    }
+
+    /// The text of a settings file that trains this point.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.settings).expect("settings are plain values")
+    }
+}
+
+/// A value as a part of a file name.
+fn plain(value: &str) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
+    value.chars().take(60).map(keep).collect()
+}
