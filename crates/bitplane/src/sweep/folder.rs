@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::point::Point;
 use crate::commands::resolve;
 use crate::exit::Exit;
+use crate::output::shown;
 use crate::report::SCHEMA;
 use crate::run;
 use crate::settings::Settings;
@@ -123,7 +124,7 @@ impl Folder {
     /// The file system's.
     pub fn begin(&self, point: &Point) -> Result<PathBuf, StorageError> {
         let settings = self.file(point, "toml");
-        replace(&Disk, &settings, point.to_toml().as_bytes())?;
+        replace(&Disk, &settings, point.config.to_toml().as_bytes())?;
         let attempt = self.file(point, "json");
         match Disk.remove(&attempt) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -158,16 +159,14 @@ impl Folder {
 
     /// What the run in the point's folder measured, if it is the point's training and reached the last epoch.
     fn measured(&self, point: &Point) -> Option<Measured> {
-        let run = self.run(point);
-        let stored = resolve(Settings::default(), run::read_settings(&run).ok()?).ok()?;
-        let config = &point.config;
-        if !config.differences(&stored).is_empty() || config.limit_test_batches != stored.limit_test_batches {
+        let (run, epochs) = (self.run(point), point.config.epochs);
+        if !self.has_run(point) || self.conflict(point).is_some() {
             return None;
         }
         let store = Store::open(&Disk, &run::checkpoints(&run)).ok()?;
-        store.manifest()?.checkpoints.iter().find(|entry| entry.epoch >= config.epochs)?;
+        store.manifest()?.checkpoints.iter().find(|entry| entry.epoch >= epochs)?;
         let records = run::read_metrics(&run);
-        let records = records.get(..config.epochs as usize)?;
+        let records = records.get(..epochs as usize)?;
         let best = records.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
         Some(Measured {
             best_accuracy: best.test_accuracy,
@@ -176,6 +175,24 @@ impl Folder {
             images_per_second: records.iter().map(|record| record.images_per_second).sum::<f64>()
                 / records.len() as f64,
             seconds: records.iter().map(|record| record.seconds).sum(),
+        })
+    }
+
+    /// Why the run in the point's folder is not the point's training, where it is not. What cannot be read is left to the
+    /// training to refuse.
+    pub fn conflict(&self, point: &Point) -> Option<String> {
+        let run = self.run(point);
+        let stored = resolve(Settings::default(), run::read_settings(&run).ok()?).ok()?;
+        let mut differences = point.config.differences(&stored);
+        if point.config.limit_test_batches != stored.limit_test_batches {
+            differences.push("limit-test-batches".to_owned());
+        }
+        (!differences.is_empty()).then(|| {
+            format!(
+                "the run in {} was started with other settings ({}); remove it, or choose another --output-dir",
+                shown(&run),
+                data::printable(&differences.join("; "))
+            )
         })
     }
 

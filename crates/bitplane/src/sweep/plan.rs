@@ -141,36 +141,17 @@ impl Plan {
         if let Some(key) = flags.keys().find(|key| varied.contains(key)) {
             return Err(PlanError::Axis { file: file.to_owned(), key: key.clone() }.into());
         }
-        let mut lines = Vec::new();
-        if !content.grid.is_empty() || content.point.is_empty() {
-            lines.extend(source.product(&content.grid)?);
-        }
-        for line in &content.point {
-            lines.extend(source.product(line)?);
-        }
-        if lines.len() > MAX_POINTS {
-            return Err(source
-                .parse_error(format!("{} points, at most {MAX_POINTS} are run", lines.len()))
-                .into());
-        }
-        let axes: Vec<String> = varied
-            .into_iter()
-            .filter(|key| !["model", "bits", "seed"].contains(&key.as_str()))
-            .cloned()
-            .collect();
-        let mut names = BTreeSet::new();
-        let mut points = Vec::new();
-        for line in lines {
-            let settings = shared.clone().into_iter().chain(line).chain(flags.clone()).collect();
-            let point = Point::new(settings, &axes)?;
-            if !names.insert(point.name.to_lowercase()) {
-                return Err(PlanError::Twice { file: file.to_owned(), name: point.name }.into());
-            }
-            points.push(point);
-        }
+        let axes = varied.into_iter().filter(|key| !["model", "bits", "seed"].contains(&key.as_str()));
+        let axes: Vec<String> = axes.cloned().collect();
+        let points = points(&source, &content, &axes, |line| {
+            shared.clone().into_iter().chain(line).chain(flags.clone()).collect()
+        })?;
         let baselines = content.baseline.iter().map(|line| source.single(line)).collect::<Result<_, _>>()?;
-        let published =
-            content.published.iter().map(|line| source.published(line)).collect::<Result<_, _>>()?;
+        let published = content.published.iter().map(|line| -> Result<Published, PlanError> {
+            let Published { settings, accuracy } = source.published(line)?;
+            Ok(Published { settings: shared.clone().into_iter().chain(settings).collect(), accuracy })
+        });
+        let published = published.collect::<Result<_, _>>()?;
         let title = content.title.unwrap_or_else(|| stem.to_owned());
         let plan = Self {
             file: file.to_owned(),
@@ -214,6 +195,37 @@ impl Plan {
     }
 }
 
+/// The points of the grid and of the rows beside it, each made whole by `complete`.
+fn points(
+    source: &Source<'_>,
+    content: &File,
+    axes: &[String],
+    complete: impl Fn(Table) -> Table,
+) -> Result<Vec<Point>, Failure> {
+    let mut lines = Vec::new();
+    if !content.grid.is_empty() || content.point.is_empty() {
+        lines.extend(source.product(&content.grid)?);
+    }
+    for line in &content.point {
+        lines.extend(source.product(line)?);
+    }
+    if lines.len() > MAX_POINTS {
+        let message = format!("{} points, at most {MAX_POINTS} are run", lines.len());
+        return Err(source.parse_error(message).into());
+    }
+    let mut names = BTreeSet::new();
+    let mut points = Vec::new();
+    for line in lines {
+        let point = Point::new(complete(line), axes)?;
+        // Some file systems take names in capitals for the same.
+        if !names.insert(point.name.to_lowercase()) {
+            return Err(PlanError::Twice { file: source.file.to_owned(), name: point.name }.into());
+        }
+        points.push(point);
+    }
+    Ok(points)
+}
+
 /// A group with the settings of `baseline` in place of its own; equal to none where the baseline sets what does not vary.
 pub fn with(group: &[(String, String)], baseline: &Table) -> Vec<(String, String)> {
     let mut group = group.to_vec();
@@ -228,8 +240,11 @@ pub fn with(group: &[(String, String)], baseline: &Table) -> Vec<(String, String
 
 /// A table as one line, `bits 32,32,32`.
 pub fn inline(table: &Table) -> String {
-    let words: Vec<String> =
-        table.iter().map(|(key, value)| format!("{key} {}", shown(Some(value)))).collect();
+    let word = |value: &toml::Value| match shown(Some(value)) {
+        text if text.is_empty() => "off".to_owned(),
+        text => text,
+    };
+    let words: Vec<String> = table.iter().map(|(key, value)| format!("{key} {}", word(value))).collect();
     data::printable(&words.join(", "))
 }
 

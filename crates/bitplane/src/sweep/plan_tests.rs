@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::Config;
 
 fn parse(text: &str) -> Result<Plan, Failure> {
     Plan::parse(text, "plan.toml", "plan", &Settings::default())
@@ -58,8 +57,6 @@ fn points_stand_beside_the_grid_and_switches_are_named() {
     let plan = parse(text).unwrap();
     assert_eq!(plan.axes, ["data", "lr-milestones", "nesterov", "opt"]);
     assert_eq!(plan.points[5].config.lr_milestones, [3]);
-    let again: Settings = toml::from_str(&plan.points[5].to_toml()).unwrap();
-    assert_eq!(Config::resolve(again, &crate::models::recipe("digits").unwrap()), plan.points[5].config);
 }
 
 #[test]

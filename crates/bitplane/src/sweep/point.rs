@@ -60,11 +60,6 @@ impl Point {
             .chain(self.axes.clone())
             .collect()
     }
-
-    /// The text of a settings file that trains this point.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(&self.settings).expect("settings are plain values")
-    }
 }
 
 /// A value as a part of a file name.

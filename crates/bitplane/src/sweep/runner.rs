@@ -81,6 +81,11 @@ impl Runner<'_> {
     fn train(&self, number: usize, work: &Mutex<Work>) -> Result<(), Failure> {
         let point = &self.plan.points[number];
         let label = format!("[{}/{}]", number + 1, self.plan.points.len());
+        if let Some(conflict) = self.folder.conflict(point) {
+            note(&format!("{label} {} failed: {conflict}", point.name));
+            self.folder.fail(point, &Attempt::new(point, Some(Exit::Usage.code()), conflict))?;
+            return tables::write(self.folder, self.plan);
+        }
         let begun = if self.folder.has_run(point) { "goes on" } else { "starts" };
         note(&format!("{label} {} {begun}", point.name));
         let stop = || signal::interrupted() || lock(work).failure.is_some();
@@ -108,11 +113,12 @@ impl Runner<'_> {
         if matches!(self.folder.state(point), State::Finished(_)) {
             return Ok(());
         }
-        let attempt = if attempt.exit_code == Some(Exit::Success.code()) {
-            let message = "the folder holds a run with another --limit-test-batches; remove it, or choose another --output-dir";
-            Attempt::new(point, Some(Exit::Usage.code()), message.to_owned())
-        } else {
-            attempt
+        // A training that says it went well, and left no finished run, did not.
+        let attempt = match attempt.exit_code {
+            Some(0) => {
+                Attempt::new(point, Some(0), "it left no finished run in the point's folder".to_owned())
+            }
+            _ => attempt,
         };
         Ok(self.folder.fail(point, &attempt)?)
     }

@@ -84,7 +84,10 @@ fn a_killed_sweep_goes_on_to_the_same_table() {
         rows(&sweep).iter().filter(finished).map(|row| row["point"].as_str().unwrap().to_owned()).collect();
     assert!((1..8).contains(&done.len()), "{done:?}");
     let before: Vec<String> = done.iter().map(|name| metrics(&sweep, name)).collect();
-    run(killed.path(), "sweep plan.toml").expect(0, &["done already"]);
+    let again = run(killed.path(), "sweep plan.toml").expect(0, &["done already"]);
+    for name in &done {
+        assert!(!again.stderr.contains(&format!("{name} ")), "{name} is touched: {}", again.stderr);
+    }
     let after: Vec<String> = done.iter().map(|name| metrics(&sweep, name)).collect();
     assert_eq!(before, after, "finished points are trained again");
     assert_eq!(rows(&sweep), rows(&whole));
