@@ -181,6 +181,14 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// A MATLAB file is not what is wanted.
+    #[error("{} is not a usable MATLAB file: {}", shown(.path), printable(.reason))]
+    BadMat {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A text file with class names is malformed, or a class folder has a name that cannot be used.
     #[error("{}: {}", shown(.path), printable(.reason))]
     BadNames {

@@ -19,7 +19,9 @@ mod gzip;
 pub mod idx;
 mod image_file;
 pub mod image_folder;
+mod mat;
 mod open;
+pub mod svhn;
 
 pub use dataset::{Dataset, Split};
 pub use error::{DataError, printable};

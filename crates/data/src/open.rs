@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::{cifar10, cifar100, digits, idx, image_folder};
+use crate::{cifar10, cifar100, digits, idx, image_folder, svhn};
 
 /// Every kind of data set, one line each.
 const KINDS: &[Kind] = &[
@@ -20,6 +20,11 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "cifar100",
         read: Read::Path(cifar100::open, "the folder cifar-100-binary or the binary version's .tar.gz"),
+    },
+    Kind { name: "svhn", read: Read::Path(svhn::open, "the folder with SVHN's *_32x32.mat") },
+    Kind {
+        name: "svhn-core",
+        read: Read::Path(svhn::open_core, "the folder with SVHN's train_32x32.mat and test_32x32.mat"),
     },
     Kind {
         name: "folder",
