@@ -2,8 +2,8 @@
 
 use bitplane::models::Model;
 use graph::{
-    Batch, Evaluation, GraphError, Input, InputSpec, NamedTensor, RING, Selection, Session, SessionOptions,
-    StepReport, Transform,
+    Batch, Evaluation, GraphError, Input, InputSpec, Light, NamedTensor, RING, Selection, Session,
+    SessionOptions, StepReport, Transform,
 };
 use pollster::block_on;
 use recording::Executor;
@@ -31,6 +31,10 @@ impl Chosen {
             flip: (sample + step) % 2 == 1,
             dy: (sample % 3).cast_signed() - 1,
             dx: (step % 3).cast_signed() - 1,
+            light: Light {
+                offset: (13 * (sample + step) % 61).cast_signed() - 30,
+                factor: 2048 + 97 * sample % 4096,
+            },
         };
         let image = |at: &u32| &all.pixels[*at as usize * size..][..size];
         Self {
@@ -119,6 +123,33 @@ fn held_pictures_give_the_bits_of_those_that_batches_bring() {
             assert_equal(&trained(&mut session, &all, 4, batch), &want, name);
         }
     }
+}
+
+#[test]
+fn lit_pictures_train_alike_held_or_brought_and_are_evaluated_as_they_are() {
+    let (model, options, all) = subject("digits", 8, [1, 2, 4], 48);
+    let lit = SessionOptions { lights: true, ..options.clone() };
+    let Some(mut session) = gpu_session(&model, &lit) else { return };
+    let want = trained(&mut session, &all, 2, 48);
+    let held = SessionOptions { resident: HELD, max_binding_words: Some(1 << 18), ..lit.clone() };
+    let mut session = gpu_session(&model, &held).expect("an adapter");
+    assert!(session.chunk_samples() < 48, "several chunks");
+    session.load_pictures(&parts(&all, options.input.source_len() as usize)).expect("loads");
+    assert_equal(&trained(&mut session, &all, 2, 48), &want, "held");
+    let mut session = gpu_session(&model, &options).expect("an adapter");
+    let plain = trained(&mut session, &all, 2, 48);
+    assert_ne!(plain.reports, want.reports, "light matters");
+    // Before any training both show the same.
+    let scores = [&lit, &options].map(|options| {
+        let mut session = gpu_session(&model, options).expect("an adapter");
+        block_on(session.freeze()).expect("freezes");
+        block_on(session.logits(Chosen::new(&all, 0, 48).input(false))).expect("scores")
+    });
+    assert_eq!(scores[0], scores[1]);
+    let large = InputSpec { resize_height: 300, resize_width: 300, ..options.input };
+    let options = SessionOptions { input: large, ..lit };
+    let error = graph::plan_memory(session.executor_mut().limits(), &model.network, &options);
+    assert!(matches!(error, Err(GraphError::TooLarge { limit: 65_536, .. })), "{error:?}");
 }
 
 #[test]

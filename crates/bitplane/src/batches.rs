@@ -1,7 +1,7 @@
 //! Which samples make a batch, and how each is shown: pure functions of (seed, epoch, sample).
 
 use data::Split;
-use graph::{Batch, Input, InputSpec, Selection, Session, Transform};
+use graph::{Batch, Input, InputSpec, Light, Selection, Session, Transform};
 use recording::Executor;
 use reference::random::{PERMUTATION_STREAM, permutation, philox4x32_10};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub enum Augment {
     Crop,
     /// Mirrored half of the time, then shifted by up to `crop-padding` pixels each way, zeros outside.
     FlipCrop,
+    /// As DoReFa-Net's authors did with SVHN: all bytes up to 30 brighter or darker, then each channel's contrast 0.5 to 1.5
+    /// times as strong, on bytes from step to step.
+    Svhn,
 }
 
 /// The training batches of one epoch.
@@ -55,6 +58,14 @@ impl Epoch {
             return transform;
         }
         let key = [(self.seed & 0xFFFF_FFFF) as u32, (self.seed >> 32) as u32];
+        if augment == Augment::Svhn {
+            let words = philox4x32_10([sample, self.number, 1, AUGMENT_STREAM], key);
+            // The offset is uniform in [-30, 30); of its sum with a byte, truncation keeps the floor.
+            let offset = ((u64::from(words[0]) * 60) >> 32) as i32 - 30;
+            // Uniform in [0.5, 1.5), in steps of 1/4096.
+            transform.light = Light { offset, factor: 2048 + (words[1] >> 20) };
+            return transform;
+        }
         let words = philox4x32_10([sample, self.number, 0, AUGMENT_STREAM], key);
         transform.flip = augment != Augment::Crop && words[0] >> 31 == 1;
         if augment != Augment::Flip {
@@ -72,6 +83,7 @@ pub fn centered(input: &InputSpec) -> Transform {
         flip: false,
         dy: middle(input.resize_height, input.out_height),
         dx: middle(input.resize_width, input.out_width),
+        light: Light::default(),
     }
 }
 
@@ -178,6 +190,19 @@ mod tests {
         let shifted: std::collections::BTreeSet<_> =
             (0..2000).map(|s| key(Epoch::new(1, 2, 4).transform(s, Augment::Crop, 1, &input()))).collect();
         assert_eq!(shifted.len(), 9, "every shift, no mirror");
+        let lit = |seed, number, sample| {
+            let shown = Epoch::new(seed, number, 4).transform(sample, Augment::Svhn, 4, &input());
+            assert_eq!(key(shown), (false, 0, 2));
+            (shown.light.offset, shown.light.factor)
+        };
+        assert_eq!(lit(1, 2, 3), lit(1, 2, 3));
+        assert!(lit(1, 2, 3) != lit(1, 3, 3) && lit(1, 2, 3) != lit(2, 2, 3));
+        let lights: Vec<_> = (0..4000).map(|sample| lit(1, 2, sample)).collect();
+        let offsets: std::collections::BTreeSet<i32> = lights.iter().map(|light| light.0).collect();
+        assert!(offsets.into_iter().eq(-30..30));
+        assert!(lights.iter().all(|light| (2048..6144).contains(&light.1)));
+        let mean = lights.iter().map(|light| f64::from(light.1)).sum::<f64>() / 4000.0 / 4096.0;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
         let flips =
             (0..2000).filter(|&s| Epoch::new(9, 0, 1).transform(s, Augment::Flip, 4, &input()).flip).count();
         assert!((900..1100).contains(&flips), "{flips}");

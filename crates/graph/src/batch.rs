@@ -11,6 +11,24 @@ pub struct Transform {
     pub dy: i32,
     /// First column of the crop.
     pub dx: i32,
+    /// Brightness and contrast, in sessions with [`SessionOptions::lights`].
+    pub light: Light,
+}
+
+/// Another brightness and contrast, as [`reference::image::gather_lit`] applies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Light {
+    /// Added to every byte of the resized picture.
+    pub offset: i32,
+    /// The contrast's factor times 4,096.
+    pub factor: u32,
+}
+
+impl Default for Light {
+    /// The picture as it is.
+    fn default() -> Self {
+        Self { offset: 0, factor: 4096 }
+    }
 }
 
 /// Pictures with labels.
@@ -125,8 +143,19 @@ impl Input<'_> {
                 Source::Pixels(_) => sample,
                 Source::Pictures(pictures) => pictures.get(at).copied().unwrap_or(0),
             };
-            let Transform { flip, dy, dx } = self.transforms.get(at).copied().unwrap_or_default();
+            let Transform { flip, dy, dx, .. } = self.transforms.get(at).copied().unwrap_or_default();
             words.extend([picture, u32::from(flip), dy.cast_unsigned(), dx.cast_unsigned()]);
+        }
+    }
+
+    /// Brightness and contrast of each sample of `chunk`, two words a sample, in place of `words`.
+    pub(crate) fn light_words(&self, chunk: Chunk, words: &mut Vec<u32>) {
+        let first = self.samples(chunk).start;
+        words.clear();
+        for sample in 0..chunk.samples {
+            let Light { offset, factor } =
+                self.transforms.get(first + sample as usize).copied().unwrap_or_default().light;
+            words.extend([offset.cast_unsigned(), factor]);
         }
     }
 

@@ -32,7 +32,7 @@ mod shape;
 mod tensor;
 mod trial;
 
-pub use batch::{Batch, Input, Selection, Transform};
+pub use batch::{Batch, Input, Light, Selection, Transform};
 pub use bisect::{DispatchCheck, Sample};
 pub use bit_convolution::is_bit_product;
 pub use bits::{Bits, FULL_PRECISION};

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::{ImageGather, Metrics, SoftmaxCrossEntropy, StepToken};
+use kernels::{ImageGather, LightGather, Metrics, SoftmaxCrossEntropy, StepToken};
 use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) struct Ports {
     pub source: Vec<BufferSlice>,
     pub table: Vec<BufferSlice>,
     pub labels: Vec<BufferSlice>,
+    /// Brightness and contrast per chunk; none where training shows pictures as they are.
+    pub lights: Vec<BufferSlice>,
     /// Losses and hits of an evaluation per chunk, as parts of the results.
     pub losses: Vec<BufferSlice>,
     pub hits: Vec<BufferSlice>,
@@ -56,6 +58,7 @@ impl Schedule {
         chunk: u32,
     ) -> Result<Self, GraphError> {
         let limit = binding_limit(limits, options);
+        check_lights(options)?;
         let mut recorder = Recorder::new(options.batch_size, chunk, limits.subgroup);
         recorder.first_sample = options.first_sample;
         recorder.limit = limit;
@@ -99,6 +102,16 @@ pub(crate) fn binding_limit(limits: Limits, options: &SessionOptions) -> u64 {
     options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words)
 }
 
+/// The kernel that changes brightness sums over whole pictures.
+fn check_lights(options: &SessionOptions) -> Result<(), GraphError> {
+    let pixels = u64::from(options.input.resize_height) * u64::from(options.input.resize_width);
+    if options.lights && pixels > LightGather::MOST_PIXELS {
+        let (tensor, needed) = ("pictures that change in brightness, in pixels,".to_owned(), pixels);
+        return Err(GraphError::TooLarge { tensor, samples: 0, needed, limit: LightGather::MOST_PIXELS });
+    }
+    Ok(())
+}
+
 fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &SessionOptions) {
     for layer in &network.layers {
         for spec in &layer.parameters {
@@ -127,6 +140,9 @@ fn declare_ports(recorder: &mut Recorder, network: &Network, options: &SessionOp
             ports.source.push(recorder.persistent_per_sample("source pixels", chunk, bytes.div_ceil(4)));
         }
         ports.table.push(recorder.persistent_per_sample("views", chunk, 4 * u64::from(chunk.samples)));
+        if options.lights {
+            ports.lights.push(recorder.persistent_per_sample("lights", chunk, 2 * u64::from(chunk.samples)));
+        }
         ports.labels.push(recorder.persistent_per_sample("labels", chunk, u64::from(chunk.samples)));
     }
     debug_assert_eq!(network.input, Shape::new(input.out_height, input.out_width, input.channels));
@@ -235,12 +251,18 @@ fn gather(
             images,
         };
         let (table, image) = (ports.table[chunk.index], image.chunks[chunk.index]);
+        let lights = ports.lights.get(chunk.index).filter(|_| recorder.phase == Phase::Forward);
+        let source = ports.source.get(chunk.index).map(|source| (0, chunk.samples, *source));
+        let stores = ports.stores.iter().map(|store| (store.first_image, store.images, store.pixels));
         // Each fills in the samples whose pictures it has.
-        for store in &ports.stores {
-            recorder.dispatch(gather(store.first_image, store.images), &[store.pixels, table, image])?;
-        }
-        if let Some(source) = ports.source.get(chunk.index) {
-            recorder.dispatch(gather(0, chunk.samples), &[*source, table, image])?;
+        for (first_image, images, pixels) in stores.chain(source) {
+            let gather = gather(first_image, images);
+            match lights {
+                Some(lights) => {
+                    recorder.dispatch(LightGather { gather }, &[pixels, table, *lights, image])?;
+                }
+                None => recorder.dispatch(gather, &[pixels, table, image])?,
+            }
         }
     }
     Ok(image)

@@ -49,6 +49,7 @@ mod floats;
 mod global_avg_pool_backward;
 mod global_avg_pool_forward;
 mod image_gather;
+mod light_gather;
 mod max_pool_backward;
 mod max_pool_forward;
 mod memory_roof;
@@ -123,6 +124,7 @@ pub use dropout_forward::DropoutForward;
 pub use global_avg_pool_backward::GlobalAvgPoolBackward;
 pub use global_avg_pool_forward::GlobalAvgPoolForward;
 pub use image_gather::ImageGather;
+pub use light_gather::LightGather;
 pub use max_pool_backward::MaxPoolBackward;
 pub use max_pool_forward::MaxPoolForward;
 pub use memory_roof::MemoryRoof;
@@ -216,6 +218,7 @@ pub static REGISTRY: &[&Entry] = &[
     &global_avg_pool_backward::ENTRY,
     &global_avg_pool_forward::ENTRY,
     &image_gather::ENTRY,
+    &light_gather::ENTRY,
     &max_pool_backward::ENTRY,
     &max_pool_forward::ENTRY,
     &memory_roof::ENTRY,

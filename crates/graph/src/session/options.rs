@@ -42,6 +42,9 @@ pub struct SessionOptions {
     /// Pictures that the session holds on its device, for batches that are a [`Selection`](crate::Selection) of them; 0
     /// where each [`Batch`](crate::Batch) brings its pixels.
     pub resident: u32,
+    /// Change brightness and contrast of training pictures as their [`Transform`](crate::Transform)s say; evaluation shows
+    /// them as they are.
+    pub lights: bool,
     /// Position of the first sample in the batch that the stochastic rounding and dropout are numbered by: 0, or where
     /// several sessions share a batch, the samples before this one's part.
     pub first_sample: u32,

@@ -1,5 +1,5 @@
 use crate::data::assert_close;
-use reference::image::{Gather, View, gather};
+use reference::image::{Gather, Light, View, gather, gather_lit};
 
 const COPY: View = View { image: 0, flip: false, dy: 0, dx: 0 };
 
@@ -61,4 +61,40 @@ fn resizing_aligns_pixel_centers_and_repeats_the_edge() {
         let expected = 80.0 * steps[index / 4] + 40.0 * steps[index % 4];
         assert_close(pixel, &[expected, 8.0], 1e-13);
     }
+}
+
+#[test]
+fn light_changes_bytes_step_by_step() {
+    let shape = unchanged(1, 4, 1);
+    let lit = |bytes: &[u8], offset: i32, factor: u32| {
+        let values = gather_lit(&shape, bytes, &COPY, &Light { offset, factor });
+        values.into_iter().map(|value| (value * 255.0).round() as u8).collect::<Vec<u8>>()
+    };
+    assert_eq!(lit(&[0, 9, 100, 255], 0, 4096), [0, 9, 100, 255]);
+    // Clipped after the offset, before the mean is taken.
+    assert_eq!(lit(&[0, 9, 240, 255], -10, 4096), [0, 0, 230, 245]);
+    assert_eq!(lit(&[0, 9, 240, 255], 30, 4096), [30, 39, 255, 255]);
+    // The mean is 25: 25 + (x - 25) / 2 and 25 + 1.5 (x - 25), truncated and clipped.
+    assert_eq!(lit(&[10, 21, 30, 39], 0, 2048), [17, 23, 27, 32]);
+    assert_eq!(lit(&[0, 11, 30, 59], 0, 6144), [0, 4, 32, 76]);
+    // Each channel has a mean of its own.
+    let two = Gather { channels: 2, ..unchanged(1, 2, 2) };
+    let values = gather_lit(&two, &[10, 100, 30, 200], &COPY, &Light { offset: 0, factor: 2048 });
+    let bytes: Vec<f64> = values.iter().map(|value| value * 255.0).collect();
+    assert_close(&bytes, &[15.0, 125.0, 25.0, 175.0], 1e-12);
+}
+
+#[test]
+fn without_light_the_resized_image_is_rounded() {
+    let shape =
+        Gather { resize_height: 10, resize_width: 7, out_height: 9, out_width: 6, ..unchanged(8, 9, 3) };
+    let source: Vec<u8> =
+        (0..2 * 8 * 9 * 3u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let view = View { image: 1, flip: true, dy: 2, dx: -1 };
+    let lit = gather_lit(&shape, &source, &view, &Light { offset: 0, factor: 4096 });
+    let plain = gather(&shape, &source, &[view]);
+    for (lit, plain) in lit.iter().zip(&plain) {
+        assert!((lit - plain).abs() * 255.0 <= 0.5 + 1e-9, "{lit} {plain}");
+    }
+    assert_ne!(lit, plain);
 }

@@ -115,6 +115,7 @@ impl Spec {
             seed: u64::from(self.seed),
             input: model.input,
             resident: 0,
+            lights: false,
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes,
