@@ -12,6 +12,7 @@ mod fusion;
 mod half_batches;
 mod host_executor;
 mod kernel_plans;
+mod matlab;
 mod memory;
 mod plane_groups;
 mod queued;

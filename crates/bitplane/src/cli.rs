@@ -1,12 +1,14 @@
 //! The command line's grammar.
 
 pub mod bench;
+mod data_sets;
 pub mod sweep;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::data_sets::{DataArgs, DataCommand, FetchArgs, ShowArgs, SplitName, StatsArgs};
 use crate::kernel_choice::KernelChoice;
 use crate::settings::Settings;
 
@@ -38,6 +40,8 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Measure kernels, steps of a network and the adapter's own limits
     Bench(Box<bench::BenchArgs>),
+    /// Fetch public data sets, count what a set holds, draw its pictures
+    Data(DataArgs),
     /// Print the settings that a training would use, or check a file of settings
     Config(Box<ConfigArgs>),
     /// Print a completion script

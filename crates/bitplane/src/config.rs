@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::batches::Augment;
+use crate::fetch;
 use crate::kernel_choice::KernelChoice;
 use crate::models::Recipe;
 use crate::schedule::{Schedule, SchedulerKind};
@@ -48,6 +49,8 @@ pub struct Config {
     pub lr_warmup_epochs: u32,
     pub augment: Augment,
     pub crop_padding: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_bad: bool,
     pub seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -98,6 +101,7 @@ impl Config {
             lr_warmup_epochs: settings.lr_warmup_epochs.unwrap_or(recipe.lr_warmup_epochs),
             augment: settings.augment.unwrap_or(recipe.augment),
             crop_padding: settings.crop_padding.unwrap_or(recipe.crop_padding),
+            skip_bad: settings.skip_bad.unwrap_or(false),
             seed: settings.seed.unwrap_or(0),
             device: settings.device,
             kernels: settings.kernels.unwrap_or_default(),
@@ -158,6 +162,11 @@ impl Config {
         let kind: String = self.data_kind().chars().map(keep).collect();
         let Bits { weight, activation, gradient } = self.bits();
         format!("{}-{kind}-{weight}-{activation}-{gradient}-s{}", self.model, self.seed)
+    }
+
+    /// What becomes of images that cannot be used.
+    pub fn bad_images(&self) -> data::Bad {
+        if self.skip_bad { data::Bad::Skip } else { data::Bad::Refuse }
     }
 
     /// SHA-256 over everything that decides what each training step computes, in hexadecimal.
@@ -242,8 +251,10 @@ fn decimal(value: f32) -> f64 {
     value.to_string().parse().expect("a float's text is a number")
 }
 
-/// The data set's description with an absolute path, so that it is found from any folder later.
+/// The data set's description with an absolute path, so that it is found from any folder later; a public set without a path
+/// is the one that was fetched.
 fn absolute(spec: &str) -> String {
+    let spec = &fetch::located(spec);
     match spec.split_once(':') {
         Some((kind, path)) if !path.is_empty() => {
             let path = Path::new(path);

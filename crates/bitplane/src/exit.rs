@@ -7,6 +7,7 @@ use gpu::GpuError;
 use graph::GraphError;
 use recording::ExecutorError;
 
+use crate::fetch::FetchError;
 use crate::models::ModelError;
 use crate::output::shown;
 use crate::run::RunError;
@@ -63,6 +64,9 @@ pub enum Failure {
     /// Data sets and images.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Fetching of data sets.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// Models.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -200,6 +204,9 @@ impl Failure {
             Self::Data(error) if error.is_usage() => Exit::Usage,
             Self::Data(error) if error.is_io() => Exit::Io,
             Self::Data(_) => Exit::Rejected,
+            Self::Fetch(error) if error.is_usage() => Exit::Usage,
+            Self::Fetch(error) if error.is_io() => Exit::Io,
+            Self::Fetch(_) => Exit::Rejected,
             Self::Model(ModelError::Graph(error)) | Self::Graph(error) => graph_exit(error),
             Self::Model(_) => Exit::Usage,
             Self::Gpu(_) => Exit::Adapter,

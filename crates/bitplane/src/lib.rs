@@ -14,6 +14,7 @@ pub mod engine;
 pub mod evaluation;
 pub mod exit;
 pub mod fault;
+pub mod fetch;
 pub mod grid;
 pub mod identity;
 pub mod kernel_choice;

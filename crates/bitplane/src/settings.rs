@@ -40,7 +40,9 @@ pub enum EpsilonForm {
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Settings {
-    /// Data set: digits, or KIND:PATH with idx, mnist, fashion-mnist, cifar10, cifar100 or folder
+    /// Data set: digits, KIND:PATH with svhn, svhn-core, idx, mnist, fashion-mnist, cifar10, cifar100, folder or
+    /// imagenet, or just the KIND of
+    /// a set from `data fetch`
     #[arg(long, value_name = "SPEC", visible_alias = "data-path")]
     pub data: Option<String>,
     /// Network
@@ -97,6 +99,9 @@ pub struct Settings {
     /// Largest shift of --augment flip-crop in pixels
     #[arg(long, value_name = "N")]
     pub crop_padding: Option<u32>,
+    /// Leave out images of a folder that cannot be used, with a warning
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub skip_bad: Option<bool>,
     /// Seed of everything random
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -247,6 +252,7 @@ impl Settings {
             lr_warmup_epochs: self.lr_warmup_epochs.or(other.lr_warmup_epochs),
             augment: self.augment.or(other.augment),
             crop_padding: self.crop_padding.or(other.crop_padding),
+            skip_bad: self.skip_bad.or(other.skip_bad),
             seed: self.seed.or(other.seed),
             device: self.device.or(other.device),
             kernels: self.kernels.or(other.kernels),

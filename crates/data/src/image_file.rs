@@ -19,7 +19,7 @@ const FILE_LIMIT: u64 = 256 << 20;
 /// Decodes a PNG or JPEG to `[height, width, channels]` bytes, row-major.
 ///
 /// The format is recognized by content. 16-bit values are scaled to 8 bits, an alpha channel is dropped, gray becomes
-/// three equal channels, and color becomes gray by the luma weights of Rec. 709 where `channels` is 1; an orientation
+/// three equal channels, CMYK becomes RGB by the product of what each ink leaves, and color becomes gray by the luma weights of Rec. 709 where `channels` is 1; an orientation
 /// tag is not applied. Then the image is resized with a triangle filter (linear between pixels, averaging where it
 /// shrinks), each axis on its own.
 ///
@@ -133,8 +133,27 @@ mod tests {
         assert_eq!(decode_bytes(&bytes, [1, 2, 1]).unwrap(), [128, 255]);
         let alpha = GrayAlphaImage::from_pixel(1, 1, LumaA([90, 3]));
         assert_eq!(decode_bytes(&encoded(alpha, ImageFormat::Png), [1, 1, 3]).unwrap(), [90; 3]);
+        let with_alpha = image::RgbaImage::from_pixel(1, 1, image::Rgba([9, 8, 7, 0]));
+        assert_eq!(decode_bytes(&encoded(with_alpha, ImageFormat::Png), [1, 1, 3]).unwrap(), [9, 8, 7]);
+        let deep = ImageBuffer::from_raw(1, 1, vec![0x00ffu16, 0x0180, 0xff00, 7]).unwrap();
+        let deep = DynamicImage::ImageRgba16(deep as ImageBuffer<image::Rgba<u16>, _>);
+        assert_eq!(decode_bytes(&encoded(deep, ImageFormat::Png), [1, 1, 3]).unwrap(), [1, 1, 254]);
         let green = RgbImage::from_pixel(1, 1, Rgb([0, 255, 0]));
         assert_eq!(decode_bytes(&encoded(green, ImageFormat::Png), [1, 1, 1]).unwrap(), [182]);
+    }
+
+    /// Eight columns of inks 0, 128, 255, 0 and eight of 64, 0, 0, 128, as another program writes them.
+    #[test]
+    fn inks_become_colors() {
+        let bytes = include_bytes!("../testdata/cmyk.jpg");
+        let pixels = decode_bytes(bytes, [8, 16, 3]).unwrap();
+        let wanted = [[255, 127, 0], [95, 127, 127]];
+        for (at, pixel) in pixels.chunks_exact(3).enumerate().filter(|(at, _)| !(6..10).contains(&(at % 16)))
+        {
+            let wanted: [u8; 3] = wanted[usize::from(at % 16 >= 8)];
+            let is_near = pixel.iter().zip(wanted).all(|(&found, wanted)| found.abs_diff(wanted) <= 3);
+            assert!(is_near, "pixel {at} is {pixel:?}, wanted {wanted:?}");
+        }
     }
 
     #[test]

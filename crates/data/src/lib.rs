@@ -26,4 +26,5 @@ pub mod svhn;
 pub use dataset::{Dataset, Split};
 pub use error::{DataError, printable};
 pub use image_file::decode_image;
-pub use open::{known_specs, open};
+pub use image_folder::Bad;
+pub use open::{known_specs, open, open_with};

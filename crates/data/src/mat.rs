@@ -115,7 +115,11 @@ fn walk(file: &mut BufReader<File>, len: u64, visit: Visit<'_>) -> Result<(), Fa
         match kind {
             MATRIX => Body { input: file, left: size, is_big_endian }.variable(visit)?,
             COMPRESSED => compressed(&mut file.take(size), size, is_big_endian, visit)?,
-            kind => return bad(format!("it has an element of type {kind} at byte {at} where a variable belongs")),
+            kind => {
+                return bad(format!(
+                    "it has an element of type {kind} at byte {at} where a variable belongs"
+                ));
+            }
         }
         at += size;
         file.seek(SeekFrom::Start(at))?;
@@ -147,7 +151,12 @@ fn header(file: &mut impl Read) -> Result<bool, Fault> {
 }
 
 /// One variable that is a zlib stream of `size` bytes.
-fn compressed(input: &mut dyn BufRead, size: u64, is_big_endian: bool, visit: Visit<'_>) -> Result<(), Fault> {
+fn compressed(
+    input: &mut dyn BufRead,
+    size: u64,
+    is_big_endian: bool,
+    visit: Visit<'_>,
+) -> Result<(), Fault> {
     let mut inflated = ZlibDecoder::new(input);
     let mut tag = Body { input: &mut inflated, left: 8, is_big_endian };
     let (kind, len) = (tag.word()?, u64::from(tag.word()?));

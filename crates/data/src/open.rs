@@ -2,7 +2,8 @@ use std::path::Path;
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::{cifar10, cifar100, digits, idx, image_folder, svhn};
+use crate::image_folder::{self, Bad, Fit};
+use crate::{cifar10, cifar100, digits, idx, svhn};
 
 /// Every kind of data set, one line each.
 const KINDS: &[Kind] = &[
@@ -28,10 +29,11 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "folder",
-        read: Read::Path(
-            |path| image_folder::open(path, None),
-            "a folder with train/CLASS/*.png|jpg|jpeg and test/ or val/ alike",
-        ),
+        read: Read::Images(Fit::First, "a folder with train/CLASS/*.png|jpg|jpeg and test/ or val/ alike"),
+    },
+    Kind {
+        name: "imagenet",
+        read: Read::Images(Fit::Square(256), "a folder with train/CLASS/*.JPEG and val/CLASS/*.JPEG"),
     },
 ];
 
@@ -42,6 +44,8 @@ struct Kind {
 
 enum Read {
     Embedded(fn() -> Dataset),
+    /// How images are brought to one size, and what the path must lead to.
+    Images(Fit, &'static str),
     /// The reader, and what its path must lead to.
     Path(fn(&Path) -> Result<Dataset, DataError>, &'static str),
 }
@@ -52,7 +56,7 @@ pub fn known_specs() -> Vec<String> {
         .iter()
         .map(|kind| match kind.read {
             Read::Embedded(_) => kind.name.to_owned(),
-            Read::Path(..) => format!("{}:PATH", kind.name),
+            Read::Path(..) | Read::Images(..) => format!("{}:PATH", kind.name),
         })
         .collect()
 }
@@ -62,6 +66,14 @@ pub fn known_specs() -> Vec<String> {
 /// # Errors
 /// [`DataError::UnknownKind`] lists the known kinds; the others say which file is missing or refused.
 pub fn open(spec: &str) -> Result<Dataset, DataError> {
+    open_with(spec, Bad::Refuse)
+}
+
+/// The same; `bad` says what becomes of image files in folders that cannot be used.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(spec: &str, bad: Bad) -> Result<Dataset, DataError> {
     let (name, path) = match spec.split_once(':') {
         Some((name, path)) => (name, Some(path)),
         None => (spec, None),
@@ -72,8 +84,31 @@ pub fn open(spec: &str) -> Result<Dataset, DataError> {
     match (&kind.read, path) {
         (Read::Embedded(load), None) => Ok(load()),
         (Read::Embedded(_), Some(_)) => Err(DataError::PathRefused { kind: kind.name }),
-        (Read::Path(read, _), Some(path)) if !path.is_empty() => read(Path::new(path)),
-        (Read::Path(_, wanted), _) => Err(DataError::PathNeeded { kind: kind.name, wanted }),
+        (Read::Path(read, _), Some(path)) if !path.is_empty() => {
+            read(Path::new(path)).map_err(|error| with_advice(error, kind.name))
+        }
+        (Read::Images(fit, _), Some(path)) if !path.is_empty() => {
+            let set = image_folder::open(Path::new(path), *fit, bad)?;
+            Ok(Dataset { name: kind.name.to_owned(), ..set })
+        }
+        (Read::Path(_, wanted) | Read::Images(_, wanted), _) => {
+            Err(DataError::PathNeeded { kind: kind.name, wanted })
+        }
+    }
+}
+
+/// Says how to get a public set of which something is missing.
+fn with_advice(error: DataError, kind: &str) -> DataError {
+    let set = match kind {
+        "svhn-core" => "svhn",
+        "svhn" | "cifar10" | "cifar100" | "mnist" | "fashion-mnist" => kind,
+        _ => return error,
+    };
+    match error {
+        DataError::Missing { path, wanted } => {
+            DataError::Missing { path, wanted: format!("{wanted}; `bitplane data fetch {set}` gets the set") }
+        }
+        error => error,
     }
 }
 
@@ -97,7 +132,9 @@ mod tests {
             // Only the first colon separates, so a drive letter stays in the path.
             let error = open(&format!("{name}:C:/none/of this")).unwrap_err();
             assert!(matches!(error, DataError::Missing { .. }), "{error}");
-            assert!(error.to_string().contains("C:/none/of this"), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("C:/none/of this"), "{text}");
+            assert_eq!(text.contains("data fetch"), !["idx", "folder", "imagenet"].contains(&name), "{text}");
         }
     }
 
@@ -107,6 +144,6 @@ mod tests {
         assert!(error.is_usage());
         let text = error.to_string();
         assert!(text.starts_with("unknown data set `svh\\u{1b}m`; known are digits, idx:PATH,"), "{text}");
-        assert!(text.ends_with("folder:PATH"), "{text}");
+        assert!(text.ends_with("imagenet:PATH"), "{text}");
     }
 }

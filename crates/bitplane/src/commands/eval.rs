@@ -4,6 +4,7 @@ use crate::batches::Source;
 use crate::cli::EvalArgs;
 use crate::evaluation::{Portions, evaluate};
 use crate::exit::Failure;
+use crate::fetch;
 use crate::output;
 use crate::report::{DeviceReport, EvalReport, SCHEMA, print_json};
 use crate::settings::Settings;
@@ -19,7 +20,7 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     let flags = Settings { device: args.device.clone(), kernels: args.kernels, ..Settings::default() };
     let trained = find(&args.run, args.checkpoint, flags)?;
     let spec = args.data.as_deref().unwrap_or(&trained.config.data);
-    let dataset = data::open(spec)?;
+    let dataset = data::open_with(&fetch::located(spec), trained.config.bad_images())?;
     dataset
         .warnings
         .iter()

@@ -3,6 +3,7 @@
 mod bench;
 mod completions;
 mod config;
+mod data_sets;
 mod devices;
 mod eval;
 mod predict;
@@ -32,6 +33,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Data(args) => data_sets::run(&args),
         Command::Config(args) => config::run(*args),
         Command::Completions(args) => completions::run(&args),
     }

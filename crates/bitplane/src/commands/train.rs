@@ -51,7 +51,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => resolve(settings, Settings::default())?,
         Some(resume) => merged(settings, run::read_settings(&resume.path)?, &resume.path)?,
     };
-    let dataset = data::open(&config.data)?;
+    let dataset = data::open_with(&config.data, config.bad_images())?;
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     steps_per_epoch(&config, &dataset)?;
     let mut folder = match (&resume, &args.output_dir) {

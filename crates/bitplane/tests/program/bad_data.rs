@@ -20,10 +20,15 @@ fn cifar(folder: &Path) {
 #[test]
 fn missing_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in ["cifar10", "cifar100", "idx", "mnist", "fashion-mnist", "folder"] {
+    for kind in ["cifar10", "cifar100", "idx", "mnist", "fashion-mnist", "svhn", "folder", "imagenet"] {
         let line = format!("train --data {kind}:no/such/place");
-        run(folder.path(), &line).expect(3, &["no/such/place", "does not exist"]);
+        let ended = run(folder.path(), &line).expect(3, &["no/such/place", "does not exist"]);
+        let is_public = !["idx", "folder", "imagenet"].contains(&kind);
+        assert_eq!(ended.stderr.contains("bitplane data fetch"), is_public, "{}", ended.stderr);
     }
+    // A public set without a path is the one that was fetched.
+    run(folder.path(), "train --data cifar10")
+        .expect(3, &["data/cifar10/cifar-10-binary.tar.gz", "fetch cifar10"]);
     fs::create_dir(folder.path().join("set")).unwrap();
     run(folder.path(), "train --data cifar10:set").expect(3, &["data_batch_1.bin"]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
@@ -89,4 +94,53 @@ fn a_data_set_of_another_shape_is_refused_in_evaluation() {
     let folder = copy_of_run();
     cifar(folder.path());
     run(folder.path(), "eval run --data cifar10:.").expect(2, &["32, 32, 3", "8, 8, 1"]);
+}
+
+/// An image folder with classes a and b, three images each.
+fn pictures(folder: &Path) {
+    for (class, light) in [("train/a", 30), ("train/b", 200), ("val/a", 30), ("val/b", 200)] {
+        let class = folder.join(class);
+        fs::create_dir_all(&class).unwrap();
+        for image in 0..3 {
+            let pixel = image::Rgb([light, light + image, 9]);
+            image::RgbImage::from_pixel(12, 8, pixel).save(class.join(format!("{image}.png"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn image_folders_that_cannot_be_used_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let stats = |more: &str| run(folder.path(), &format!("data stats folder:set {more}"));
+    let at = |name: &str| folder.path().join("set").join(name);
+    fs::create_dir_all(at("train")).unwrap();
+    fs::create_dir_all(at("val")).unwrap();
+    stats("").expect(3, &["has 0 class folders"]);
+    fs::create_dir_all(at("train/a")).unwrap();
+    stats("").expect(3, &["has 1 class folders"]);
+    fs::create_dir_all(at("train/b")).unwrap();
+    stats("").expect(3, &["a has no images"]);
+    pictures(&at(""));
+    fs::write(at("train/a/notes.txt"), "text").unwrap();
+    stats("").expect(0, &["warning", "left out 1 entries"]);
+    fs::write(at("train/b/none.png"), "").unwrap();
+    stats("").expect(3, &["none.png", "the file is empty"]);
+    // A header that promises 65,535 x 65,535 pixels.
+    let mut bomb = fs::read(at("train/a/0.png")).unwrap();
+    bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
+    let mut sum = flate2::Crc::new();
+    sum.update(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&sum.sum().to_be_bytes());
+    fs::write(at("val/b/bomb.png"), bomb).unwrap();
+    let report =
+        stats("--skip-bad --json").expect(0, &["left out 2 images that cannot be used", "none.png"]).json();
+    assert_eq!((report["train"]["images"].as_u64(), report["test"]["images"].as_u64()), (Some(6), Some(6)));
+    fs::remove_file(at("train/b/none.png")).unwrap();
+    stats("").expect(3, &["bomb.png", "16384 pixels a side"]);
+    let train = "train --model digits --data folder:set --epochs 1 --batch-size 4 --output-dir run";
+    run(folder.path(), train).expect(3, &["bomb.png"]);
+    run(folder.path(), &format!("{train} --skip-bad")).expect(0, &["left out 1 images"]);
+    run(folder.path(), "eval run").expect(0, &["left out 1 images"]);
+    let shape = run(folder.path(), "data stats imagenet:set --skip-bad --json").expect(0, &[]).json();
+    assert_eq!(shape["image"], serde_json::json!([256, 256, 3]));
 }

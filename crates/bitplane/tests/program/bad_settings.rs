@@ -22,7 +22,7 @@ fn flags_out_of_range_name_flag_and_range() {
         ("--epochs 0", ["--epochs = 0", "1 to", ""]),
         ("--model lenet", ["unknown model `lenet`", "svhn-a", "resnet20"]),
         ("--data mnits:x", ["unknown data set `mnits`", "cifar10:PATH", ""]),
-        ("--data cifar10", ["needs a path", "cifar10:PATH", ""]),
+        ("--data idx", ["needs a path", "idx:PATH", ""]),
         ("--opt adamw", ["adamw", "sgd", "adam"]),
         ("--learning-rate 1", ["--learning-rate", "", ""]),
         ("--overwrite", ["--output-dir", "", ""]),

@@ -50,6 +50,11 @@ pub fn command<S: AsRef<OsStr>>(folder: &Path, line: &str, more: impl IntoIterat
     command.current_dir(folder).env_remove("BITPLANE_FAULT").stdin(Stdio::null());
     // Kernels that somebody tuned on this machine are not what is tested.
     command.env("BITPLANE_CACHE_DIR", folder.join("cache"));
+    command.env("BITPLANE_DATA_DIR", folder.join("data"));
+    // Servers on the loopback interface are behind no proxy.
+    for proxy in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"] {
+        command.env_remove(proxy).env_remove(proxy.to_ascii_lowercase());
+    }
     command.args(line.split_whitespace()).args(more);
     command
 }
