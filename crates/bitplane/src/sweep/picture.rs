@@ -7,6 +7,8 @@ use super::results::{Group, Results};
 const LEFT: f64 = 60.0;
 const TOP: f64 = 50.0;
 const HEIGHT: f64 = 300.0;
+/// Of a frame with few columns.
+const WIDTH: f64 = 340.0;
 /// Between two models of one column.
 const STEP: f64 = 14.0;
 /// Readable also without color vision, and in print.
@@ -21,7 +23,7 @@ pub fn svg(results: &Results) -> String {
         models.extend((!models.contains(&model)).then_some(model));
         columns.extend((!columns.contains(&column)).then_some(column));
     }
-    let column_width = (models.len() as f64 * STEP + 16.0).max(46.0);
+    let column_width = (models.len() as f64 * STEP + 16.0).max(46.0).max(WIDTH / columns.len().max(1) as f64);
     let width = (LEFT + columns.len() as f64 * column_width + 20.0).max(420.0);
     let longest = columns.iter().map(|column| column.chars().count()).max().unwrap_or_default();
     let below = 40.0 + longest as f64 * 4.5;
