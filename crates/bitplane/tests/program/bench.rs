@@ -212,8 +212,7 @@ fn arguments_are_looked_at_before_a_device_is() {
     for line in SMALL {
         run_with(folder.path(), &format!("bench {line}"), &none).expect(4, &["no Vulkan"]);
     }
-    for line in
-        ["train --model vgg16", "product --kernels fast", "layer --layer nose", "product -k 99999999"]
+    for line in ["train --model vgg16", "product --kernels fast", "layer --layer nose", "product -k 99999999"]
     {
         run_with(folder.path(), &format!("bench {line}"), &none).expect(2, &[]);
     }
