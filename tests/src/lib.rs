@@ -68,7 +68,7 @@ pub fn options_for(input: InputSpec, batch_size: u32) -> SessionOptions {
         seed: 7,
         input,
         resident: 0,
-        lights: false,
+        change: graph::Change::None,
         first_sample: 0,
         max_binding_words: None,
         max_memory_bytes: None,

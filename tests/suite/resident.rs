@@ -2,11 +2,12 @@
 
 use bitplane::models::Model;
 use graph::{
-    Batch, Evaluation, GraphError, Input, InputSpec, Light, NamedTensor, RING, Selection, Session,
-    SessionOptions, StepReport, Transform,
+    Batch, Change, Color, Evaluation, GraphError, Input, InputSpec, Light, NamedTensor, RING, Selection,
+    Session, SessionOptions, StepReport, Transform,
 };
 use pollster::block_on;
 use recording::Executor;
+use reference::color::ColorMap;
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options};
 
 const HELD: u32 = 445;
@@ -34,6 +35,10 @@ impl Chosen {
             light: Light {
                 offset: (13 * (sample + step) % 61).cast_signed() - 30,
                 factor: 2048 + 97 * sample % 4096,
+            },
+            color: Color {
+                part: [step % 5, sample % 7, 50 + sample % 10, 40],
+                map: ColorMap::PLAIN.contrast(0.7).saturation(1.3).shifted([f64::from(step), 0.0, 9.0]),
             },
         };
         let image = |at: &u32| &all.pixels[*at as usize * size..][..size];
@@ -126,30 +131,49 @@ fn held_pictures_give_the_bits_of_those_that_batches_bring() {
 }
 
 #[test]
-fn lit_pictures_train_alike_held_or_brought_and_are_evaluated_as_they_are() {
-    let (model, options, all) = subject("digits", 8, [1, 2, 4], 48);
-    let lit = SessionOptions { lights: true, ..options.clone() };
-    let Some(mut session) = gpu_session(&model, &lit) else { return };
-    let want = trained(&mut session, &all, 2, 48);
-    let held = SessionOptions { resident: HELD, max_binding_words: Some(1 << 18), ..lit.clone() };
-    let mut session = gpu_session(&model, &held).expect("an adapter");
-    assert!(session.chunk_samples() < 48, "several chunks");
-    session.load_pictures(&parts(&all, options.input.source_len() as usize)).expect("loads");
-    assert_equal(&trained(&mut session, &all, 2, 48), &want, "held");
-    let mut session = gpu_session(&model, &options).expect("an adapter");
-    let plain = trained(&mut session, &all, 2, 48);
-    assert_ne!(plain.reports, want.reports, "light matters");
-    // Before any training both show the same.
-    let scores = [&lit, &options].map(|options| {
-        let mut session = gpu_session(&model, options).expect("an adapter");
-        block_on(session.freeze()).expect("freezes");
-        block_on(session.logits(Chosen::new(&all, 0, 48).input(false))).expect("scores")
-    });
-    assert_eq!(scores[0], scores[1]);
+fn changed_pictures_train_alike_held_or_brought_and_are_evaluated_as_they_are() {
+    for (change, name, size, batch) in [(Change::Light, "digits", 8, 48), (Change::Color, "resnet20", 12, 8)]
+    {
+        let (model, options, all) = subject(name, size, [1, 2, 4], batch);
+        let changed = SessionOptions { change, ..options.clone() };
+        let Some(mut session) = gpu_session(&model, &changed) else { return };
+        let want = trained(&mut session, &all, 2, batch);
+        let max_binding_words = Some(1 << 18);
+        let held = SessionOptions { resident: HELD, max_binding_words, ..changed.clone() };
+        let mut session = gpu_session(&model, &held).expect("an adapter");
+        session.load_pictures(&parts(&all, options.input.source_len() as usize)).expect("loads");
+        assert_equal(&trained(&mut session, &all, 2, batch), &want, "held");
+        let mut session = gpu_session(&model, &options).expect("an adapter");
+        let plain = trained(&mut session, &all, 2, batch);
+        assert_ne!(plain.reports, want.reports, "{change:?} matters");
+        // Before any training both show the same.
+        let scores = [&changed, &options].map(|options| {
+            let mut session = gpu_session(&model, options).expect("an adapter");
+            block_on(session.freeze()).expect("freezes");
+            block_on(session.logits(Chosen::new(&all, 0, batch).input(false))).expect("scores")
+        });
+        assert_eq!(scores[0], scores[1], "{change:?}");
+    }
+}
+
+#[test]
+fn changes_that_cannot_be_made_are_refused() {
+    let (model, options, all) = subject("digits", 8, [1, 2, 4], 4);
+    let Some(mut session) = gpu_session(&model, &options) else { return };
     let large = InputSpec { resize_height: 300, resize_width: 300, ..options.input };
-    let options = SessionOptions { input: large, ..lit };
-    let error = graph::plan_memory(session.executor_mut().limits(), &model.network, &options);
+    let lit = SessionOptions { input: large, change: Change::Light, ..options.clone() };
+    let error = graph::plan_memory(session.executor_mut().limits(), &model.network, &lit);
     assert!(matches!(error, Err(GraphError::TooLarge { limit: 65_536, .. })), "{error:?}");
+    let gray = SessionOptions { change: Change::Color, ..options };
+    let error = graph::plan_memory(session.executor_mut().limits(), &model.network, &gray);
+    assert!(error.is_err_and(|error| error.to_string().contains("1 channels")));
+    drop(all);
+    let (model, options, all) = subject("resnet20", 12, [1, 2, 4], 4);
+    let options = SessionOptions { change: Change::Color, ..options };
+    let mut session = gpu_session(&model, &options).expect("an adapter");
+    let mut chosen = Chosen::new(&all, 0, 4);
+    chosen.transforms[3].color.part = [20, 0, 60, 40];
+    refused(block_on(session.step(chosen.input(false), 0, 1e-3)), &["[20, 0, 60, 40]", "71x67"]);
 }
 
 #[test]

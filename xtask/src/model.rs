@@ -58,7 +58,7 @@ impl Options {
             seed: u64::from(self.seed),
             input: model.input,
             resident: if self.streamed { 0 } else { self.batch_size },
-            lights: false,
+            change: graph::Change::None,
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes: None,

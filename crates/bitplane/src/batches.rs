@@ -1,10 +1,14 @@
 //! Which samples make a batch, and how each is shown: pure functions of (seed, epoch, sample).
 
+mod colors;
+
 use data::Split;
-use graph::{Batch, Input, InputSpec, Light, Selection, Session, Transform};
+use graph::{Batch, Change, Input, InputSpec, Light, Selection, Session, Transform};
 use recording::Executor;
 use reference::random::{PERMUTATION_STREAM, permutation, philox4x32_10};
 use serde::{Deserialize, Serialize};
+
+use colors::Draws;
 
 /// Fourth counter word of the augmentation draws, beside the streams that `reference` reserves.
 pub const AUGMENT_STREAM: u32 = PERMUTATION_STREAM - 1;
@@ -24,6 +28,20 @@ pub enum Augment {
     /// As DoReFa-Net's authors did with SVHN: all bytes up to 30 brighter or darker, then each channel's contrast 0.5 to 1.5
     /// times as strong, on bytes from step to step.
     Svhn,
+    /// As ImageNet's networks are trained: a random part of 8 to 100 % of the area, brightness, contrast, saturation and the
+    /// principal colors in random order, mirrored half of the time.
+    Alexnet,
+}
+
+impl Augment {
+    /// What it changes besides mirror and crop.
+    pub fn change(self) -> Change {
+        match self {
+            Self::Svhn => Change::Light,
+            Self::Alexnet => Change::Color,
+            _ => Change::None,
+        }
+    }
 }
 
 /// The training batches of one epoch.
@@ -66,6 +84,11 @@ impl Epoch {
             transform.light = Light { offset, factor: 2048 + (words[1] >> 20) };
             return transform;
         }
+        if augment == Augment::Alexnet {
+            let draws = Draws::new([sample, self.number], key);
+            (transform.flip, transform.color) = colors::alexnet(draws, input);
+            return transform;
+        }
         let words = philox4x32_10([sample, self.number, 0, AUGMENT_STREAM], key);
         transform.flip = augment != Augment::Crop && words[0] >> 31 == 1;
         if augment != Augment::Flip {
@@ -83,7 +106,7 @@ pub fn centered(input: &InputSpec) -> Transform {
         flip: false,
         dy: middle(input.resize_height, input.out_height),
         dx: middle(input.resize_width, input.out_width),
-        light: Light::default(),
+        ..Transform::default()
     }
 }
 

@@ -12,7 +12,6 @@ use kernels::Arithmetic;
 use pollster::block_on;
 use recording::{Executor, ExecutorError, HostExecutor};
 
-use crate::batches::Augment;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::memory;
@@ -50,7 +49,7 @@ impl<'a> Engine<'a> {
             seed: config.seed,
             input,
             resident: 0,
-            lights: config.augment == Augment::Svhn,
+            change: config.augment.change(),
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes: None,

@@ -1,9 +1,11 @@
 //! Batches of pictures on their way to the device.
 
-use crate::{GraphError, SessionOptions, recorder::Chunk, session::InputSpec};
+use kernels::ColorGather;
+
+use crate::{Change, GraphError, SessionOptions, recorder::Chunk, session::InputSpec};
 
 /// What happens to one picture after the resize: mirrored, then cut at an offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Transform {
     /// Mirrors left and right.
     pub flip: bool,
@@ -11,8 +13,26 @@ pub struct Transform {
     pub dy: i32,
     /// First column of the crop.
     pub dx: i32,
-    /// Brightness and contrast, in sessions with [`SessionOptions::lights`].
+    /// Brightness and contrast, in sessions with [`Change::Light`](crate::Change::Light).
     pub light: Light,
+    /// Part and colors, in sessions with [`Change::Color`](crate::Change::Color), which know no offsets of a crop.
+    pub color: Color,
+}
+
+/// A part of a picture in other colors, as [`reference::color::gather_colored`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Color {
+    /// First row and column, height and width of the part; all of the picture where the height is 0.
+    pub part: [u32; 4],
+    /// What happens to the colors.
+    pub map: reference::color::ColorMap,
+}
+
+impl Default for Color {
+    /// The picture as it is.
+    fn default() -> Self {
+        Self { part: [0; 4], map: reference::color::ColorMap::PLAIN }
+    }
 }
 
 /// Another brightness and contrast, as [`reference::image::gather_lit`] applies them.
@@ -106,6 +126,15 @@ impl Input<'_> {
                 }
             }
         }
+        for transform in self.transforms.iter().filter(|_| options.change == Change::Color) {
+            let [top, left, height, width] = transform.color.part.map(u64::from);
+            let InputSpec { source_height, source_width, .. } = options.input;
+            let fits = top + height <= source_height.into() && left + width <= source_width.into();
+            if !fits || (height == 0) != (width == 0) {
+                let part = transform.color.part;
+                return fail(format!("part {part:?} of pictures of {source_height}x{source_width}"));
+            }
+        }
         if !self.transforms.is_empty() && self.transforms.len() != samples {
             return fail(format!("{} transforms for {samples} samples", self.transforms.len()));
         }
@@ -139,23 +168,37 @@ impl Input<'_> {
         words.clear();
         for sample in 0..chunk.samples {
             let at = first + sample as usize;
-            let picture = match self.source {
-                Source::Pixels(_) => sample,
-                Source::Pictures(pictures) => pictures.get(at).copied().unwrap_or(0),
-            };
+            let picture = self.picture(at, sample);
             let Transform { flip, dy, dx, .. } = self.transforms.get(at).copied().unwrap_or_default();
             words.extend([picture, u32::from(flip), dy.cast_unsigned(), dx.cast_unsigned()]);
         }
     }
 
-    /// Brightness and contrast of each sample of `chunk`, two words a sample, in place of `words`.
-    pub(crate) fn light_words(&self, chunk: Chunk, words: &mut Vec<u32>) {
+    /// What changes in each sample of `chunk`, [`Change::words`] a sample, in place of `words`.
+    pub(crate) fn change_words(&self, chunk: Chunk, change: Change, input: &InputSpec, words: &mut Vec<u32>) {
         let first = self.samples(chunk).start;
         words.clear();
         for sample in 0..chunk.samples {
-            let Light { offset, factor } =
-                self.transforms.get(first + sample as usize).copied().unwrap_or_default().light;
-            words.extend([offset.cast_unsigned(), factor]);
+            let at = first + sample as usize;
+            let Transform { flip, light, color, .. } = self.transforms.get(at).copied().unwrap_or_default();
+            match change {
+                Change::None => {}
+                Change::Light => words.extend([light.offset.cast_unsigned(), light.factor]),
+                Change::Color => {
+                    let whole = [0, 0, input.source_height, input.source_width];
+                    words.extend([self.picture(at, sample), u32::from(flip)]);
+                    words.extend(if color.part[2] == 0 { whole } else { color.part });
+                    words.extend(ColorGather::color_words(&color.map));
+                }
+            }
+        }
+    }
+
+    /// Which picture sample `at` of the batch, `sample` of its chunk, shows.
+    fn picture(&self, at: usize, sample: u32) -> u32 {
+        match self.source {
+            Source::Pixels(_) => sample,
+            Source::Pictures(pictures) => pictures.get(at).copied().unwrap_or(0),
         }
     }
 

@@ -32,7 +32,7 @@ mod shape;
 mod tensor;
 mod trial;
 
-pub use batch::{Batch, Input, Light, Selection, Transform};
+pub use batch::{Batch, Color, Input, Light, Selection, Transform};
 pub use bisect::{DispatchCheck, Sample};
 pub use bit_convolution::is_bit_product;
 pub use bits::{Bits, FULL_PRECISION};
@@ -49,7 +49,7 @@ pub use parameter::{Init, Parameter, ParameterSpec};
 pub use plan::{plan_memory, plan_products};
 pub use recorder::{Chunk, Mode, Phase, ProductNote, Recorder, SAMPLE_BLOCK};
 pub use reference::optimizer::EpsilonForm;
-pub use session::{Evaluation, InputSpec, NamedTensor, RING, Session, SessionOptions, StepReport};
+pub use session::{Change, Evaluation, InputSpec, NamedTensor, RING, Session, SessionOptions, StepReport};
 pub use shape::{Geometry, Padding, Shape};
 pub use tensor::{Kind, Maxima, Packed, Tensor, Value};
 pub use trial::{Trial, TrialBench};

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::{ImageGather, LightGather, Metrics, SoftmaxCrossEntropy, StepToken};
+use kernels::{ColorGather, ImageGather, LightGather, Metrics, SoftmaxCrossEntropy, StepToken};
 use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     layers::add,
     network::NetworkLayer,
     recorder::{MAX_FLAGS, Mode, Phase, TOKEN_OFFSET},
-    session::{InputSpec, SessionOptions},
+    session::{Change, InputSpec, SessionOptions},
 };
 
 /// Buffers through which the host talks to a recorded network.
@@ -24,8 +24,8 @@ pub(crate) struct Ports {
     pub source: Vec<BufferSlice>,
     pub table: Vec<BufferSlice>,
     pub labels: Vec<BufferSlice>,
-    /// Brightness and contrast per chunk; none where training shows pictures as they are.
-    pub lights: Vec<BufferSlice>,
+    /// What changes in training pictures, per chunk; none where they are shown as they are.
+    pub changes: Vec<BufferSlice>,
     /// Losses and hits of an evaluation per chunk, as parts of the results.
     pub losses: Vec<BufferSlice>,
     pub hits: Vec<BufferSlice>,
@@ -58,7 +58,7 @@ impl Schedule {
         chunk: u32,
     ) -> Result<Self, GraphError> {
         let limit = binding_limit(limits, options);
-        check_lights(options)?;
+        check_change(options)?;
         let mut recorder = Recorder::new(options.batch_size, chunk, limits.subgroup);
         recorder.first_sample = options.first_sample;
         recorder.limit = limit;
@@ -70,7 +70,7 @@ impl Schedule {
         recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
         let fused = if options.fuse { chains(network) } else { HashMap::new() };
-        let tape = forward(&mut recorder, network, (&options.input, &ports), fused.clone())?;
+        let tape = forward(&mut recorder, network, (options, &ports), fused.clone())?;
         recorder.set_scope("loss", "forward");
         let loss = record_loss(&mut recorder, network, &ports, &tape.logits)?;
         for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
@@ -87,7 +87,7 @@ impl Schedule {
 
         recorder.phase = Phase::Evaluate;
         recorder.mode = Mode::Evaluate { fold: options.fold };
-        let tape = forward(&mut recorder, network, (&options.input, &ports), fused)?;
+        let tape = forward(&mut recorder, network, (options, &ports), fused)?;
         recorder.set_scope("loss", "forward");
         ports.logits = persistent_copies(&mut recorder, &tape.logits, network)?;
         let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
@@ -102,12 +102,16 @@ pub(crate) fn binding_limit(limits: Limits, options: &SessionOptions) -> u64 {
     options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words)
 }
 
-/// The kernel that changes brightness sums over whole pictures.
-fn check_lights(options: &SessionOptions) -> Result<(), GraphError> {
+/// The kernel that changes brightness sums over whole pictures, the one that changes colors knows three channels.
+fn check_change(options: &SessionOptions) -> Result<(), GraphError> {
     let pixels = u64::from(options.input.resize_height) * u64::from(options.input.resize_width);
-    if options.lights && pixels > LightGather::MOST_PIXELS {
+    if options.change == Change::Light && pixels > LightGather::MOST_PIXELS {
         let (tensor, needed) = ("pictures that change in brightness, in pixels,".to_owned(), pixels);
         return Err(GraphError::TooLarge { tensor, samples: 0, needed, limit: LightGather::MOST_PIXELS });
+    }
+    if options.change == Change::Color && options.input.channels != 3 {
+        let message = format!("pictures of {} channels have no colors to change", options.input.channels);
+        return Err(GraphError::Batch { message });
     }
     Ok(())
 }
@@ -140,8 +144,9 @@ fn declare_ports(recorder: &mut Recorder, network: &Network, options: &SessionOp
             ports.source.push(recorder.persistent_per_sample("source pixels", chunk, bytes.div_ceil(4)));
         }
         ports.table.push(recorder.persistent_per_sample("views", chunk, 4 * u64::from(chunk.samples)));
-        if options.lights {
-            ports.lights.push(recorder.persistent_per_sample("lights", chunk, 2 * u64::from(chunk.samples)));
+        let words = u64::from(options.change.words()) * u64::from(chunk.samples);
+        if words > 0 {
+            ports.changes.push(recorder.persistent_per_sample("changes", chunk, words));
         }
         ports.labels.push(recorder.persistent_per_sample("labels", chunk, u64::from(chunk.samples)));
     }
@@ -187,11 +192,11 @@ struct Entry {
 fn forward(
     recorder: &mut Recorder,
     network: &Network,
-    (input, ports): (&InputSpec, &Ports),
+    (options, ports): (&SessionOptions, &Ports),
     mut chains: HashMap<usize, Chain>,
 ) -> Result<Tape, GraphError> {
     recorder.set_scope("input", "forward");
-    let image = Value::Dense(gather(recorder, network, input, ports)?);
+    let image = Value::Dense(gather(recorder, network, &options.input, (ports, options.change))?);
     let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).collect();
     let mut values: HashMap<usize, Value> = HashMap::new();
     let mut entries = Vec::new();
@@ -234,7 +239,7 @@ fn gather(
     recorder: &mut Recorder,
     network: &Network,
     input: &InputSpec,
-    ports: &Ports,
+    (ports, change): (&Ports, Change),
 ) -> Result<Tensor, GraphError> {
     let image = recorder.tensor("image", network.input);
     for chunk in recorder.chunks() {
@@ -251,21 +256,30 @@ fn gather(
             images,
         };
         let (table, image) = (ports.table[chunk.index], image.chunks[chunk.index]);
-        let lights = ports.lights.get(chunk.index).filter(|_| recorder.phase == Phase::Forward);
+        let changes = ports.changes.get(chunk.index).filter(|_| recorder.phase == Phase::Forward).copied();
         let source = ports.source.get(chunk.index).map(|source| (0, chunk.samples, *source));
         let stores = ports.stores.iter().map(|store| (store.first_image, store.images, store.pixels));
         // Each fills in the samples whose pictures it has.
         for (first_image, images, pixels) in stores.chain(source) {
             let gather = gather(first_image, images);
-            match lights {
-                Some(lights) => {
-                    recorder.dispatch(LightGather { gather }, &[pixels, table, *lights, image])?;
+            match (change, changes) {
+                (Change::Light, Some(lights)) => {
+                    recorder.dispatch(LightGather { gather }, &[pixels, table, lights, image])?;
                 }
-                None => recorder.dispatch(gather, &[pixels, table, image])?,
+                (Change::Color, Some(views)) => {
+                    recorder.dispatch(color_gather(&gather), &[pixels, views, image])?;
+                }
+                _ => recorder.dispatch(gather, &[pixels, table, image])?,
             }
         }
     }
     Ok(image)
+}
+
+fn color_gather(gather: &ImageGather) -> ColorGather {
+    let &ImageGather { samples, source_height, source_width, out_height, out_width, .. } = gather;
+    let &ImageGather { first_image, images, .. } = gather;
+    ColorGather { samples, source_height, source_width, out_height, out_width, first_image, images }
 }
 
 struct Loss {

@@ -8,7 +8,7 @@ mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use options::{Evaluation, InputSpec, NamedTensor, SessionOptions, StepReport};
+pub use options::{Change, Evaluation, InputSpec, NamedTensor, SessionOptions, StepReport};
 pub use ring::RING;
 
 use recording::{BufferId, BufferSlice, Dispatch, Executor, Recording};

@@ -29,6 +29,7 @@ mod check;
 mod check_finite;
 mod clip_backward;
 mod clip_forward;
+mod color_gather;
 mod column_sum;
 mod conv2d;
 mod conv2d_forward;
@@ -109,6 +110,7 @@ pub use check::{Checker, POISON};
 pub use check_finite::CheckFinite;
 pub use clip_backward::ClipBackward;
 pub use clip_forward::ClipForward;
+pub use color_gather::ColorGather;
 pub use column_sum::ColumnSum;
 pub use conv2d::convolution_lanes;
 pub use conv2d_forward::Conv2dForward;
@@ -200,6 +202,7 @@ pub static REGISTRY: &[&Entry] = &[
     &check_finite::ENTRY,
     &clip_backward::ENTRY,
     &clip_forward::ENTRY,
+    &color_gather::ENTRY,
     &column_sum::ENTRY,
     &conv2d_forward::ENTRY,
     &conv2d_forward_subgroup::ENTRY,

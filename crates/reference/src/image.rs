@@ -158,7 +158,7 @@ fn sample(shape: &Gather, source: &[u8], image: usize, [row, column, channel]: [
 }
 
 /// The two source positions around a resized one, clamped to the edge, and the weight of the second.
-fn neighbors(position: usize, size: usize, resized: usize) -> (usize, usize, f64) {
+pub(crate) fn neighbors(position: usize, size: usize, resized: usize) -> (usize, usize, f64) {
     let center = (position as f64 + 0.5) * size as f64 / resized as f64 - 0.5;
     let first = center.floor();
     let clamp = |index: f64| index.clamp(0.0, (size - 1) as f64) as usize;

@@ -15,6 +15,7 @@
 
 pub mod activation;
 pub mod bits;
+pub mod color;
 pub mod conv;
 pub mod dropout;
 pub mod image;

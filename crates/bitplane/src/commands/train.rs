@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use data::Dataset;
 use gpu::Gpu;
-use graph::Session;
+use graph::{Change, Session};
 
 use super::config::resolve;
 use super::products::{all, show};
@@ -54,6 +54,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let dataset = data::open_with(&config.data, config.bad_images())?;
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     steps_per_epoch(&config, &dataset)?;
+    check_colors(&config, &dataset)?;
     let mut folder = match (&resume, &args.output_dir) {
         (Some(resume), _) => RunFolder::reopen(&resume.path)?,
         (None, Some(path)) => RunFolder::create(path, args.overwrite)?,
@@ -67,6 +68,19 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         (fault, args.tune),
     )?;
     finish(&outcome, &folder, args.json)
+}
+
+/// Gray pictures have no colors to change.
+fn check_colors(config: &Config, dataset: &Dataset) -> Result<(), Failure> {
+    if config.augment.change() != Change::Color || dataset.channels == 3 {
+        return Ok(());
+    }
+    let message = format!(
+        "--augment changes colors, but pictures of {} have {} channel; choose another, such as crop",
+        data::printable(&dataset.name),
+        dataset.channels
+    );
+    Err(Failure::Usage { message })
 }
 
 /// Settings of the run, with what may change in a resumed one taken from the flags.

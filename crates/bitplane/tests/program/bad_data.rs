@@ -144,3 +144,10 @@ fn image_folders_that_cannot_be_used_say_why() {
     let shape = run(folder.path(), "data stats imagenet:set --skip-bad --json").expect(0, &[]).json();
     assert_eq!(shape["image"], serde_json::json!([256, 256, 3]));
 }
+
+#[test]
+fn gray_pictures_have_no_colors_to_change() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), "train --augment alexnet").expect(2, &["--augment changes colors", "1 channel"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}

@@ -1,5 +1,7 @@
 //! What goes into a session and what comes out.
 
+use kernels::ColorGather;
+
 use crate::{KernelPlan, Optimizer};
 
 /// How pictures of a data set become the network's input: resize, then a crop or border of `out` size.
@@ -28,6 +30,29 @@ impl InputSpec {
     }
 }
 
+/// What a [`Transform`](crate::Transform) changes in training pictures besides mirror and crop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    #[default]
+    None,
+    /// Brightness and contrast.
+    Light,
+    /// The part that is shown, and its colors; of pictures with three channels.
+    Color,
+}
+
+impl Change {
+    /// Words a sample that say what changes.
+    pub(crate) fn words(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Light => 2,
+            Self::Color => ColorGather::VIEW,
+        }
+    }
+}
+
 /// What a session is built for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionOptions {
@@ -42,9 +67,8 @@ pub struct SessionOptions {
     /// Pictures that the session holds on its device, for batches that are a [`Selection`](crate::Selection) of them; 0
     /// where each [`Batch`](crate::Batch) brings its pixels.
     pub resident: u32,
-    /// Change brightness and contrast of training pictures as their [`Transform`](crate::Transform)s say; evaluation shows
-    /// them as they are.
-    pub lights: bool,
+    /// What changes in training pictures besides mirror and crop; evaluation shows them as they are.
+    pub change: Change,
     /// Position of the first sample in the batch that the stochastic rounding and dropout are numbered by: 0, or where
     /// several sessions share a batch, the samples before this one's part.
     pub first_sample: u32,

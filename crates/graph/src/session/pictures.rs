@@ -68,16 +68,16 @@ impl<E: Executor> Session<E> {
         for at in 0..self.schedule.recorder.chunk_count() {
             let (chunk, ports) = (self.schedule.recorder.chunk(at), &self.schedule.ports);
             let (source, table, labels) = (ports.source.get(at).copied(), ports.table[at], ports.labels[at]);
-            let lights = self.schedule.ports.lights.get(at).copied();
+            let changes = self.schedule.ports.changes.get(at).copied();
             if let Some(source) = source {
                 input.pixel_words(chunk, &self.options.input, &mut words);
                 self.write(source, &words)?;
             }
             input.view_words(chunk, &mut words);
             self.write(table, &words)?;
-            if let Some(lights) = lights {
-                input.light_words(chunk, &mut words);
-                self.write(lights, &words)?;
+            if let Some(changes) = changes {
+                input.change_words(chunk, self.options.change, &self.options.input, &mut words);
+                self.write(changes, &words)?;
             }
             input.label_words(chunk, &mut words);
             self.write(labels, &words)?;

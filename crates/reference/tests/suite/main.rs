@@ -1,6 +1,7 @@
 //! The reference against mathematics: hand values, identities, finite differences, distributions.
 
 mod bits;
+mod color;
 mod conv;
 mod data;
 mod gradients;

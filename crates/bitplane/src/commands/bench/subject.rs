@@ -115,7 +115,7 @@ impl Spec {
             seed: u64::from(self.seed),
             input: model.input,
             resident: 0,
-            lights: false,
+            change: graph::Change::None,
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes,
