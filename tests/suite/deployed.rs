@@ -15,7 +15,11 @@ use tests::{
 };
 
 /// State after `steps` steps, with every third gamma negative and every seventh zero.
-fn state_with_odd_gammas(model: &Model, pictures: &Pictures, steps: u32) -> Option<Vec<NamedTensor>> {
+pub(crate) fn state_with_odd_gammas(
+    model: &Model,
+    pictures: &Pictures,
+    steps: u32,
+) -> Option<Vec<NamedTensor>> {
     let samples = pictures.labels.len() as u32;
     let mut session = gpu_session(model, &options(model, samples))?;
     train(&mut session, &pictures.batch(), 0, steps);
@@ -45,7 +49,7 @@ fn read<E: Executor>(session: &mut Session<E>, slice: BufferSlice) -> Vec<u32> {
     block_on(session.executor_mut().read(slice.buffer, slice.offset, slice.words)).expect("reads")
 }
 
-fn run_one<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) {
+pub(crate) fn run_one<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) {
     let recording = Recording { dispatches: vec![dispatch.clone()] };
     let executor = session.executor_mut();
     let prepared = executor.prepare(&recording).expect("prepares");
@@ -53,7 +57,7 @@ fn run_one<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) {
 }
 
 /// Uploads a batch and returns the dispatches of its evaluation.
-fn evaluation<E: Executor>(session: &mut Session<E>, pictures: &Pictures) -> Vec<Dispatch> {
+pub(crate) fn evaluation<E: Executor>(session: &mut Session<E>, pictures: &Pictures) -> Vec<Dispatch> {
     block_on(session.freeze()).expect("freezes");
     block_on(session.logits(&pictures.batch())).expect("evaluates");
     session.recording(Phase::Evaluate).expect("an evaluation").dispatches.clone()
@@ -69,7 +73,7 @@ fn param(dispatch: &Dispatch, name: &str) -> u32 {
 }
 
 /// The codes `[row][channel]` that a dispatch packed, and the number of channels.
-fn codes<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) -> (Vec<u32>, usize) {
+pub(crate) fn codes<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) -> (Vec<u32>, usize) {
     let channels = param(dispatch, "channels") as usize;
     let width = constant(dispatch, "BITS");
     let slice = dispatch.outputs().next().expect("a packing kernel writes");

@@ -14,6 +14,7 @@ mod host_executor;
 mod kernel_plans;
 mod matlab;
 mod memory;
+mod packed_files;
 mod plane_groups;
 mod queued;
 mod resident;

@@ -4,11 +4,13 @@
 //! `bitplane`, is a JSON text with [`Identity`] and [`Position`]. Nothing of time, place or adapter goes in, so equal
 //! trainings give equal bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use graph::NamedTensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::identity::Identity;
 use crate::position::Position;
@@ -20,6 +22,9 @@ const METADATA_KEY: &str = "bitplane";
 const HEADER_LIMIT: u64 = 8 << 20;
 const TENSOR_LIMIT: usize = 20_000;
 const NAME_LIMIT: usize = 256;
+const SIZES_LIMIT: usize = 8;
+/// What safetensors calls its entry that is no tensor.
+const METADATA_NAME: &str = "__metadata__";
 
 /// Everything needed to go on.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,15 +108,9 @@ impl Checkpoint {
     /// [`CheckpointError`] says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
         check_header_size(bytes)?;
+        check_entries(bytes)?;
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
         let names = metadata.offset_keys();
-        if names.len() > TENSOR_LIMIT {
-            return Err(malformed(format!("{} tensors, at most {TENSOR_LIMIT} are read", names.len())));
-        }
-        let plain = |name: &String| name.len() <= NAME_LIMIT && name.chars().all(|c| matches!(c, ' '..='~'));
-        if !names.iter().all(plain) {
-            return Err(malformed("a tensor's name is too long or not printable ASCII"));
-        }
         let header =
             metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).ok_or_else(|| {
                 malformed("the `bitplane` entry is missing; another program wrote this file")
@@ -159,6 +158,88 @@ fn check_header_size(bytes: &[u8]) -> Result<(), CheckpointError> {
         return Err(malformed(format!("its header claims {length} bytes")));
     }
     Ok(())
+}
+
+/// Refuses a header with too many entries or sizes, or one name twice, before anything is allocated for it.
+fn check_entries(bytes: &[u8]) -> Result<(), CheckpointError> {
+    let length = bytes.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word)) as usize;
+    let _: Entries = serde_json::from_slice(&bytes[8..8 + length]).map_err(malformed)?;
+    Ok(())
+}
+
+/// A header's entries, of which nothing is kept.
+struct Entries;
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Walk;
+        impl<'de> Visitor<'de> for Walk {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut names = HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name.len() > NAME_LIMIT || !name.chars().all(|c| matches!(c, ' '..='~')) {
+                        return Err(A::Error::custom("a tensor's name is too long or not printable ASCII"));
+                    }
+                    if names.len() > TENSOR_LIMIT {
+                        return Err(A::Error::custom(format!("more than {TENSOR_LIMIT} tensors")));
+                    }
+                    if name == METADATA_NAME {
+                        map.next_value::<IgnoredAny>()?;
+                    } else {
+                        map.next_value::<TensorEntry>()?;
+                    }
+                    if let Some(name) = names.replace(name) {
+                        return Err(A::Error::custom(format!("`{name}` occurs twice")));
+                    }
+                }
+                Ok(Entries)
+            }
+        }
+        deserializer.deserialize_map(Walk)
+    }
+}
+
+/// A tensor's entry; the crate that reads it later says what is wrong with the rest.
+#[derive(Deserialize)]
+struct TensorEntry {
+    #[serde(rename = "shape")]
+    _shape: Sizes,
+    #[serde(rename = "data_offsets")]
+    _data_offsets: (u64, u64),
+}
+
+/// Up to [`SIZES_LIMIT`] numbers.
+struct Sizes;
+
+impl<'de> Deserialize<'de> for Sizes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Count;
+        impl<'de> Visitor<'de> for Count {
+            type Value = Sizes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of sizes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Sizes, A::Error> {
+                let mut count = 0;
+                while list.next_element::<u64>()?.is_some() {
+                    count += 1;
+                    if count > SIZES_LIMIT {
+                        return Err(A::Error::custom(format!("a tensor has more than {SIZES_LIMIT} sizes")));
+                    }
+                }
+                Ok(Sizes)
+            }
+        }
+        deserializer.deserialize_seq(Count)
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +334,24 @@ pub(crate) mod tests {
             .map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#))
             .collect();
         let many = format!("{{{}}}", many.trim_end_matches(','));
-        assert!(Checkpoint::decode(&file(&many)).unwrap_err().to_string().contains("30000 tensors"));
+        assert!(
+            Checkpoint::decode(&file(&many)).unwrap_err().to_string().contains("more than 20000 tensors")
+        );
+        let entry = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+        let (zeros, long) = ("0,".repeat(3 << 20), "n".repeat(300));
+        for (header, reason) in [
+            (format!(r#"{{"a":{entry},"a":{entry}}}"#), "`a` occurs twice"),
+            (r#"{"__metadata__":{},"__metadata__":{}}"#.to_owned(), "occurs twice"),
+            (format!(r#"{{"{long}":{entry}}}"#), "too long"),
+            (format!(r#"{{"a":{}}}"#, entry.replace("[0]", &format!("[{zeros}0]"))), "more than 8 sizes"),
+            (format!(r#"{{"a":{}}}"#, entry.replace("F32", "F99")), "F99"),
+            (format!(r#"{{"a":{}}}"#, entry.replace("[0,0]", "[4,8]")), "a"),
+            ("[[".repeat(1 << 20), "an object of tensors"),
+        ] {
+            let message = Checkpoint::decode(&file(&header)).unwrap_err().to_string();
+            assert!(message.contains(reason), "{reason}: {message}");
+        }
+        let invalid = [&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat();
+        assert!(Checkpoint::decode(&invalid).is_err());
     }
 }

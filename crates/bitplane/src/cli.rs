@@ -30,6 +30,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Classify images with a trained network
     Predict(PredictArgs),
+    /// Write a trained network as one file for deployment
+    Export(ExportArgs),
     /// Show the layers of a network, their sizes and costs
     Summary(SummaryArgs),
     /// Train every point of a plan, such as the paper's tables, and tabulate the results
@@ -89,15 +91,15 @@ pub enum CheckpointName {
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// Folder of the run
-    #[arg(value_name = "RUN")]
+    /// Folder of the run, or packed file
+    #[arg(value_name = "RUN|FILE")]
     pub run: PathBuf,
     /// Data set, where it is not the one trained on
     #[arg(long, value_name = "SPEC", visible_alias = "data-path")]
     pub data: Option<String>,
-    /// Which checkpoint
-    #[arg(long, value_name = "NAME", default_value = "best")]
-    pub checkpoint: CheckpointName,
+    /// Which checkpoint of the run [default: best]
+    #[arg(long, value_name = "NAME")]
+    pub checkpoint: Option<CheckpointName>,
     /// Adapter by index, name or type
     #[arg(long, value_name = "INDEX|NAME|TYPE")]
     pub device: Option<String>,
@@ -115,8 +117,8 @@ pub struct EvalArgs {
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Folder of the run
-    #[arg(value_name = "RUN")]
+    /// Folder of the run, or packed file
+    #[arg(value_name = "RUN|FILE")]
     pub run: PathBuf,
     /// PNG or JPEG files
     #[arg(value_name = "IMAGE", required = true)]
@@ -124,9 +126,39 @@ pub struct PredictArgs {
     /// Classes to show for each image
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: u32,
-    /// Which checkpoint
-    #[arg(long, value_name = "NAME", default_value = "best")]
-    pub checkpoint: CheckpointName,
+    /// Which checkpoint of the run [default: best]
+    #[arg(long, value_name = "NAME")]
+    pub checkpoint: Option<CheckpointName>,
+    /// Adapter by index, name or type
+    #[arg(long, value_name = "INDEX|NAME|TYPE")]
+    pub device: Option<String>,
+    /// Print the result as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Form of an exported network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Bit planes and integer thresholds in one safetensors file.
+    Packed,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the run
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Form of the file
+    #[arg(long, value_name = "FORM", default_value = "packed")]
+    pub format: ExportFormat,
+    /// The file, which is replaced where it exists
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Which checkpoint [default: best]
+    #[arg(long, value_name = "NAME")]
+    pub checkpoint: Option<CheckpointName>,
     /// Adapter by index, name or type
     #[arg(long, value_name = "INDEX|NAME|TYPE")]
     pub device: Option<String>,

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use gpu::{AdapterInfo, DeviceType, Gpu};
 use graph::{
-    GraphError, InputSpec, Network, ProductKey, ProductNote, Session, SessionOptions, plan_products,
+    Change, GraphError, InputSpec, Network, Optimizer, ProductKey, ProductNote, Session, SessionOptions,
+    plan_products,
 };
 use kernels::Arithmetic;
 use pollster::block_on;
@@ -14,6 +15,7 @@ use recording::{Executor, ExecutorError, HostExecutor};
 
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::kernel_choice::KernelChoice;
 use crate::memory;
 use crate::models::{self, Model, ModelInput};
 use crate::output;
@@ -43,13 +45,38 @@ impl<'a> Engine<'a> {
     /// A model that does not fit the images.
     pub fn new(config: &Config, input: &ModelInput, batch_size: u32) -> Result<Self, Failure> {
         let Model { network, input, .. } = models::build(&config.model, input, config.bits())?;
+        let (device, arithmetic) = (config.device.clone(), config.kernels.arithmetic());
+        let engine = Self::of(network, input, batch_size, device, arithmetic);
+        let (optimizer, seed, change) = (config.optimizer(), config.seed, config.augment.change());
+        let options = SessionOptions { optimizer, seed, change, ..engine.options };
+        Ok(Self { options, ..engine })
+    }
+
+    /// For a network of a packed file.
+    pub fn deployed(
+        network: Network,
+        input: InputSpec,
+        batch_size: u32,
+        device: Option<String>,
+        kernels: KernelChoice,
+    ) -> Self {
+        Self::of(network, input, batch_size, device, kernels.arithmetic())
+    }
+
+    fn of(
+        network: Network,
+        input: InputSpec,
+        batch_size: u32,
+        device: Option<String>,
+        arithmetic: Option<Arithmetic>,
+    ) -> Self {
         let options = SessionOptions {
             batch_size,
-            optimizer: config.optimizer(),
-            seed: config.seed,
+            optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
+            seed: 0,
             input,
             resident: 0,
-            change: config.augment.change(),
+            change: Change::None,
             first_sample: 0,
             max_binding_words: None,
             max_memory_bytes: None,
@@ -58,16 +85,16 @@ impl<'a> Engine<'a> {
             fold: true,
             fuse: true,
         };
-        Ok(Self {
-            device: config.device.clone(),
+        Self {
+            device,
             network,
             options,
-            arithmetic: config.kernels.arithmetic(),
+            arithmetic,
             stored: None,
             choices: RefCell::new(None),
             pictures: Vec::new(),
             announced: Cell::new(false),
-        })
+        }
     }
 
     /// Lets sessions hold `pictures`, one part behind the other, where the device has memory for them.

@@ -79,6 +79,9 @@ pub enum Failure {
     /// Checkpoints.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Packed networks.
+    #[error(transparent)]
+    Packed(#[from] packed::Error),
     /// Run folders.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -200,6 +203,8 @@ impl Failure {
             Self::Usage { .. } => Exit::Usage,
             Self::Settings(SettingsError::Storage(_)) | Self::Storage(_) => Exit::Io,
             Self::Output { .. } | Self::Write { .. } => Exit::Io,
+            Self::Packed(error) if error.is_io() => Exit::Io,
+            Self::Packed(_) => Exit::Rejected,
             Self::Settings(_) => Exit::Usage,
             Self::Data(error) if error.is_usage() => Exit::Usage,
             Self::Data(error) if error.is_io() => Exit::Io,

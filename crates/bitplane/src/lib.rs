@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod memory;
 pub mod models;
 pub mod output;
+pub mod packed_network;
 pub mod position;
 pub mod progress;
 pub mod recovery;

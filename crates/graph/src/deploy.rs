@@ -14,6 +14,7 @@ use crate::{
     Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value,
     channel_parts::ChannelPart,
     convolution::Convolution,
+    deployed::{self, DeployedOperation, Origin},
     layers::max_pool,
     planes::{Group, Operand},
     quantizers::ActivationQuantizer,
@@ -23,6 +24,8 @@ use crate::{
 /// A quantized convolution in an evaluation whose epilogue is still open.
 #[derive(Clone, Debug)]
 pub struct Deferred {
+    /// Name of the convolution.
+    pub(crate) layer: String,
     pub(crate) convolution: Convolution,
     pub(crate) input: Packed,
     /// Weights by output channel, of each part of the convolution.
@@ -30,6 +33,8 @@ pub struct Deferred {
     pub(crate) bias: Option<BufferSlice>,
     pub(crate) batch_norm: Option<Normalization>,
     pub(crate) pool: Option<Geometry>,
+    /// Name of the pool.
+    pub(crate) pool_layer: String,
     pub(crate) pool_first: bool,
     pub(crate) shape: Shape,
 }
@@ -57,6 +62,21 @@ impl Normalization {
             let (x, y) = (input.chunks[chunk.index], output.chunks[chunk.index]);
             recorder.dispatch(kernel, &[x, self.mean, self.variance, self.gamma, self.beta, y])?;
         }
+        let name = recorder.owner(self.gamma).unwrap_or_else(|| recorder.scope.layer.clone());
+        let tensors = vec![
+            ("gamma", self.gamma),
+            ("beta", self.beta),
+            ("mean", self.mean),
+            ("variance", self.variance),
+        ];
+        let operation = DeployedOperation::BatchNorm { epsilon: self.epsilon };
+        recorder.describe(
+            &name,
+            operation,
+            &[Origin::Buffer(input.chunks[0])],
+            tensors,
+            Some(output.chunks[0]),
+        );
         Ok(output)
     }
 }
@@ -81,13 +101,42 @@ pub(crate) struct Fold {
 impl Deferred {
     /// A convolution without anything behind it yet.
     pub(crate) fn new(
+        layer: &str,
         convolution: Convolution,
         input: Packed,
         weights: Vec<(ChannelPart, Operand)>,
         bias: Option<BufferSlice>,
     ) -> Self {
-        let shape = convolution.output;
-        Self { convolution, input, weights, bias, batch_norm: None, pool: None, pool_first: false, shape }
+        let (layer, shape) = (layer.to_owned(), convolution.output);
+        let (batch_norm, pool, pool_layer, pool_first) = (None, None, String::new(), false);
+        Self { layer, convolution, input, weights, bias, batch_norm, pool, pool_layer, pool_first, shape }
+    }
+
+    /// The same with a maximum pool behind it.
+    pub(crate) fn pooled(&self, layer: &str, geometry: Geometry) -> Self {
+        Self {
+            pool: Some(geometry),
+            pool_layer: layer.to_owned(),
+            pool_first: self.batch_norm.is_none(),
+            shape: max_pool::pooled_shape(geometry, self.shape),
+            ..self.clone()
+        }
+    }
+
+    /// Describes the convolution alone.
+    fn describe(&self, recorder: &mut Recorder) -> Option<usize> {
+        let unit = deployed::has_unit_steps(self.input.bits, self.input.factor);
+        let one = recorder.one();
+        match deployed::bit_convolution(&self.convolution, &self.weights, one).filter(|_| unit) {
+            Some((operation, tensors)) => {
+                let input = [Origin::Buffer(self.input.chunks[0])];
+                recorder.describe(&self.layer, operation, &input, tensors, None)
+            }
+            None => {
+                recorder.describe_nothing(&self.layer);
+                None
+            }
+        }
     }
 
     /// Closes with an f32 epilogue.
@@ -100,8 +149,16 @@ impl Deferred {
         if let Some(bias) = self.bias {
             add_bias(recorder, &value, bias)?;
         }
+        if self.bias.is_some() {
+            recorder.describe_nothing(&self.layer);
+        } else if let Some(sums) = self.describe(recorder) {
+            let (name, output) = (format!("{}.rescale", self.layer), Some(value.chunks[0]));
+            recorder.describe(&name, DeployedOperation::Rescale, &[Origin::Layer(sums)], Vec::new(), output);
+        }
         let pool = |recorder: &mut Recorder, value: Tensor| match self.pool {
-            Some(geometry) => max_pool::record(recorder, geometry, &value).map(|(pooled, _)| pooled),
+            Some(geometry) => {
+                max_pool::record(recorder, &self.pool_layer, geometry, &value).map(|(pooled, _)| pooled)
+            }
             None => Ok(value),
         };
         if self.pool_first {
@@ -135,6 +192,19 @@ impl Deferred {
             batch_norm: self.batch_norm,
             range: self.range(),
         });
+        let (bits, factor) = (quantizer.bits(), quantizer.factor());
+        self.compare(recorder, thresholds, bits, factor)
+    }
+
+    /// Closes with the integer `thresholds` and packs codes of `bits` bits, code 1 of which stands for `factor`.
+    pub(crate) fn compare(
+        &self,
+        recorder: &mut Recorder,
+        thresholds: BufferSlice,
+        bits: u32,
+        factor: f32,
+    ) -> Result<Packed, GraphError> {
+        let channels = self.convolution.output.channels;
         let mut weights = self.weights.clone();
         weights.iter_mut().for_each(|(_, weight)| weight.groups[0].scale = None);
         let mut chunks = Vec::new();
@@ -148,7 +218,18 @@ impl Deferred {
                 .dispatch(ThresholdPack { window, channels, bits }, &[accumulators, thresholds, planes])?;
             chunks.push(planes);
         }
-        Ok(Packed { shape: self.shape, bits, factor: quantizer.factor(), chunks })
+        let name = recorder.scope.layer.clone();
+        if deployed::has_unit_steps(bits, factor) {
+            if let Some(sums) = self.describe(recorder) {
+                let pool = self.pool.map(|_| self.pool_window(1));
+                let operation = DeployedOperation::Threshold { bits, pool };
+                let tensors = vec![("thresholds", thresholds)];
+                recorder.describe(&name, operation, &[Origin::Layer(sums)], tensors, Some(chunks[0]));
+            }
+        } else {
+            recorder.describe_nothing(&name);
+        }
+        Ok(Packed { shape: self.shape, bits, factor, chunks })
     }
 
     /// True where the code is a step function of one integer per channel: a single plane group, a scale per tensor or per
@@ -245,6 +326,13 @@ impl Recorder {
                     };
                     let one = self.one();
                     self.dispatch(kernel, &[packed.chunks[chunk.index], one, result.chunks[chunk.index]])?;
+                }
+                let name = format!("{}.dequantize", self.scope.layer);
+                if deployed::has_unit_steps(packed.bits, packed.factor) {
+                    let (input, output) = ([Origin::Buffer(packed.chunks[0])], Some(result.chunks[0]));
+                    self.describe(&name, DeployedOperation::Dequantize, &input, Vec::new(), output);
+                } else {
+                    self.describe_nothing(&name);
                 }
                 Ok(result)
             }

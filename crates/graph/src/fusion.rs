@@ -15,6 +15,7 @@ use recording::BufferSlice;
 
 use crate::{
     Geometry, GraphError, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
+    deployed::{self, DeployedOperation, Origin},
     layer::Backward,
     layers::{
         BatchNorm,
@@ -161,11 +162,31 @@ impl Chain {
             route.push(passed);
         }
         let packed = Packed { shape, bits, factor: self.quantizer.factor(), chunks: codes };
+        self.describe(recorder, network, &input, &packed);
         let saved = Saved { input, route, normalization };
         Ok((
             Value::Packed(packed),
             Box::new(move |recorder, grad| Ok(vec![Some(self.backward(recorder, &saved, grad)?)])),
         ))
+    }
+
+    /// Describes pool and quantization; in an evaluation there is no batch norm.
+    fn describe(&self, recorder: &mut Recorder, network: &Network, input: &Tensor, packed: &Packed) {
+        let name = &network.layers[self.last].name;
+        if !deployed::is_plain(self.quantizer.as_ref()) {
+            return recorder.describe_nothing(name);
+        }
+        let mut source = Some(Origin::Buffer(input.chunks[0]));
+        if let Some((at, _)) = self.pool {
+            let operation = DeployedOperation::MaxPool(self.window(1, input.shape));
+            let pool = &network.layers[at].name;
+            let described = recorder.describe(pool, operation, source.as_slice(), Vec::new(), None);
+            source = described.map(Origin::Layer);
+        }
+        if let Some(source) = source {
+            let operation = DeployedOperation::Quantize { bits: packed.bits };
+            recorder.describe(name, operation, &[source], Vec::new(), Some(packed.chunks[0]));
+        }
     }
 
     fn backward(&self, recorder: &mut Recorder, saved: &Saved, grad: &Tensor) -> Result<Tensor, GraphError> {

@@ -9,9 +9,11 @@ pub(crate) mod dropout;
 pub(crate) mod global_avg_pool;
 pub(crate) mod linear;
 pub(crate) mod max_pool;
+pub(crate) mod packed_conv2d;
 pub(crate) mod quantize;
 pub(crate) mod quantized_conv2d;
 pub(crate) mod scale;
+pub(crate) mod threshold;
 
 pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
@@ -21,9 +23,11 @@ pub use dropout::Dropout;
 pub use global_avg_pool::GlobalAvgPool;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
+pub use packed_conv2d::PackedConv2d;
 pub use quantize::Quantize;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use scale::Scale;
+pub use threshold::Threshold;
 
 use crate::{GraphError, tensor::Kind};
 

@@ -41,6 +41,8 @@ pub struct Network {
     pub input: Shape,
     /// Number of classes.
     pub classes: u32,
+    /// Evaluated only: there are no gradients.
+    pub(crate) deployed: bool,
 }
 
 impl Network {
@@ -297,6 +299,14 @@ impl NetworkBuilder {
         if let Some(at) = (0..self.layers.len() - 1).find(|at| !used.contains(at)) {
             return Err(GraphError::layer(&self.layers[at].name, "nobody uses its output"));
         }
-        Ok(Network { classes: shape.channels, input: self.input, layers: self.layers })
+        Ok(Network { classes: shape.channels, input: self.input, layers: self.layers, deployed: false })
+    }
+
+    /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.
+    ///
+    /// # Errors
+    /// As [`NetworkBuilder::build`].
+    pub fn build_deployed(self) -> Result<Network, GraphError> {
+        Ok(Network { deployed: true, ..self.build()? })
     }
 }

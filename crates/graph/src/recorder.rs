@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use kernels::{Arithmetic, ByteExpand, Tactic};
 use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
-use crate::{GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold, scan, scan::Scan};
+use crate::{
+    GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold, deployed::Deployment, scan,
+    scan::Scan,
+};
 
 /// Samples are split at multiples of this many, so that every reduction over the batch has the same order however the
 /// batch is cut.
@@ -112,6 +115,9 @@ pub struct Recorder {
     pub(crate) products: Vec<ProductNote>,
     pub(crate) checks: Vec<(String, &'static str)>,
     pub(crate) folds: Vec<Fold>,
+    pub(crate) deployment: Deployment,
+    /// Products of the evaluation are noted, as there is no training.
+    pub(crate) notes_evaluation: bool,
     pub(crate) shared: Shared,
     pub(crate) phase: Phase,
     pub(crate) mode: Mode,
@@ -148,6 +154,8 @@ impl Recorder {
             products: Vec::new(),
             checks: Vec::new(),
             folds: Vec::new(),
+            deployment: Deployment::default(),
+            notes_evaluation: false,
             shared: Shared { step: none, one: none, status: none },
             phase: Phase::Forward,
             mode: Mode::Train,
@@ -386,7 +394,7 @@ impl Recorder {
         plane_pairs: u32,
         reason: Option<String>,
     ) {
-        if !matches!(self.mode, Mode::Evaluate { .. }) {
+        if self.notes_evaluation || !matches!(self.mode, Mode::Evaluate { .. }) {
             let Scope { layer, pass } = self.scope.clone();
             // Groups and other parts of one product stand for the same choice.
             let same = |note: &ProductNote| note.layer == layer && note.pass == pass && note.kernel == kernel;

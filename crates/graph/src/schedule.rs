@@ -66,10 +66,15 @@ impl Schedule {
         declare_parameters(&mut recorder, network, options);
         let mut ports = declare_ports(&mut recorder, network, options);
         ports.stores = declare_stores(&mut recorder, options, limit)?;
+        let fused = if options.fuse { chains(network) } else { HashMap::new() };
+        if network.deployed {
+            recorder.notes_evaluation = true;
+            record_evaluation(&mut recorder, network, options, &mut ports, fused)?;
+            return Ok(Self { recorder, ports });
+        }
 
         recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
-        let fused = if options.fuse { chains(network) } else { HashMap::new() };
         let tape = forward(&mut recorder, network, (options, &ports), fused.clone())?;
         recorder.set_scope("loss", "forward");
         let loss = record_loss(&mut recorder, network, &ports, &tape.logits)?;
@@ -85,16 +90,27 @@ impl Schedule {
         apply(&mut recorder, options)?;
         recorder.place_checks()?;
 
-        recorder.phase = Phase::Evaluate;
-        recorder.mode = Mode::Evaluate { fold: options.fold };
-        let tape = forward(&mut recorder, network, (options, &ports), fused)?;
-        recorder.set_scope("loss", "forward");
-        ports.logits = persistent_copies(&mut recorder, &tape.logits, network)?;
-        let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
-        declare_results(&mut recorder, &mut ports);
-        record_loss(&mut recorder, network, &ports, &logits)?;
+        record_evaluation(&mut recorder, network, options, &mut ports, fused)?;
         Ok(Self { recorder, ports })
     }
+}
+
+fn record_evaluation(
+    recorder: &mut Recorder,
+    network: &Network,
+    options: &SessionOptions,
+    ports: &mut Ports,
+    fused: HashMap<usize, Chain>,
+) -> Result<(), GraphError> {
+    recorder.phase = Phase::Evaluate;
+    recorder.mode = Mode::Evaluate { fold: options.fold || network.deployed };
+    let tape = forward(recorder, network, (options, ports), fused)?;
+    recorder.set_scope("loss", "forward");
+    ports.logits = persistent_copies(recorder, &tape.logits, network)?;
+    let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
+    declare_results(recorder, ports);
+    record_loss(recorder, network, ports, &logits)?;
+    Ok(())
 }
 
 /// Words of the largest buffer that a kernel may bind.
@@ -122,9 +138,10 @@ fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &Sess
             let name = format!("{}.{}", layer.name, spec.name);
             let words = spec.len() as u64;
             let value = recorder.persistent(&name, words);
+            let trained = spec.trainable && !network.deployed;
             let gradient =
-                if spec.trainable { recorder.persistent(&format!("{name}.gradient"), words) } else { value };
-            let names = if spec.trainable { options.optimizer.moments() } else { &[] };
+                if trained { recorder.persistent(&format!("{name}.gradient"), words) } else { value };
+            let names = if trained { options.optimizer.moments() } else { &[] };
             let moments =
                 names.iter().map(|moment| recorder.persistent(&format!("{name}.{moment}"), words)).collect();
             let position = u32::try_from(recorder.parameters.len()).expect("few parameters");
@@ -242,6 +259,7 @@ fn gather(
     (ports, change): (&Ports, Change),
 ) -> Result<Tensor, GraphError> {
     let image = recorder.tensor("image", network.input);
+    recorder.describe_image(image.chunks[0]);
     for chunk in recorder.chunks() {
         let gather = |first_image: u32, images: u32| ImageGather {
             samples: chunk.samples,

@@ -1,5 +1,6 @@
 //! A network on an executor: training steps, evaluation, saved state.
 
+mod deployed;
 mod evaluate;
 mod options;
 mod pictures;
@@ -45,6 +46,7 @@ pub struct Session<E: Executor> {
     ready: Option<Phase>,
     frozen: bool,
     loaded: bool,
+    deployed: bool,
 }
 
 impl<E: Executor> Session<E> {
@@ -77,6 +79,7 @@ impl<E: Executor> Session<E> {
             ready: None,
             frozen: false,
             loaded: options.resident == 0,
+            deployed: network.deployed,
             executor,
             schedule,
             plan,
@@ -181,6 +184,10 @@ impl<E: Executor> Session<E> {
         step: u32,
         learning_rate: f64,
     ) -> Result<(), GraphError> {
+        if self.deployed {
+            let message = "a deployed network is evaluated and not trained";
+            return Err(GraphError::Order { call: "step", message });
+        }
         if input.labels.len() != self.options.batch_size as usize {
             let message =
                 format!("{} samples, training takes {}", input.labels.len(), self.options.batch_size);

@@ -27,8 +27,8 @@ pub enum BenchCommand {
     Layer(LayerArgs),
     /// Training steps of a model beside its f32 twin
     Train(NetworkArgs),
-    /// Deployed evaluation of a model beside its f32 twin
-    Infer(NetworkArgs),
+    /// Deployed evaluation of a model beside its f32 twin, or of a packed file on the adapter and on the processor
+    Infer(InferArgs),
     /// Which kernel wins for each pair of widths
     Crossover(CrossoverArgs),
 }
@@ -127,6 +127,20 @@ pub struct NetworkArgs {
     /// What all measurements share.
     #[command(flatten)]
     pub measure: MeasureArgs,
+}
+
+/// Arguments of `bench infer`.
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// Packed file, in place of a model and its bits
+    #[arg(value_name = "FILE", conflicts_with_all = ["model", "bits", "profile"])]
+    pub file: Option<PathBuf>,
+    /// Threads of the processor that run a packed file [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), requires = "file")]
+    pub threads: Option<u32>,
+    /// Networks and batches.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// Arguments of `bench layer`.

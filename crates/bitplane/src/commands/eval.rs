@@ -19,8 +19,8 @@ use super::trained::find;
 pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     let flags = Settings { device: args.device.clone(), kernels: args.kernels, ..Settings::default() };
     let trained = find(&args.run, args.checkpoint, flags)?;
-    let spec = args.data.as_deref().unwrap_or(&trained.config.data);
-    let dataset = data::open_with(&fetch::located(spec), trained.config.bad_images())?;
+    let spec = args.data.as_deref().unwrap_or(&trained.data);
+    let dataset = data::open_with(&fetch::located(spec), trained.bad_images)?;
     dataset
         .warnings
         .iter()
@@ -39,7 +39,7 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
         );
         return Err(Failure::Usage { message });
     }
-    let portions = Portions { batch_size: trained.config.batch_size, limit: args.limit_test_batches };
+    let portions = Portions { batch_size: trained.batch_size, limit: args.limit_test_batches };
     let (mut session, input) = trained.open(portions.batch_size, &[&dataset.test.pixels])?;
     let layers = forward(&session);
     show(&layers);

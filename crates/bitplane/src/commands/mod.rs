@@ -6,6 +6,7 @@ mod config;
 mod data_sets;
 mod devices;
 mod eval;
+mod export;
 mod predict;
 mod products;
 mod summary;
@@ -27,6 +28,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
         Command::Sweep(args) => sweep::run(*args),

@@ -8,6 +8,7 @@ mod bad_settings;
 mod bench;
 mod diverged;
 mod fetch;
+mod packed_file;
 mod reports;
 mod resume;
 mod server;

@@ -2,6 +2,7 @@
 
 use crate::{
     GraphError, Recorder, Tensor,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -25,11 +26,13 @@ impl Layer for Add {
     fn forward(
         &self,
         recorder: &mut Recorder,
-        _: &Place,
+        place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         let (a, b) = (recorder.dense(&inputs[0])?, recorder.dense(&inputs[1])?);
         let sum = record(recorder, &a, &b)?;
+        let inputs = [&a, &b].map(|tensor| Origin::Buffer(tensor.chunks[0]));
+        recorder.describe(&place.name, DeployedOperation::Add, &inputs, Vec::new(), Some(sum.chunks[0]));
         Ok((Value::Dense(sum), Box::new(|_, grad| Ok(vec![Some(grad.clone()), Some(grad.clone())]))))
     }
 }

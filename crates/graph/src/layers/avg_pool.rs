@@ -5,6 +5,7 @@ use kernels::{AvgPoolBackward, AvgPoolForward};
 use super::single_dense;
 use crate::{
     Geometry, GraphError, Recorder, Shape,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -45,6 +46,8 @@ impl Layer for AvgPool {
             let kernel = AvgPoolForward { window: window(chunk.samples), channels: shape.channels };
             recorder.dispatch(kernel, &[input.chunks[chunk.index], output.chunks[chunk.index]])?;
         }
+        let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
+        recorder.describe(&place.name, DeployedOperation::AvgPool(window(1)), &ends.0, Vec::new(), ends.1);
         let backward: Backward = Box::new(move |recorder, grad| {
             let result = recorder.tensor("grad_input", shape);
             for chunk in recorder.chunks() {

@@ -5,6 +5,7 @@ use kernels::{ClipBackward, ClipForward, ReluBackward, ReluForward};
 use super::single_dense;
 use crate::{
     GraphError, Recorder,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -40,7 +41,7 @@ impl Layer for Clip {
     fn forward(
         &self,
         recorder: &mut Recorder,
-        _: &Place,
+        place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         let (rectifier, input) = (self.rectifier, recorder.dense(&inputs[0])?);
@@ -53,6 +54,12 @@ impl Layer for Clip {
                 Rectifier::Relu => recorder.dispatch(ReluForward { len }, &buffers)?,
             }
         }
+        let operation = match rectifier {
+            Rectifier::Clip => DeployedOperation::Clip,
+            Rectifier::Relu => DeployedOperation::Relu,
+        };
+        let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
+        recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
         let backward: Backward = Box::new(move |recorder, grad| {
             let result = recorder.tensor("grad_input", input.shape);
             for chunk in recorder.chunks() {

@@ -4,6 +4,7 @@ use super::single;
 use crate::{
     Geometry, GraphError, ParameterSpec, Recorder,
     convolution::Convolution,
+    deployed::{self, Origin},
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -61,6 +62,11 @@ impl Layer for Conv2d {
         let bias = self.bias.then(|| recorder.parameter("bias"));
         let output = convolution.forward(recorder, &input, weight.value, bias.as_ref().map(|b| b.value))?;
         recorder.check_finite("output", &output.chunks)?;
+        let mut tensors = vec![("weight", weight.value)];
+        tensors.extend(bias.as_ref().map(|bias| ("bias", bias.value)));
+        let operation = deployed::convolution(&convolution, self.bias);
+        let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
+        recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
         let needs_grad = place.needs_grad[0];
         let backward: Backward = Box::new(move |recorder, grad| {
             recorder.set_pass("grad_weight");

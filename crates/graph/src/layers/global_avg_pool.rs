@@ -5,6 +5,7 @@ use kernels::{GlobalAvgPoolBackward, GlobalAvgPoolForward};
 use super::single_dense;
 use crate::{
     GraphError, Recorder, Shape,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -25,7 +26,7 @@ impl Layer for GlobalAvgPool {
     fn forward(
         &self,
         recorder: &mut Recorder,
-        _: &Place,
+        place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         let input = recorder.dense(&inputs[0])?;
@@ -36,6 +37,8 @@ impl Layer for GlobalAvgPool {
             let kernel = GlobalAvgPoolForward { samples: chunk.samples, pixels, channels };
             recorder.dispatch(kernel, &[input.chunks[chunk.index], output.chunks[chunk.index]])?;
         }
+        let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
+        recorder.describe(&place.name, DeployedOperation::GlobalAvgPool, &ends.0, Vec::new(), ends.1);
         let backward: Backward = Box::new(move |recorder, grad| {
             let result = recorder.tensor("grad_input", shape);
             for chunk in recorder.chunks() {

@@ -5,6 +5,7 @@ use kernels::{MaxPoolBackward, MaxPoolForward};
 use super::single_dense;
 use crate::{
     Geometry, GraphError, Link, Recorder, Shape, Tensor,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place, no_backward},
     recorder::Mode,
     tensor::{Kind, Value},
@@ -37,7 +38,7 @@ impl Layer for MaxPool {
     fn forward(
         &self,
         recorder: &mut Recorder,
-        _: &Place,
+        place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         let geometry = self.geometry;
@@ -45,14 +46,11 @@ impl Layer for MaxPool {
             && deferred.pool.is_none()
         {
             // Quantization commutes with the maximum, so the pool acts on codes.
-            let mut pooled = deferred.clone();
-            pooled.pool = Some(geometry);
-            pooled.pool_first = deferred.batch_norm.is_none();
-            pooled.shape = pooled_shape(geometry, deferred.shape);
-            return Ok((Value::Deferred(pooled), no_backward()));
+            let pooled = deferred.pooled(&place.name, geometry);
+            return Ok((Value::Deferred(Box::new(pooled)), no_backward()));
         }
         let input = recorder.dense(&inputs[0])?;
-        let (output, argmax) = record(recorder, geometry, &input)?;
+        let (output, argmax) = record(recorder, &place.name, geometry, &input)?;
         let shape = input.shape;
         let backward: Backward = Box::new(move |recorder, grad| {
             let result = recorder.tensor("grad_input", shape);
@@ -68,14 +66,15 @@ impl Layer for MaxPool {
     }
 }
 
-fn pooled_shape(geometry: Geometry, shape: Shape) -> Shape {
+pub(crate) fn pooled_shape(geometry: Geometry, shape: Shape) -> Shape {
     let window = geometry.window(1, shape).expect("the pool was checked by infer");
     Shape::new(window.out_height, window.out_width, shape.channels)
 }
 
-/// Records a pool; returns its output and, per output of a training step, the tap that won.
+/// Records the pool `name`; returns its output and, per output of a training step, the tap that won.
 pub(crate) fn record(
     recorder: &mut Recorder,
+    name: &str,
     geometry: Geometry,
     input: &Tensor,
 ) -> Result<(Tensor, Tensor), GraphError> {
@@ -90,5 +89,8 @@ pub(crate) fn record(
         let buffers = [input.chunks[at], output.chunks[at], argmax.chunks[at]];
         recorder.dispatch(MaxPoolForward { window, channels, keep_taps }, &buffers)?;
     }
+    let window = geometry.window(1, input.shape).expect("the pool was checked by infer");
+    let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
+    recorder.describe(name, DeployedOperation::MaxPool(window), &ends.0, Vec::new(), ends.1);
     Ok((output, argmax))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::single_dense;
 use crate::{
     GraphError, Link, ParameterSpec, Recorder,
+    deployed::{self, DeployedOperation, Origin},
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
     tensor::{Kind, Value},
@@ -37,7 +38,7 @@ impl Layer for Quantize {
     fn forward(
         &self,
         recorder: &mut Recorder,
-        _: &Place,
+        place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         if let Value::Deferred(deferred) = &inputs[0]
@@ -49,6 +50,13 @@ impl Layer for Quantize {
         let input = recorder.dense(&inputs[0])?;
         let packed = self.quantizer.pack(recorder, &input)?;
         let quantizer = self.quantizer.clone();
+        if deployed::is_plain(quantizer.as_ref()) {
+            let operation = DeployedOperation::Quantize { bits: quantizer.bits() };
+            let ends = ([Origin::Buffer(input.chunks[0])], Some(packed.chunks[0]));
+            recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
+        } else {
+            recorder.describe_nothing(&place.name);
+        }
         let backward: Backward =
             Box::new(move |recorder, grad| Ok(vec![Some(quantizer.backward(recorder, &input, grad)?)]));
         Ok((Value::Packed(packed), backward))

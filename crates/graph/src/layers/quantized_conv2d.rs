@@ -11,6 +11,7 @@ use crate::{
     channel_parts::ChannelPart,
     convolution::Convolution,
     deploy::{Deferred, add_bias, bit_forward},
+    deployed::{self, Origin},
     layer::{Backward, Layer, Place, no_backward},
     planes::Operand,
     quantizers::{GradientPlanes, GradientQuantizer, WeightQuantizer, WeightRows},
@@ -220,7 +221,7 @@ impl Layer for QuantizedConv2d {
                 })?;
                 if recorder.mode() == (Mode::Evaluate { fold: true }) {
                     let bias = bias.map(|bias| bias.value);
-                    let deferred = Deferred::new(convolution, packed.clone(), weights, bias);
+                    let deferred = Deferred::new(&place.name, convolution, packed.clone(), weights, bias);
                     return Ok((Value::Deferred(Box::new(deferred)), no_backward()));
                 }
                 let output = recorder.tensor("output", convolution.output);
@@ -236,6 +237,15 @@ impl Layer for QuantizedConv2d {
                 let weights =
                     recorder.once(|recorder| self.dense_weights(recorder, &parts, &weight, &prepared))?;
                 let output = dense_forward(recorder, &convolution, &parts, &dense_input, &weights)?;
+                // A packed network holds no quantized weight in f32.
+                if self.weight.is_none() && convolution.groups == 1 && bias.is_none() {
+                    let ends = ([Origin::Buffer(dense_input.chunks[0])], Some(output.chunks[0]));
+                    let operation = deployed::convolution(&convolution, false);
+                    let tensors = vec![("weight", weight.value)];
+                    recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
+                } else {
+                    recorder.describe_nothing(&place.name);
+                }
                 // Codes stay packed for the weight gradient, which may still be a bit product.
                 let packed = match &inputs[0] {
                     Value::Packed(packed) => Some(packed.clone()),

@@ -5,6 +5,7 @@ use kernels::ColumnSum;
 use super::single_dense;
 use crate::{
     GraphError, Recorder, Tensor,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -28,12 +29,15 @@ impl Layer for Scale {
     fn forward(
         &self,
         recorder: &mut Recorder,
-        _: &Place,
+        place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
         let scale = *self;
         let input = recorder.dense(&inputs[0])?;
         let output = scale.record(recorder, &input, "output")?;
+        let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
+        let operation = DeployedOperation::Scale { factor: self.factor };
+        recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
         let backward: Backward =
             Box::new(move |recorder, grad| Ok(vec![Some(scale.record(recorder, grad, "grad_input")?)]));
         Ok((Value::Dense(output), backward))

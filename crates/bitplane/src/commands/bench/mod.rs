@@ -7,6 +7,7 @@ mod crossover;
 mod heat_map;
 mod layer;
 mod network;
+mod packed_file;
 mod product;
 mod roof;
 mod rows;
@@ -19,7 +20,7 @@ mod twin;
 
 use self::context::Bench;
 use self::network::Work;
-use crate::cli::bench::{BenchArgs, BenchCommand, MeasureArgs};
+use crate::cli::bench::{BenchArgs, BenchCommand, InferArgs, MeasureArgs};
 use crate::exit::Failure;
 
 /// Measures and prints rows; those measured before a failure are printed too.
@@ -41,9 +42,13 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
             network::specs(args)?;
             with(&args.measure, |bench| network::run(bench, args, Work::Train))
         }
-        BenchCommand::Infer(args) => {
-            network::specs(args)?;
-            with(&args.measure, |bench| network::run(bench, args, Work::Infer))
+        BenchCommand::Infer(InferArgs { file: Some(path), threads, network }) => {
+            let file = packed::File::open(path)?;
+            with(&network.measure, |bench| packed_file::run(bench, network, &file, *threads))
+        }
+        BenchCommand::Infer(InferArgs { network, .. }) => {
+            network::specs(network)?;
+            with(&network.measure, |bench| network::run(bench, network, Work::Infer))
         }
         BenchCommand::Crossover(args) => {
             crossover::check(args)?;

@@ -125,13 +125,7 @@ impl Spec {
             kernels: plan.clone(),
         };
         let session = Session::new(executor, &model.network, &options)?;
-        let mut random = Random::new(self.seed);
-        let pixels = (0..u64::from(self.batch_size) * u64::from(model.input.source_len()))
-            .map(|_| (random.word() >> 24) as u8)
-            .collect();
-        let labels = (0..self.batch_size).map(|_| random.word() % 10).collect();
-        let transforms = vec![centered(&model.input); self.batch_size as usize];
-        Ok(Subject { session, pixels, labels, transforms, step: 0 })
+        Ok(Subject::new(session, &options, 10))
     }
 
     /// Compares the gradients of the first step under `plan` with those of kernels that run everywhere; tells how close
@@ -167,7 +161,7 @@ impl Spec {
 }
 
 /// Bytes that a software adapter may take; others refuse on their own.
-fn most_memory(gpu: &Gpu) -> Option<u64> {
+pub fn most_memory(gpu: &Gpu) -> Option<u64> {
     if gpu.info().device_type == DeviceType::Software { memory::available() } else { None }
 }
 
@@ -182,7 +176,10 @@ fn bits_of(values: &Values) -> impl Iterator<Item = u32> {
 }
 
 /// Nothing, if `got` is `want` but for roundings.
-fn close(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Failure::Mismatch`].
+pub fn close(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failure> {
     let size = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
     let apart = size(&mut got.iter().zip(want).map(|(got, want)| f64::from(*got) - f64::from(*want)));
     let bound = TOLERANCE * size(&mut want.iter().map(|&value| f64::from(value)));
@@ -197,6 +194,18 @@ fn close(what: &str, got: &[f32], want: &[f32]) -> Result<(), Failure> {
 }
 
 impl<E: Executor> Subject<E> {
+    /// A session with a batch of noise in up to ten of its classes.
+    pub fn new(session: Session<E>, options: &SessionOptions, classes: u32) -> Self {
+        let &SessionOptions { batch_size, input, seed, .. } = options;
+        let mut random = Random::new(seed as u32);
+        let pixels = (0..u64::from(batch_size) * u64::from(input.source_len()))
+            .map(|_| (random.word() >> 24) as u8)
+            .collect();
+        let labels = (0..batch_size).map(|_| random.word() % classes.min(10)).collect();
+        let transforms = vec![centered(&input); batch_size as usize];
+        Self { session, pixels, labels, transforms, step: 0 }
+    }
+
     /// The gradients of the first step.
     fn gradients(mut self) -> Result<Vec<Values>, Failure> {
         go_on()?;

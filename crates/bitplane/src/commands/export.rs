@@ -1,0 +1,81 @@
+//! `export`: a trained network as one file for deployment.
+
+use std::path::{Path, PathBuf};
+
+use pollster::block_on;
+use serde::Serialize;
+
+use super::trained::find;
+use crate::cli::{ExportArgs, ExportFormat};
+use crate::exit::Failure;
+use crate::output;
+use crate::packed_network::pack;
+use crate::report::{DeviceReport, SCHEMA, bytes, print_json};
+use crate::settings::Settings;
+use crate::storage::{Disk, replace};
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    run: String,
+    checkpoint: String,
+    output: String,
+    /// Bytes of the file.
+    bytes: u64,
+    /// Bytes that its numbers take without names, padding and description.
+    counted_bytes: u64,
+    /// Bytes of the trained parameters in f32.
+    float_bytes: u64,
+    device: DeviceReport,
+}
+
+/// Writes the file. Scales, codes and thresholds are those that an evaluation on the adapter uses.
+///
+/// # Errors
+/// A refused run, a network that has no such form, a device failure, a file that cannot be written.
+pub fn run(args: &ExportArgs) -> Result<(), Failure> {
+    let ExportFormat::Packed = args.format;
+    let path = target(&args.output)?;
+    let flags = Settings { device: args.device.clone(), ..Settings::default() };
+    let trained = find(&args.run, args.checkpoint, flags)?;
+    let Some(checkpoint) = trained.checkpoint() else {
+        let message = format!("{} is packed already; name the folder of a run", output::shown(&args.run));
+        return Err(Failure::Usage { message });
+    };
+    let (mut session, input) = trained.open(1, &[])?;
+    let layers = block_on(session.deployed())?;
+    let file = pack(&layers, &input, checkpoint)?;
+    let contents = file.encode();
+    let written = |source| Failure::Write { path: path.clone(), source };
+    replace(&Disk, &path, &contents).map_err(|error| written(error.source))?;
+    let (size, float_bytes) = (contents.len() as u64, 4 * session.parameter_count());
+    if args.json {
+        return print_json(&Report {
+            schema: SCHEMA,
+            run: args.run.display().to_string(),
+            checkpoint: trained.file,
+            output: path.display().to_string(),
+            bytes: size,
+            counted_bytes: file.counted_bits().div_ceil(8),
+            float_bytes,
+            device: DeviceReport::from(session.executor_mut().info()),
+        });
+    }
+    output::result(&format!(
+        "{} of {}: {}, {:.1} times smaller than its parameters in f32",
+        output::shown(&path),
+        trained.file,
+        bytes(size),
+        float_bytes as f64 / size as f64
+    ))
+}
+
+/// The absolute path of a file that may be written.
+fn target(path: &Path) -> Result<PathBuf, Failure> {
+    let refused = |kind: std::io::ErrorKind| Failure::Write { path: path.to_owned(), source: kind.into() };
+    let full = std::path::absolute(path).map_err(|error| refused(error.kind()))?;
+    match full.file_name() {
+        Some(_) if !full.is_dir() => Ok(full),
+        _ => Err(refused(std::io::ErrorKind::IsADirectory)),
+    }
+}

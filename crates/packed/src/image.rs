@@ -1,0 +1,60 @@
+//! From a picture of bytes to the values that the first layers read.
+
+use crate::manifest::{Manifest, Preprocessing};
+
+/// The two source positions beside the centre of a resized position, and the share of the second.
+#[derive(Clone, Copy)]
+struct Neighbors {
+    first: usize,
+    second: usize,
+    share: f32,
+}
+
+impl Neighbors {
+    /// The centre is `(position + 1/2) * size / resized - 1/2`; whole numbers keep its floor and its fraction exact.
+    fn of(position: u32, size: u32, resized: u32) -> Self {
+        let center = (2 * u64::from(position) + 1) * u64::from(size) + u64::from(resized);
+        let double = 2 * u64::from(resized);
+        let above = (center / double) as usize;
+        let share = (center % double) as f32 / double as f32;
+        Self { first: above.max(1) - 1, second: above.min(size as usize - 1), share }
+    }
+
+    fn blend(&self, first: f32, second: f32) -> f32 {
+        first * (1.0 - self.share) + second * self.share
+    }
+}
+
+/// Values `[row][column][channel]` of a picture, bilinear and in f32: across, then down, then divided.
+pub fn prepare(manifest: &Manifest, picture: &[u8], values: &mut Vec<f32>) {
+    let Preprocessing { resize, crop, divide_by } = manifest.preprocessing;
+    let (size, channels) = ([manifest.image.height, manifest.image.width], manifest.image.channels as usize);
+    values.clear();
+    if resize == size && crop == size {
+        values.extend(picture.iter().map(|&byte| f32::from(byte) / divide_by as f32));
+        return;
+    }
+    values.resize(crop[0] as usize * crop[1] as usize * channels, 0.0);
+    // Positions of the crop that lie in the resized picture, with their neighbors.
+    let inside = |axis: usize| {
+        let offset = (i64::from(resize[axis]) - i64::from(crop[axis])).div_euclid(2);
+        let place = move |at: u32| {
+            let resized = u32::try_from(i64::from(at) + offset).ok().filter(|&at| at < resize[axis]);
+            resized.map(|resized| (at as usize, Neighbors::of(resized, size[axis], resize[axis])))
+        };
+        (0..crop[axis]).filter_map(place).collect::<Vec<_>>()
+    };
+    let columns = inside(1);
+    let line = size[1] as usize * channels;
+    for (y, down) in inside(0) {
+        let [upper, lower] = [down.first, down.second].map(|row| &picture[row * line..][..line]);
+        let row = &mut values[y * crop[1] as usize * channels..][..crop[1] as usize * channels];
+        for &(x, across) in &columns {
+            for (channel, value) in row[x * channels..][..channels].iter_mut().enumerate() {
+                let [a, b] = [across.first, across.second].map(|column| column * channels + channel);
+                let blend = |line: &[u8]| across.blend(f32::from(line[a]), f32::from(line[b]));
+                *value = down.blend(blend(upper), blend(lower)) / divide_by as f32;
+            }
+        }
+    }
+}

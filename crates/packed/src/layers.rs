@@ -1,0 +1,171 @@
+//! The layers between convolutions. All f32 arithmetic is one rounded operation after the other, in the order written.
+
+use fearless_simd::{Level, Simd, dispatch};
+
+use crate::{
+    check::{Map, levels},
+    manifest::Window,
+};
+
+/// Comparisons that turn integer sums into codes.
+#[derive(Clone, Debug)]
+pub struct Thresholds {
+    /// All ones in channels whose codes fall while the sum grows, for the complement then grows.
+    flips: Vec<i32>,
+    /// What the sum, or its complement, must reach for each code from 1 on, `[code][channel]`.
+    bounds: Vec<i32>,
+}
+
+impl Thresholds {
+    pub fn new(thresholds: &[i32], ascending: &[u8]) -> Self {
+        let channels = ascending.len();
+        // `v < t` where `!v >= -t`; no sum reaches the largest integer.
+        let bound = |(at, &threshold): (usize, &i32)| match ascending[at % channels] {
+            1 => threshold,
+            _ => threshold.checked_neg().unwrap_or(i32::MAX),
+        };
+        Self {
+            flips: ascending.iter().map(|&direction| i32::from(direction) - 1).collect(),
+            bounds: thresholds.iter().enumerate().map(bound).collect(),
+        }
+    }
+
+    /// Codes of `sums`, which are changed.
+    pub fn run(&self, level: Level, sums: &mut [i32], codes: &mut [u8]) {
+        dispatch!(level, simd => self.run_with(simd, sums, codes));
+    }
+
+    #[inline(always)]
+    fn run_with<S: Simd>(&self, simd: S, sums: &mut [i32], codes: &mut [u8]) {
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                let channels = self.flips.len();
+                codes.fill(0);
+                for (sums, codes) in sums.chunks_exact_mut(channels).zip(codes.chunks_exact_mut(channels)) {
+                    sums.iter_mut().zip(&self.flips).for_each(|(sum, flip)| *sum ^= flip);
+                    for bounds in self.bounds.chunks_exact(channels) {
+                        for ((code, sum), bound) in codes.iter_mut().zip(&*sums).zip(bounds) {
+                            *code = code.wrapping_add(u8::from(sum >= bound));
+                        }
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Maxima over windows; taps outside the map take no part.
+pub fn max_pool<T: Copy>(
+    level: Level,
+    window: &Window,
+    (input, output): (Map, Map),
+    source: &[T],
+    result: &mut [T],
+    larger: impl Fn(T, T) -> T,
+) {
+    dispatch!(level, simd => simd.vectorize(
+        #[inline(always)]
+        || {
+            let channels = input.channels as usize;
+            let [top, _, left, _] = window.padding.map(|size| size as usize);
+            let stride = window.stride as usize;
+            for (pixel, result) in result.chunks_exact_mut(channels).enumerate() {
+                let (y, x) = (pixel / output.width as usize * stride, pixel % output.width as usize * stride);
+                let rows = y.saturating_sub(top)..(y + window.kernel[0] as usize - top).min(input.height as usize);
+                let mut first = true;
+                for row in rows {
+                    let from = x.saturating_sub(left);
+                    for column in from..(x + window.kernel[1] as usize - left).min(input.width as usize) {
+                        let source = &source[(row * input.width as usize + column) * channels..][..channels];
+                        if first {
+                            result.copy_from_slice(source);
+                        } else {
+                            result.iter_mut().zip(source).for_each(|(max, value)| *max = larger(*max, *value));
+                        }
+                        first = false;
+                    }
+                }
+            }
+        },
+    ));
+}
+
+/// Means over windows: the sum of the taps inside the map in order, by their number.
+pub fn average_pool(window: &Window, (input, output): (Map, Map), source: &[f32], result: &mut [f32]) {
+    let channels = input.channels as usize;
+    let [top, _, left, _] = window.padding.map(|size| size as usize);
+    let [kernel_h, kernel_w] = window.kernel.map(|size| size as usize);
+    let (height, width, stride) = (input.height as usize, input.width as usize, window.stride as usize);
+    for (pixel, result) in result.chunks_exact_mut(channels).enumerate() {
+        let (y, x) = (pixel / output.width as usize * stride, pixel % output.width as usize * stride);
+        result.fill(0.0);
+        let mut count = 0.0;
+        for row in y.saturating_sub(top)..(y + kernel_h - top).min(height) {
+            for column in x.saturating_sub(left)..(x + kernel_w - left).min(width) {
+                let source = &source[(row * width + column) * channels..][..channels];
+                result.iter_mut().zip(source).for_each(|(sum, value)| *sum += value);
+                count += 1.0;
+            }
+        }
+        result.iter_mut().for_each(|sum| *sum /= count);
+    }
+}
+
+/// `round(n * clip(x, 0, 1))`, ties to even.
+pub fn quantize(level: Level, bits: u32, values: &[f32], codes: &mut [u8]) {
+    let n = levels(bits) as f32;
+    dispatch!(level, simd => simd.vectorize(
+        #[inline(always)]
+        || {
+            for (code, value) in codes.iter_mut().zip(values) {
+                *code = (n * value.clamp(0.0, 1.0)).round_ties_even() as u8;
+            }
+        },
+    ));
+}
+
+/// `f32(sum) * (step * scale)`, where `step` is that of the codes times that of the weights.
+pub fn rescale(factor: f32, sums: &[i32], values: &mut [f32]) {
+    values.iter_mut().zip(sums).for_each(|(value, sum)| *value = *sum as f32 * factor);
+}
+
+/// `code / n` as a product.
+pub fn dequantize(bits: u32, codes: &[u8], values: &mut [f32]) {
+    let step = 1.0 / levels(bits) as f32;
+    values.iter_mut().zip(codes).for_each(|(value, code)| *value = step * f32::from(*code));
+}
+
+/// Batch norm with running statistics.
+#[derive(Clone, Debug)]
+pub struct BatchNormalization {
+    mean: Vec<f32>,
+    slope: Vec<f32>,
+    beta: Vec<f32>,
+}
+
+impl BatchNormalization {
+    pub fn new([gamma, beta, mean, variance]: [&[f32]; 4], epsilon: f32) -> Self {
+        let slope =
+            gamma.iter().zip(variance).map(|(gamma, variance)| gamma * (1.0 / (variance + epsilon).sqrt()));
+        Self { mean: mean.to_vec(), slope: slope.collect(), beta: beta.to_vec() }
+    }
+
+    pub fn run(&self, values: &mut [f32]) {
+        for pixel in values.chunks_exact_mut(self.mean.len()) {
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                *value = (*value - self.mean[channel]) * self.slope[channel] + self.beta[channel];
+            }
+        }
+    }
+}
+
+/// Mean over all pixels: their sum in order, times `1 / pixels`.
+pub fn global_average_pool(input: Map, values: &[f32], means: &mut [f32]) {
+    means.fill(0.0);
+    for pixel in values.chunks_exact(input.channels as usize) {
+        means.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+    }
+    let factor = 1.0 / input.pixels() as f32;
+    means.iter_mut().for_each(|mean| *mean *= factor);
+}

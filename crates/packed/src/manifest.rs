@@ -1,0 +1,193 @@
+//! The description of a network that a packed file carries as JSON beside its tensors.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the format that `docs/packed-format.md` describes.
+pub const FORMAT: u64 = 1;
+
+/// The name of the preprocessed picture among the inputs of layers.
+pub const IMAGE: &str = "image";
+
+/// Everything but the tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u64,
+    /// Pictures as they come.
+    pub image: Picture,
+    /// How a picture becomes the input of the first layers.
+    pub preprocessing: Preprocessing,
+    /// Class names, in the order of the scores.
+    pub classes: Vec<String>,
+    /// Layers, each behind its inputs; the last one gives the scores.
+    pub layers: Vec<Layer>,
+    /// Where the network comes from.
+    pub provenance: Provenance,
+}
+
+/// Size of a picture of bytes `[row][column][channel]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Picture {
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+    /// Channels.
+    pub channels: u32,
+}
+
+/// Bilinear resize, then the middle of it, then a division.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Rows and columns after the resize.
+    pub resize: [u32; 2],
+    /// Rows and columns of the middle that is kept; zeros outside the picture.
+    pub crop: [u32; 2],
+    /// What values are divided by.
+    pub divide_by: u32,
+}
+
+/// Where a network comes from; nothing of this is needed to run it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Name and version of the program that wrote the file.
+    pub program: String,
+    /// Model.
+    pub model: String,
+    /// Bits of weights, activations and gradients; 32 is f32.
+    pub bits: [u32; 3],
+    /// Seed of the training.
+    pub seed: u64,
+    /// Kind of data set that it was trained on.
+    pub data: String,
+    /// SHA-256 of the settings of the training, in hexadecimal.
+    pub settings_sha256: String,
+    /// Epochs of training.
+    pub epoch: u32,
+    /// Steps of training.
+    pub step: u32,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    /// Name, the first part of its tensors' names.
+    pub name: String,
+    /// Names of layers before it, or [`IMAGE`].
+    pub inputs: Vec<String>,
+    /// What it does.
+    pub operation: Operation,
+}
+
+/// What a layer computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Convolution of f32 with f32 weights: tensor `weight`, and `bias` where it has one.
+    Convolution(Convolution),
+    /// `(x - mean) * slope + beta` with `slope = gamma * (1 / sqrt(variance + epsilon))`: tensor `normalization` with the
+    /// rows gamma, beta, mean and variance.
+    BatchNormalization {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Maximum over the taps inside the map, in f32.
+    MaxPool(Window),
+    /// Mean over the taps inside the map.
+    AveragePool(Window),
+    /// Mean over all pixels.
+    GlobalAveragePool,
+    /// `min(max(x, 0), 1)`.
+    Clip,
+    /// `max(x, 0)`.
+    Relu,
+    /// `factor * x`.
+    Scale {
+        /// The factor.
+        factor: f32,
+    },
+    /// Sum of two inputs.
+    Add,
+    /// f32 to codes: `round(n * clip(x))`, ties to even, `n = 2^bits - 1`.
+    Quantize {
+        /// Bits of a code.
+        bits: u32,
+    },
+    /// Codes to f32: `code / n`.
+    Dequantize,
+    /// Convolution of codes with planes of weights, in integers: tensors `planes` and `scale`.
+    BitConvolution(BitConvolution),
+    /// Integers to codes by comparisons, and the maximum of codes over a window: tensors `thresholds` and `ascending`.
+    Threshold {
+        /// Bits of a code.
+        bits: u32,
+        /// The window, where there is a pool.
+        pool: Option<Window>,
+    },
+    /// Integers to f32, by the steps of codes and weights and the weights' scale.
+    Rescale,
+}
+
+/// Sizes of a convolution in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convolution {
+    /// Output channels.
+    pub channels: u32,
+    /// Groups of channels.
+    pub groups: u32,
+    /// True where a bias is added.
+    pub bias: bool,
+    /// The window.
+    pub window: Window,
+}
+
+/// Sizes of a convolution in integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BitConvolution {
+    /// Output channels.
+    pub channels: u32,
+    /// Groups of channels.
+    pub groups: u32,
+    /// Planes of the weights.
+    pub weight_bits: u32,
+    /// The window.
+    pub window: Window,
+}
+
+/// A window that moves over a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Rows and columns.
+    pub kernel: [u32; 2],
+    /// Step in both directions.
+    pub stride: u32,
+    /// Rows above and below, columns left and right of the map.
+    pub padding: [u32; 4],
+}
+
+impl Window {
+    /// Rows and columns of the output over a map of `height` x `width`, or `None` where the window does not fit or could
+    /// lie in the padding alone.
+    pub fn output(&self, height: u32, width: u32) -> Option<[u32; 2]> {
+        let axis = |size: u32, kernel: u32, [before, after]: [u32; 2]| {
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            let fits = kernel > 0 && before < kernel && after < kernel && padded >= kernel && size > 0;
+            (fits && self.stride > 0).then(|| (padded - kernel) / self.stride + 1)
+        };
+        let [top, bottom, left, right] = self.padding;
+        Some([axis(height, self.kernel[0], [top, bottom])?, axis(width, self.kernel[1], [left, right])?])
+    }
+
+    /// Kernel positions.
+    pub fn taps(&self) -> u64 {
+        u64::from(self.kernel[0]) * u64::from(self.kernel[1])
+    }
+}

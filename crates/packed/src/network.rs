@@ -1,0 +1,225 @@
+//! A network that is ready to run.
+
+use std::{path::Path, thread};
+
+use fearless_simd::Level;
+
+use crate::{
+    Error, File, Trace,
+    bit_convolution::BitConvolution,
+    check::{Kind, Map, levels},
+    convolution::Convolution,
+    layers::{BatchNormalization, Thresholds},
+    manifest::{Manifest, Operation, Window},
+    run::{Memory, Plan, run},
+};
+
+/// What a layer does, with its numbers in the order in which they are read.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Convolution(Convolution),
+    BatchNormalization(BatchNormalization),
+    MaxPool(Window),
+    AveragePool(Window),
+    Scale(f32),
+    GlobalAveragePool,
+    Clip,
+    Relu,
+    Add,
+    Quantize(u32),
+    Dequantize(u32),
+    BitConvolution(BitConvolution),
+    Threshold { thresholds: Thresholds, pool: Option<Window> },
+    Rescale(f32),
+}
+
+/// A layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub name: String,
+    pub inputs: Vec<Option<usize>>,
+    pub input: Map,
+    pub output: Map,
+    pub work: Work,
+    /// Layers whose outputs nobody reads behind this one.
+    pub dead: Vec<usize>,
+}
+
+/// A network on the processor. Sharing it among threads is fine.
+#[derive(Clone, Debug)]
+pub struct Network {
+    file: File,
+    steps: Vec<Step>,
+    level: Level,
+}
+
+impl Network {
+    /// Reads a packed file, taking nothing on trust.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the reason.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(Self::new(File::open(path)?))
+    }
+
+    /// Makes checked contents ready to run.
+    pub fn new(file: File) -> Self {
+        let count = file.layers().len();
+        let mut last_reader: Vec<usize> = (0..count).collect();
+        for (at, layer) in file.layers().iter().enumerate() {
+            layer.inputs.iter().flatten().for_each(|&input| last_reader[input] = at);
+        }
+        let steps = (0..count).map(|at| {
+            let layer = &file.layers()[at];
+            let dead =
+                (0..at).filter(|input| layer.inputs.contains(&Some(*input)) && last_reader[*input] == at);
+            Step {
+                name: file.manifest().layers[at].name.clone(),
+                inputs: layer.inputs.clone(),
+                input: file.input(at),
+                output: layer.output,
+                work: work(&file, at),
+                dead: dead.collect(),
+            }
+        });
+        Self { steps: steps.collect(), level: Level::new(), file }
+    }
+
+    /// Bytes of a picture, `[row][column][channel]`.
+    pub fn picture_len(&self) -> usize {
+        let image = self.file.manifest().image;
+        image.height as usize * image.width as usize * image.channels as usize
+    }
+
+    /// Class names, in the order of the scores.
+    pub fn classes(&self) -> &[String] {
+        &self.file.manifest().classes
+    }
+
+    /// The network's description.
+    pub fn manifest(&self) -> &Manifest {
+        self.file.manifest()
+    }
+
+    /// Scores of the classes, the largest for the likeliest, of a picture of bytes `[row][column][channel]`.
+    ///
+    /// # Errors
+    /// [`Error::Picture`], [`Error::NonFinite`].
+    pub fn classify(&self, picture: &[u8]) -> Result<Vec<f32>, Error> {
+        self.check(picture, 1)?;
+        self.scores(picture, &mut Memory::default())
+    }
+
+    /// Scores `[picture][class]` of pictures one behind the other, computed by up to `threads` threads.
+    ///
+    /// # Errors
+    /// [`Error::Picture`], [`Error::NonFinite`].
+    pub fn classify_batch(&self, pictures: &[u8], threads: usize) -> Result<Vec<f32>, Error> {
+        let size = self.picture_len();
+        let count = pictures.len() / size;
+        self.check(pictures, count)?;
+        let share = count.div_ceil(threads.max(1)).max(1);
+        let several = |pictures: &[u8]| -> Result<Vec<f32>, Error> {
+            let mut memory = Memory::default();
+            let mut scores = Vec::with_capacity(pictures.len() / size * self.classes().len());
+            for picture in pictures.chunks_exact(size) {
+                scores.extend(self.scores(picture, &mut memory)?);
+            }
+            Ok(scores)
+        };
+        let mut parts = pictures.chunks(share * size);
+        let Some(first) = parts.next() else { return Ok(Vec::new()) };
+        thread::scope(|scope| {
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || several(part))).collect();
+            let mut scores = several(first)?;
+            for other in others {
+                scores.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(scores)
+        })
+    }
+
+    /// The outputs of all layers for one picture.
+    ///
+    /// # Errors
+    /// [`Error::Picture`], [`Error::NonFinite`].
+    pub fn trace(&self, picture: &[u8]) -> Result<Trace, Error> {
+        self.trace_with(picture, &[])
+    }
+
+    /// As [`Network::trace`], with the codes of the named layers replaced by others of the same number, for comparison with a
+    /// device whose f32 convolutions round otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Picture`], [`Error::NonFinite`].
+    pub fn trace_with(&self, picture: &[u8], codes: &[(&str, &[u8])]) -> Result<Trace, Error> {
+        self.check(picture, 1)?;
+        let plan = Plan { keep: true, replace: codes };
+        Ok(run(self, picture, &mut Memory::default(), &plan)?.1)
+    }
+
+    fn scores(&self, picture: &[u8], memory: &mut Memory) -> Result<Vec<f32>, Error> {
+        Ok(run(self, picture, memory, &Plan { keep: false, replace: &[] })?.0)
+    }
+
+    fn check(&self, pixels: &[u8], pictures: usize) -> Result<(), Error> {
+        let needed = self.picture_len();
+        let fits = pixels.len() == needed * pictures;
+        if fits { Ok(()) } else { Err(Error::Picture { found: pixels.len(), needed }) }
+    }
+
+    /// The contents of the file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+}
+
+fn work(file: &File, at: usize) -> Work {
+    let layer = &file.manifest().layers[at];
+    let (name, input, output) = (layer.name.as_str(), file.input(at), file.layers()[at].output);
+    let code_bits = if let Kind::Codes(bits) = input.kind { bits } else { 0 };
+    match &layer.operation {
+        Operation::Convolution(conv) => {
+            let (weight, bias) = (file.floats(name, "weight"), file.floats(name, "bias"));
+            Work::Convolution(Convolution::new(conv, input, output, weight, bias))
+        }
+        Operation::BatchNormalization { epsilon } => {
+            let (rows, channels) = (file.floats(name, "normalization"), output.channels as usize);
+            let tensors = [0, 1, 2, 3].map(|row| &rows[row * channels..][..channels]);
+            Work::BatchNormalization(BatchNormalization::new(tensors, *epsilon))
+        }
+        Operation::MaxPool(window) => Work::MaxPool(*window),
+        Operation::AveragePool(window) => Work::AveragePool(*window),
+        Operation::Scale { factor } => Work::Scale(*factor),
+        Operation::GlobalAveragePool => Work::GlobalAveragePool,
+        Operation::Clip => Work::Clip,
+        Operation::Relu => Work::Relu,
+        Operation::Add => Work::Add,
+        Operation::Quantize { bits } => Work::Quantize(*bits),
+        Operation::Dequantize => Work::Dequantize(code_bits),
+        Operation::BitConvolution(conv) => {
+            let planes = file.bytes(name, "planes");
+            Work::BitConvolution(BitConvolution::new(conv, (input, code_bits), output, planes))
+        }
+        Operation::Threshold { pool, .. } => {
+            let thresholds =
+                Thresholds::new(file.integers(name, "thresholds"), file.bytes(name, "ascending"));
+            Work::Threshold { thresholds, pool: *pool }
+        }
+        Operation::Rescale => {
+            let conv = file.layers()[at].inputs[0].expect("a picture has no sums");
+            let scale = file.floats(&file.manifest().layers[conv].name, "scale")[0];
+            let Kind::Sums { bits, weight_bits } = input.kind else { unreachable!("kinds were checked") };
+            let weight_step = if weight_bits == 1 { 1.0 } else { 1.0 / levels(weight_bits) as f32 };
+            Work::Rescale(1.0 / levels(bits) as f32 * weight_step * scale)
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the crate as others use it.
+
+mod bad_files;
+mod network;
+mod support;
