@@ -43,7 +43,7 @@ fn outcome(model: &Model, options: &SessionOptions, chunk: u32) -> Option<Outcom
 }
 
 /// The largest binding limit that cuts the batch into chunks of `chunk`.
-fn limit_for(model: &Model, whole: &SessionOptions, chunk: u32) -> SessionOptions {
+pub fn limit_for(model: &Model, whole: &SessionOptions, chunk: u32) -> SessionOptions {
     let limits = std::iter::successors(Some(1u64 << 22), |limit| Some(limit * 7 / 8));
     for limit in limits.take_while(|limit| *limit > 1 << 14) {
         let options = SessionOptions { max_binding_words: Some(limit), ..whole.clone() };

@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod data_sets;
+pub mod plot;
 pub mod sweep;
 
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Fetch public data sets, count what a set holds, draw its pictures
     Data(DataArgs),
+    /// Draw what runs have recorded: accuracy and loss over epochs
+    Plot(plot::PlotArgs),
     /// Print the settings that a training would use, or check a file of settings
     Config(Box<ConfigArgs>),
     /// Print a completion script

@@ -63,6 +63,20 @@ pub struct Config {
     pub print_freq: u32,
     pub checkpoint_interval: u32,
     pub calibration_batches: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histograms: Vec<String>,
+    #[serde(default = "every", skip_serializing_if = "is_every")]
+    pub histogram_every: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensorboard: Option<String>,
+}
+
+fn every() -> u32 {
+    1
+}
+
+fn is_every(count: &u32) -> bool {
+    *count == every()
 }
 
 impl Config {
@@ -110,6 +124,9 @@ impl Config {
             print_freq: settings.print_freq.unwrap_or(50),
             checkpoint_interval: settings.checkpoint_interval.unwrap_or(300),
             calibration_batches: settings.calibration_batches.unwrap_or(DEFAULT_CALIBRATION_BATCHES),
+            histograms: settings.histograms.unwrap_or_default(),
+            histogram_every: settings.histogram_every.unwrap_or_else(every),
+            tensorboard: settings.tensorboard.map(|folder| absolute_folder(&folder)),
         }
     }
 
@@ -171,7 +188,7 @@ impl Config {
 
     /// SHA-256 over everything that decides what each training step computes, in hexadecimal.
     ///
-    /// Where the data lies, the device and its kernels, what is printed or saved and when are left out: they may change when a run goes
+    /// Where the data lies, the device and its kernels, what is printed, collected or saved and when are left out: they may change when a run goes
     /// on. So may the number of epochs, unless the learning rate of every epoch depends on it.
     pub fn hash(&self) -> String {
         let identity = Self {
@@ -182,6 +199,9 @@ impl Config {
             limit_test_batches: None,
             print_freq: 0,
             checkpoint_interval: 0,
+            histograms: Vec::new(),
+            histogram_every: every(),
+            tensorboard: None,
             ..self.clone()
         };
         let text = serde_json::to_string(&identity).expect("settings are plain values");
@@ -205,6 +225,7 @@ impl Config {
             let table = toml::Table::try_from(&config).expect("settings are plain values");
             let mut free =
                 vec!["device", "kernels", "limit-test-batches", "print-freq", "checkpoint-interval"];
+            free.extend(["histograms", "histogram-every", "tensorboard"]);
             if !config.schedule().depends_on_epochs() {
                 free.push("epochs");
             }
@@ -249,6 +270,12 @@ fn optimizer_defaults(optimizer: &Optimizer) -> OptimizerDefaults {
 /// The shortest decimal number that is `value` in f32, so that saved settings read 1e-5 and not 9.99999974737875e-6.
 fn decimal(value: f32) -> f64 {
     value.to_string().parse().expect("a float's text is a number")
+}
+
+/// The whole path of a folder, or nothing for the run's own.
+fn absolute_folder(folder: &str) -> String {
+    let full = std::path::absolute(folder).map(|path| path.display().to_string());
+    if folder.is_empty() { String::new() } else { full.unwrap_or_else(|_| folder.to_owned()) }
 }
 
 /// The data set's description with an absolute path, so that it is found from any folder later; a public set without a path

@@ -175,6 +175,11 @@ impl<'a> Engine<'a> {
         Ok(plan_products(HostExecutor::new().limits(), &self.network, &self.options)?)
     }
 
+    /// Layers with weights.
+    pub fn weighted_layers(&self) -> Vec<&str> {
+        self.network.weighted_layers()
+    }
+
     /// How images become input.
     pub fn input(&self) -> InputSpec {
         self.options.input

@@ -216,7 +216,10 @@ impl Failure {
             Self::Model(_) => Exit::Usage,
             Self::Gpu(_) => Exit::Adapter,
             Self::Store(StoreError::Storage(_)) | Self::Run(RunError::Storage(_)) => Exit::Io,
-            Self::Store(_) | Self::Run(RunError::NotARun { .. } | RunError::Metrics { .. }) => Exit::Rejected,
+            Self::Store(_)
+            | Self::Run(RunError::NotARun { .. } | RunError::Metrics { .. } | RunError::Incomplete { .. }) => {
+                Exit::Rejected
+            }
             Self::Run(_) => Exit::Usage,
             Self::Diverged { .. } | Self::TestLoss { .. } => Exit::Diverged,
             Self::Limit { .. } => Exit::Adapter,

@@ -1,8 +1,14 @@
 //! The folder of a run: settings, metrics, checkpoints, and a lock that admits one writer.
 
+mod logs;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use logs::read_if_there;
+pub use logs::{Log, read_log, read_metrics};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::lock::{LOCK, Lock};
@@ -12,14 +18,15 @@ use crate::report::EpochRecord;
 use crate::settings::Settings;
 use crate::storage::{Disk, Storage, StorageError, replace, temporary_path};
 use crate::store::{MANIFEST, Store};
+use crate::tensorboard;
 use crate::tuner::Choices;
 
 /// The file of a run's settings.
 pub const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const KERNELS: &str = "kernels.json";
+const TENSORBOARD: &str = "tensorboard";
 const CHECKPOINTS: &str = "checkpoints";
-const METRICS_LIMIT: u64 = 1 << 30;
 const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// Why a run folder cannot be used.
@@ -59,6 +66,14 @@ pub enum RunError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        message: String,
+    },
+    /// The run has not recorded what is asked for.
+    #[error("{}: {message}", shown(.path))]
+    Incomplete {
+        /// The run folder.
+        path: PathBuf,
+        /// What is missing, and what to do.
         message: String,
     },
     /// The file system failed.
@@ -151,6 +166,11 @@ impl RunFolder {
             let metrics = self.path.join(METRICS);
             remove_if_there(storage, &temporary_path(&metrics))?;
             remove_if_there(storage, &metrics)?;
+            remove_if_there(storage, &self.tensorboard("").join(tensorboard::FILE))?;
+            for log in Log::ALL.map(|log| log.path(&self.path)) {
+                remove_if_there(storage, &temporary_path(&log))?;
+                remove_if_there(storage, &log)?;
+            }
         }
         replace(storage, &self.path.join(CONFIG), config.to_toml().as_bytes())?;
         self.transient = false;
@@ -174,18 +194,26 @@ impl RunFolder {
         storage.append_synced(&path, line(record).as_bytes()).map_err(StorageError::at("write", &path))
     }
 
+    /// Where TensorBoard's file of the run goes: into the run, or into a folder of its name in `folder`.
+    pub fn tensorboard(&self, folder: &str) -> PathBuf {
+        match self.path.file_name() {
+            Some(name) if !folder.is_empty() => Path::new(folder).join(name),
+            _ => self.path.join(TENSORBOARD),
+        }
+    }
+
     /// The lines of the first `epochs` epochs; later ones, which training will write again, are removed from the file.
     ///
     /// # Errors
     /// [`RunError::Metrics`] where a line of these epochs is missing, [`RunError::Storage`].
     pub fn rewind_metrics(&self, storage: &dyn Storage, epochs: u32) -> Result<Vec<EpochRecord>, RunError> {
         let path = self.path.join(METRICS);
-        let bytes = match storage.read(&path, METRICS_LIMIT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(StorageError::at("read", &path)(error).into()),
-        };
-        let mut records = records(&bytes);
+        let bytes = read_if_there(storage, &path)?;
+        // A crash can leave the last line cut; its epoch had no checkpoint then.
+        let mut records: Vec<EpochRecord> = String::from_utf8_lossy(&bytes)
+            .lines()
+            .map_while(|line| serde_json::from_str(line).ok())
+            .collect();
         records.truncate(epochs as usize);
         if records.len() < epochs as usize
             || records.iter().zip(1..).any(|(record, epoch)| record.epoch != epoch)
@@ -231,23 +259,6 @@ pub fn read_settings(path: &Path) -> Result<Settings, crate::exit::Failure> {
     Ok(Settings::read(&path.join(CONFIG))?)
 }
 
-/// The metrics of the run at `path`, one record an epoch from the first on, up to the first line that is missing or damaged.
-pub fn read_metrics(path: &Path) -> Vec<EpochRecord> {
-    let found =
-        Disk.read(&path.join(METRICS), METRICS_LIMIT).map(|bytes| records(&bytes)).unwrap_or_default();
-    found
-        .into_iter()
-        .zip(1..)
-        .take_while(|(record, epoch)| record.epoch == *epoch)
-        .map(|(record, _)| record)
-        .collect()
-}
-
-/// A crash can leave the last line cut; its epoch had no checkpoint then.
-fn records(bytes: &[u8]) -> Vec<EpochRecord> {
-    String::from_utf8_lossy(bytes).lines().map_while(|line| serde_json::from_str(line).ok()).collect()
-}
-
 /// The newest of `base`, `base-2`, `base-3`, ... that exists.
 pub fn newest(base: &Path) -> Option<PathBuf> {
     let taken = (1..).map(|number| numbered(base, number)).take_while(|path| path.exists());
@@ -274,7 +285,7 @@ fn numbered(base: &Path, number: u32) -> PathBuf {
     base.with_file_name(name)
 }
 
-fn line(record: &EpochRecord) -> String {
+fn line(record: &impl Serialize) -> String {
     let mut text = serde_json::to_string(record).expect("a record is plain values");
     text.push('\n');
     text

@@ -55,7 +55,8 @@ fn overwriting_removes_a_runs_own_files_and_no_others() {
     for name in ours.iter().chain(&["mine.safetensors", "notes.tmp", "manifest.json"]) {
         fs::write(checkpoints(path).join(name), "{").unwrap();
     }
-    for name in [METRICS, "metrics.jsonl.tmp", "thesis.txt"] {
+    let logs = ["histograms.jsonl", "histograms.jsonl.tmp", "diagnostics.jsonl"];
+    for name in [METRICS, "metrics.jsonl.tmp", "thesis.txt"].iter().chain(&logs) {
         fs::write(path.join(name), "x").unwrap();
     }
     RunFolder::create(path, true).unwrap().begin(&Disk, &config, true).unwrap();
@@ -99,6 +100,32 @@ fn numbers_of_metrics_survive_being_read_and_written_again() {
     run.append_metrics(&Disk, &first).unwrap();
     run.append_metrics(&Disk, &EpochRecord { epoch: 2, ..first.clone() }).unwrap();
     assert_eq!(run.rewind_metrics(&Disk, 1).unwrap(), std::slice::from_ref(&first));
-    assert_eq!(read_metrics(run.path()), [first]);
+    assert_eq!(read_metrics(run.path()).unwrap(), [first]);
     assert!(fs::read_to_string(run.path().join(METRICS)).unwrap().contains("1.9107484251260758"));
+}
+
+#[test]
+fn logs_are_cut_back_to_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(folder.path(), false).unwrap();
+    let lines = |log: Log| read_log::<serde_json::Value>(folder.path(), log);
+    run.rewind_logs(&Disk, 3).unwrap();
+    assert!(lines(Log::Histograms).unwrap().is_empty());
+    for epoch in [1, 1, 2, 2, 3, 3] {
+        run.append_log(&Disk, Log::Histograms, &[serde_json::json!({ "epoch": epoch })]).unwrap();
+    }
+    let path = folder.path().join("histograms.jsonl");
+    let whole = fs::read_to_string(&path).unwrap();
+    for (tail, epochs, kept) in
+        [("{\"epoch\": 3, \"la", 3, 6), ("", 2, 4), ("{}\n{\"epoch\":1}\n", 3, 6), ("", 0, 0)]
+    {
+        fs::write(&path, whole.clone() + tail).unwrap();
+        run.rewind_logs(&Disk, epochs).unwrap();
+        assert_eq!(lines(Log::Histograms).unwrap().len(), kept, "{tail} {epochs}");
+    }
+    // A reader takes whole lines, and says which one is damaged.
+    fs::write(&path, "{}\n{\"epoch\"").unwrap();
+    assert_eq!(lines(Log::Histograms).unwrap().len(), 1);
+    fs::write(&path, "{}\n{\"epoch\n").unwrap();
+    assert!(lines(Log::Histograms).unwrap_err().to_string().contains("line 2"));
 }

@@ -127,6 +127,15 @@ pub struct Settings {
     /// none
     #[arg(long, value_name = "N")]
     pub calibration_batches: Option<u32>,
+    /// Collect histograms and figures of these layers' weights, activations and gradients (see `plot`); all for every layer
+    #[arg(long, value_name = "LAYER,LAYER", value_delimiter = ',')]
+    pub histograms: Option<Vec<String>>,
+    /// Collect them at the end of every Nth epoch
+    #[arg(long, value_name = "N")]
+    pub histogram_every: Option<u32>,
+    /// Write TensorBoard's event files, to DIR/RUN where a folder is given, else to the run's folder
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "")]
+    pub tensorboard: Option<String>,
 }
 
 /// Why settings were refused.
@@ -261,6 +270,9 @@ impl Settings {
             print_freq: self.print_freq.or(other.print_freq),
             checkpoint_interval: self.checkpoint_interval.or(other.checkpoint_interval),
             calibration_batches: self.calibration_batches.or(other.calibration_batches),
+            histograms: self.histograms.or(other.histograms),
+            histogram_every: self.histogram_every.or(other.histogram_every),
+            tensorboard: self.tensorboard.or(other.tensorboard),
         }
     }
 
@@ -281,6 +293,7 @@ impl Settings {
             ("print-freq", self.print_freq, 1, u32::MAX),
             ("checkpoint-interval", self.checkpoint_interval, 0, 300),
             ("calibration-batches", self.calibration_batches, 0, 10_000),
+            ("histogram-every", self.histogram_every, 1, 1_000_000),
         ];
         for (key, value, least, most) in whole {
             if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {

@@ -1,6 +1,7 @@
 //! The training loop: steps, evaluation, checkpoints, and what to do when something fails.
 
 mod epoch;
+mod observe;
 
 use std::time::Instant;
 
@@ -20,8 +21,10 @@ use crate::recovery::Recovery;
 use crate::report::EpochRecord;
 use crate::run::RunFolder;
 use crate::schedule::Schedule;
+use crate::statistics::Signs;
 use crate::storage::Storage;
 use crate::store::{Store, StoreError};
+use crate::tensorboard::EventFile;
 
 /// A mean loss above this is divergence.
 const LOSS_LIMIT: f32 = 1e4;
@@ -58,6 +61,10 @@ pub struct Setup<'a> {
     pub storage: &'a dyn Storage,
     /// What is to go wrong on purpose.
     pub fault: Option<Fault>,
+    /// Layers whose values are looked at.
+    pub observed: &'a [String],
+    /// TensorBoard's file, where one is written.
+    pub events: Option<EventFile>,
 }
 
 /// Where a training starts.
@@ -98,6 +105,8 @@ pub struct Trainer<'a, B: Backend> {
     assembly: Assembly,
     recovery: Recovery,
     fault: Option<Fault>,
+    /// Signs of the observed layers' weights where the running epoch began, if that is known.
+    signs: Option<Signs>,
 }
 
 /// Training steps of an epoch: whole batches only.
@@ -153,6 +162,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
             last_save: Instant::now(),
             assembly: Assembly::default(),
             recovery: Recovery::default(),
+            signs: None,
             setup,
             backend,
             session: Some(session),
@@ -208,6 +218,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
         self.session = Some(session);
         self.position = self.saved.as_ref().map_or_else(Position::default, |saved| saved.position);
         self.records.truncate(self.position.epoch as usize);
+        self.signs = None;
         Ok(())
     }
 

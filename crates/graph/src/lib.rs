@@ -30,6 +30,7 @@ mod scan;
 mod schedule;
 mod session;
 mod shape;
+mod tap;
 mod tensor;
 mod trial;
 
@@ -51,7 +52,10 @@ pub use parameter::{Init, Parameter, ParameterSpec};
 pub use plan::{plan_memory, plan_products};
 pub use recorder::{Chunk, Mode, Phase, ProductNote, Recorder, SAMPLE_BLOCK};
 pub use reference::optimizer::EpsilonForm;
-pub use session::{Change, Evaluation, InputSpec, NamedTensor, RING, Session, SessionOptions, StepReport};
+pub use session::{
+    Change, Data, Evaluation, InputSpec, NamedTensor, Observed, RING, Session, SessionOptions, StepReport,
+};
 pub use shape::{Geometry, Padding, Shape};
+pub use tap::Quantity;
 pub use tensor::{Kind, Maxima, Packed, Tensor, Value};
 pub use trial::{Trial, TrialBench};

@@ -7,7 +7,7 @@ use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_A
 
 use crate::{
     GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold, deployed::Deployment, scan,
-    scan::Scan,
+    scan::Scan, tap::Tap,
 };
 
 /// Samples are split at multiples of this many, so that every reduction over the batch has the same order however the
@@ -118,6 +118,7 @@ pub struct Recorder {
     pub(crate) deployment: Deployment,
     /// Products of the evaluation are noted, as there is no training.
     pub(crate) notes_evaluation: bool,
+    pub(crate) taps: Vec<Tap>,
     pub(crate) shared: Shared,
     pub(crate) phase: Phase,
     pub(crate) mode: Mode,
@@ -156,6 +157,7 @@ impl Recorder {
             folds: Vec::new(),
             deployment: Deployment::default(),
             notes_evaluation: false,
+            taps: Vec::new(),
             shared: Shared { step: none, one: none, status: none },
             phase: Phase::Forward,
             mode: Mode::Train,

@@ -236,8 +236,9 @@ fn forward(
         for at in alone {
             let layer = &network.layers[at];
             recorder.set_scope(&layer.name, "forward");
-            let (value, backward) =
-                layer.layer.forward(recorder, &place(layer, at), &input_of(at, &values))?;
+            let inputs = input_of(at, &values);
+            recorder.tap_input(layer, &inputs);
+            let (value, backward) = layer.layer.forward(recorder, &place(layer, at), &inputs)?;
             values.insert(at, value);
             entries.push(Entry { first: at, last: at, backward });
         }
@@ -376,6 +377,7 @@ fn backward(
     for Entry { first, last, backward } in entries.into_iter().rev() {
         let grad = gradients.remove(&last).expect("every layer's output has a consumer, which comes later");
         recorder.set_scope(&network.layers[last].name, "backward");
+        recorder.tap_gradient(&network.layers[last], &grad);
         let results = backward(recorder, &grad)?;
         for (input, grad) in network.layers[first].inputs.iter().zip(results) {
             let (Some(input), Some(grad)) = (input, grad) else { continue };

@@ -2,6 +2,7 @@
 
 mod deployed;
 mod evaluate;
+mod observe;
 mod options;
 mod pictures;
 mod ring;
@@ -9,6 +10,7 @@ mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use observe::{Data, Observed};
 pub use options::{Change, Evaluation, InputSpec, NamedTensor, SessionOptions, StepReport};
 pub use ring::RING;
 

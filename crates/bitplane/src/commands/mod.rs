@@ -7,6 +7,7 @@ mod data_sets;
 mod devices;
 mod eval;
 mod export;
+mod plot;
 mod predict;
 mod products;
 mod summary;
@@ -36,6 +37,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Data(args) => data_sets::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Config(args) => config::run(*args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -22,12 +22,20 @@ use crate::settings::Settings;
 use crate::signal;
 use crate::storage::{Disk, Storage};
 use crate::store::{Store, Which};
+use crate::tensorboard::{self, EventFile};
 use crate::trainer::{Backend, Outcome, Setup, Start, Trainer, steps_per_epoch};
 
 /// The run that is gone on with, and the checkpoint.
 struct Resume {
     path: PathBuf,
     which: Which,
+}
+
+/// What a command line may ask for beside its settings.
+struct Extras {
+    fault: Option<Fault>,
+    tune: bool,
+    overwrite: bool,
 }
 
 /// Trains.
@@ -65,7 +73,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         &dataset,
         &mut folder,
         resume.as_ref().map(|resume| &resume.which),
-        (fault, args.tune),
+        Extras { fault, tune: args.tune, overwrite: args.overwrite },
     )?;
     finish(&outcome, &folder, args.json)
 }
@@ -145,7 +153,7 @@ fn train(
     dataset: &Dataset,
     folder: &mut RunFolder,
     resume: Option<&Which>,
-    (fault, tune): (Option<Fault>, bool),
+    Extras { fault, tune, overwrite }: Extras,
 ) -> Result<TrainReport, Failure> {
     let storage: &dyn Storage = &Disk;
     let image = [dataset.height, dataset.width, dataset.channels];
@@ -157,6 +165,11 @@ fn train(
     let mut engine =
         Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?
             .holding(&pictures);
+    let observed = observed_layers(config, &engine.weighted_layers())?;
+    let events = config.tensorboard.as_ref().map(|given| folder.tensorboard(given));
+    if let Some(events) = events.as_ref().filter(|_| resumed.is_none() && !overwrite) {
+        refuse_present(events)?;
+    }
     if resumed.is_some() {
         engine = engine.preferring(run::kernels(folder.path()));
     }
@@ -178,6 +191,15 @@ fn train(
         // What an overwritten run had there, damaged or not, is gone by now.
         None => (Store::open(storage, &folder.checkpoints())?, Start::default()),
     };
+    let events = match (&events, &start.checkpoint) {
+        (None, _) => None,
+        (Some(path), None) => Some(EventFile::create(storage, path)?),
+        // What the file holds of the running epoch's steps will be written again at its end.
+        (Some(path), Some(_)) => {
+            let step = start.records.last().map_or(0, |record| record.step);
+            Some(EventFile::resume(storage, path, step)?)
+        }
+    };
     let (parameters, gpu_bytes) = (session.parameter_count(), session.memory_bytes());
     let setup = Setup {
         config,
@@ -187,6 +209,8 @@ fn train(
         run: folder,
         storage,
         fault,
+        observed: &observed,
+        events,
     };
     signal::install();
     let Outcome { records, best, recoveries } = Trainer::new(setup, &engine, session, store, start)?.run()?;
@@ -214,6 +238,7 @@ fn go_on(which: &Which, folder: &RunFolder, identity: &Identity) -> Result<(Stor
     if store.manifest().is_none() && *which == Which::Last {
         note("note: the run holds no checkpoint yet, training starts anew");
         folder.rewind_metrics(&Disk, 0)?;
+        folder.rewind_logs(&Disk, 0)?;
         return Ok((store, Start::default()));
     }
     let loaded = store.load(which, identity)?;
@@ -229,8 +254,38 @@ fn go_on(which: &Which, folder: &RunFolder, identity: &Identity) -> Result<(Stor
         position.step
     ));
     let records = folder.rewind_metrics(&Disk, position.epoch)?;
+    folder.rewind_logs(&Disk, position.epoch)?;
     store.rewind(&loaded.file)?;
     Ok((store, Start { checkpoint: Some(loaded.checkpoint), records }))
+}
+
+/// The layers that `--histograms` names, in the network's order.
+fn observed_layers(config: &Config, known: &[&str]) -> Result<Vec<String>, Failure> {
+    let wanted = &config.histograms;
+    if let Some(unknown) = wanted.iter().find(|name| *name != "all" && !known.contains(&name.as_str())) {
+        let message = format!(
+            "--histograms names `{}`, which is no layer of {} with weights; those are {}, or write all",
+            data::printable(unknown),
+            config.model,
+            known.join(", ")
+        );
+        return Err(Failure::Usage { message });
+    }
+    let is_wanted = |name: &&str| wanted.iter().any(|wanted| wanted == "all" || wanted == name);
+    Ok(known.iter().copied().filter(is_wanted).map(str::to_owned).collect())
+}
+
+/// Another run's events are not mixed with those of a new one.
+fn refuse_present(folder: &Path) -> Result<(), Failure> {
+    let file = folder.join(tensorboard::FILE);
+    if file.exists() {
+        let message = format!(
+            "{} exists already; choose another --tensorboard or --output-dir, or remove it",
+            shown(&file)
+        );
+        return Err(Failure::Usage { message });
+    }
+    Ok(())
 }
 
 /// Says on standard error what is about to be trained.

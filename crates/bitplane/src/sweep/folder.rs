@@ -165,7 +165,7 @@ impl Folder {
         }
         let store = Store::open(&Disk, &run::checkpoints(&run)).ok()?;
         store.manifest()?.checkpoints.iter().find(|entry| entry.epoch >= epochs)?;
-        let records = run::read_metrics(&run);
+        let records = run::read_metrics(&run).unwrap_or_default();
         let records = records.get(..epochs as usize)?;
         let best = records.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
         Some(Measured {

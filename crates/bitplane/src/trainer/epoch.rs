@@ -13,7 +13,9 @@ use crate::exit::Failure;
 use crate::fault::{FaultKind, plant_nan};
 use crate::position::{Best, Position};
 use crate::report::EpochRecord;
+use crate::run::Log;
 use crate::signal;
+use crate::statistics::Statistics;
 
 /// Times within the running epoch.
 struct Clock {
@@ -47,13 +49,15 @@ impl<B: Backend> Trainer<'_, B> {
     /// Trains from the position to the last epoch.
     pub(super) fn epochs(&mut self) -> Result<(), Failure> {
         while self.position.epoch < self.setup.config.epochs {
+            self.remember_signs()?;
             let mut clock = Clock::new();
             self.progress.start_epoch(self.position.epoch, self.position.step_in_epoch);
             self.train_epoch(&mut clock)?;
             let before = self.checkpoint()?;
+            let statistics = self.observe(&before)?;
             self.calibrate()?;
             let totals = self.evaluate(before)?;
-            self.finish_epoch(&clock, &totals)?;
+            self.finish_epoch(&clock, &totals, statistics.as_ref())?;
         }
         Ok(())
     }
@@ -166,7 +170,7 @@ impl<B: Backend> Trainer<'_, B> {
     }
 
     /// Hands batch `step` of `epoch` and the session to `action`.
-    fn with_batch<T>(
+    pub(super) fn with_batch<T>(
         &mut self,
         epoch: &Epoch,
         step: u32,
@@ -197,7 +201,12 @@ impl<B: Backend> Trainer<'_, B> {
         }
     }
 
-    fn finish_epoch(&mut self, clock: &Clock, totals: &Totals) -> Result<(), Failure> {
+    fn finish_epoch(
+        &mut self,
+        clock: &Clock,
+        totals: &Totals,
+        statistics: Option<&Statistics>,
+    ) -> Result<(), Failure> {
         let last_step = self.position.step_in_epoch - 1;
         let sums = self.position.sums;
         let record = EpochRecord {
@@ -226,7 +235,15 @@ impl<B: Backend> Trainer<'_, B> {
         // Reading the state is the last thing that the device can fail at; the metrics come after it and before the
         // checkpoint, so that every checkpoint finds the lines of its epochs.
         let checkpoint = self.checkpoint()?;
-        self.setup.run.append_metrics(self.setup.storage, &record)?;
+        let (run, storage) = (self.setup.run, self.setup.storage);
+        if let Some(statistics) = statistics {
+            run.append_log(storage, Log::Histograms, &statistics.histograms)?;
+            run.append_log(storage, Log::Diagnostics, &statistics.diagnostics)?;
+        }
+        if let Some(events) = &self.setup.events {
+            events.append(storage, &record, statistics)?;
+        }
+        run.append_metrics(storage, &record)?;
         self.progress.finish_epoch(&record, is_best);
         self.records.push(record);
         self.save(checkpoint, is_best)?;

@@ -46,6 +46,9 @@ impl GradientQuantizer for DorefaGradient {
         };
         let step = recorder.step();
         recorder.dispatch(kernel, &[source, scale, step, planes])?;
-        Ok(GradientPlanes { planes, scale, bits, factor: 1.0 / reference::quantize::levels(bits) as f32 })
+        let factor = 1.0 / reference::quantize::levels(bits) as f32;
+        let gradient = GradientPlanes { planes, scale, bits, factor };
+        recorder.tap_gradient_codes(chunk, (shape.pixels(), shape.channels), &gradient);
+        Ok(gradient)
     }
 }

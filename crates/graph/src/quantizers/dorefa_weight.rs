@@ -57,6 +57,10 @@ impl WeightQuantizer for DorefaWeight {
         let words = u64::from(self.bits) * u64::from(kernel.rows) * u64::from(kernels::words_for(kernel.k));
         let buffer = recorder.transient("weight planes", words);
         recorder.dispatch(kernel, &[weight.value, scale, buffer])?;
+        if rows == WeightRows::ByOutput {
+            let common = (self.bits == 1).then_some(scale);
+            recorder.tap_weight_codes(buffer, (kernel.rows, kernel.k), self.bits, common);
+        }
         let (factor, scale) = match self.bits {
             1 => (1.0, Some((scale, ScaleIndex { by: By::One, div: 1 }))),
             bits => (1.0 / reference::quantize::levels(bits) as f32, None),

@@ -1,8 +1,5 @@
 //! `bench crossover`: the kernel that wins for each pair of widths, as rows, a table and a picture.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
-
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use super::choices::{Choice, choices};
@@ -13,7 +10,7 @@ use super::{heat_map, roof};
 use crate::cli::bench::{CrossoverArgs, Format};
 use crate::exit::Failure;
 use crate::output;
-use crate::storage::{Disk, replace};
+use crate::plot::{place, write};
 
 /// The best kernel on bits at one pair of widths.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,21 +59,6 @@ pub fn check(args: &CrossoverArgs) -> Result<(), Failure> {
     args.svg.as_deref().map_or(Ok(()), |path| place(path).map(drop))
 }
 
-/// Where the picture goes.
-///
-/// # Errors
-/// [`Failure::Write`] where no file can be.
-fn place(path: &Path) -> Result<PathBuf, Failure> {
-    let failed = |source: io::Error| Failure::Write { path: path.to_owned(), source };
-    let place = std::path::absolute(path).map_err(failed)?;
-    let folder = place.parent().filter(|_| !place.is_dir() && place.file_name().is_some());
-    let folder = folder.ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
-    match fs::metadata(folder).map_err(failed)?.is_dir() {
-        true => Ok(place),
-        false => Err(failed(io::ErrorKind::NotADirectory.into())),
-    }
-}
-
 /// Measures all pairs of widths at every k.
 ///
 /// # Errors
@@ -109,9 +91,8 @@ pub fn run(bench: &mut Bench, args: &CrossoverArgs) -> Result<(), Failure> {
     if let Some(path) = &args.svg {
         let Row { device, driver, .. } = bench.row("crossover");
         let title = format!("Bits by f32, {} products {} x {} x k", args.form(), args.m, args.n);
-        let picture = heat_map::svg(&title, &format!("{device}, {driver}"), &panels);
-        replace(&Disk, &place(path)?, picture.as_bytes())
-            .map_err(|error| Failure::Write { path: path.clone(), source: error.source })?;
+        let picture = heat_map::picture(&title, &format!("{device}, {driver}"), &panels);
+        write(path, picture.svg().as_bytes())?;
     }
     Ok(())
 }

@@ -1,84 +1,73 @@
 //! The picture of `bench crossover`: one square of cells for each k.
 
-use std::fmt::Write;
-
 use super::crossover::{Cell, Panel};
+use crate::plot::{Anchor, Color, Picture, Shape};
 
-const CELL: usize = 44;
-const LEFT: usize = 54;
-const TOP: usize = 76;
-const GAP: usize = 34;
+const CELL: f32 = 44.0;
+const LEFT: f32 = 54.0;
+const TOP: f32 = 76.0;
+const GAP: f32 = 34.0;
+const BLACK: Color = [0; 3];
 
-/// An SVG with a panel for each k, left widths downwards, right widths to the right: blue where bits are faster than
-/// f32, orange where f32 is, the darker the further apart.
-pub fn svg(title: &str, adapter: &str, panels: &[Panel]) -> String {
-    let columns = |panel: &Panel| panel.widths(1).len() * CELL + GAP;
-    let width = (LEFT + panels.iter().map(columns).sum::<usize>()).max(420);
-    let rows = panels.iter().map(|panel| panel.widths(0).len()).max().unwrap_or_default();
-    let height = TOP + rows * CELL + 40;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\" text-anchor=\"middle\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
-    );
-    label(&mut text, [width / 2, 20], 15, title);
-    label(&mut text, [width / 2, 38], 11, adapter);
+/// A panel for each k, left widths downwards, right widths to the right: blue where bits are faster than f32,
+/// orange where f32 is, the darker the further apart.
+pub fn picture(title: &str, adapter: &str, panels: &[Panel]) -> Picture {
+    let columns = |panel: &Panel| panel.widths(1).len() as f32 * CELL + GAP;
+    let width = (LEFT + panels.iter().map(columns).sum::<f32>()).max(420.0);
+    let rows = panels.iter().map(|panel| panel.widths(0).len()).max().unwrap_or_default() as f32;
+    let height = TOP + rows * CELL + 40.0;
+    let mut picture = Picture::new(width, height);
+    label(&mut picture, [width / 2.0, 20.0], 15.0, title);
+    label(&mut picture, [width / 2.0, 38.0], 11.0, adapter);
     let mut x = LEFT;
     for panel in panels {
         let (left, right) = (panel.widths(0), panel.widths(1));
-        label(&mut text, [x + right.len() * CELL / 2, TOP - 20], 12, &format!("k = {}", panel.k));
+        let middle = x + right.len() as f32 * CELL / 2.0;
+        label(&mut picture, [middle, TOP - 20.0], 12.0, &format!("k = {}", panel.k));
         for (column, width) in right.iter().enumerate() {
-            label(&mut text, [x + column * CELL + CELL / 2, TOP - 5], 11, &width.to_string());
+            let at = [x + column as f32 * CELL + CELL / 2.0, TOP - 5.0];
+            label(&mut picture, at, 11.0, &width.to_string());
         }
         for (row, width) in left.iter().enumerate() {
-            let y = TOP + row * CELL;
-            label(&mut text, [x - 10, y + CELL / 2 + 4], 11, &width.to_string());
+            let y = TOP + row as f32 * CELL;
+            label(&mut picture, [x - 10.0, y + CELL / 2.0 + 4.0], 11.0, &width.to_string());
             for (column, right) in right.iter().enumerate() {
                 if let Some(cell) = panel.cell([*width, *right]) {
-                    draw(&mut text, [x + column * CELL, y], cell);
+                    draw(&mut picture, [x + column as f32 * CELL, y], cell);
                 }
             }
         }
-        x += right.len() * CELL + GAP;
+        x += columns(panel);
     }
     let legend = "left planes down, right planes across; above 1 bits are faster than f32";
-    label(&mut text, [width / 2, height - 12], 11, legend);
-    text.push_str("</svg>\n");
-    text
+    label(&mut picture, [width / 2.0, height - 12.0], 11.0, legend);
+    picture
 }
 
-fn draw(text: &mut String, [x, y]: [usize; 2], cell: &Cell) {
+fn draw(picture: &mut Picture, [x, y]: [f32; 2], cell: &Cell) {
     let (fill, ink) = colors(cell.ratio);
     let Cell { planes: [left, right], winner, ratio } = cell;
-    let side = CELL - 2;
-    let _ = writeln!(
-        text,
-        "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" fill=\"{fill}\">\
-         <title>{left}x{right}: {}</title></rect>",
-        escaped(winner)
-    );
-    let (x, y) = (x + side / 2, y + CELL / 2 + 4);
-    let _ = writeln!(text, "<text x=\"{x}\" y=\"{y}\" fill=\"{ink}\">{}</text>", short(*ratio));
+    let side = CELL - 2.0;
+    let hint = Some(format!("{left}x{right}: {winner}"));
+    picture.shapes.push(Shape::Rect { frame: [x, y, side, side], fill, opacity: 1.0, hint });
+    let at = [x + side / 2.0, y + CELL / 2.0 + 4.0];
+    picture.text(at, 12.0, ink, Anchor::Middle, &short(*ratio));
 }
 
 /// Fill and ink of a ratio: the hue says who is faster, the depth how far, full at eight times.
-fn colors(ratio: f64) -> (String, &'static str) {
+fn colors(ratio: f64) -> (Color, Color) {
     let depth = (ratio.max(1e-9).log2().abs() / 3.0).min(1.0);
     let full = if ratio >= 1.0 { [8.0, 81.0, 156.0] } else { [166.0, 54.0, 3.0] };
-    let [r, g, b] = full.map(|full: f64| (247.0 + (full - 247.0) * depth).round() as u8);
-    (format!("#{r:02x}{g:02x}{b:02x}"), if depth > 0.55 { "#ffffff" } else { "#000000" })
+    let fill = full.map(|full: f64| (247.0 + (full - 247.0) * depth).round() as u8);
+    (fill, if depth > 0.55 { [255; 3] } else { BLACK })
 }
 
 fn short(ratio: f64) -> String {
     if ratio >= 10.0 { format!("{ratio:.0}") } else { format!("{ratio:.1}") }
 }
 
-fn label(text: &mut String, [x, y]: [usize; 2], size: usize, words: &str) {
-    let _ = writeln!(text, "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\">{}</text>", escaped(words));
-}
-
-fn escaped(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+fn label(picture: &mut Picture, at: [f32; 2], size: f32, words: &str) {
+    picture.text(at, size, BLACK, Anchor::Middle, words);
 }
 
 #[cfg(test)]
@@ -88,9 +77,10 @@ mod tests {
     #[test]
     fn every_cell_is_drawn_and_names_are_escaped() {
         let cell = |left, ratio| Cell { planes: [left, 1], winner: "a<b".to_owned(), ratio };
-        let picture = svg("t & u", "x", &[Panel { k: 7, cells: vec![cell(1, 9.0), cell(2, 0.2)] }]);
-        assert_eq!(picture.matches("<rect").count(), 3);
-        assert!(picture.contains("t &amp; u") && picture.contains("a&lt;b") && picture.contains("k = 7"));
-        assert!(picture.contains("#08519c"), "full blue beyond eight times: {picture}");
+        let panels = [Panel { k: 7, cells: vec![cell(1, 9.0), cell(2, 0.2)] }];
+        let text = picture("t & u", "x", &panels).svg();
+        assert_eq!(text.matches("<rect").count(), 2);
+        assert!(text.contains("t &amp; u") && text.contains("a&lt;b") && text.contains("k = 7"));
+        assert!(text.contains("#08519c"), "full blue beyond eight times: {text}");
     }
 }

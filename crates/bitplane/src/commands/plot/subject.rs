@@ -1,0 +1,104 @@
+//! A run that is drawn, and what it is called beside others.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::output::shown;
+use crate::report::EpochRecord;
+use crate::run;
+use crate::settings::Settings;
+
+use super::super::config::resolve;
+
+/// A run that has finished an epoch.
+pub struct Subject {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its settings.
+    pub config: Config,
+    /// Its epochs.
+    pub records: Vec<EpochRecord>,
+}
+
+impl Subject {
+    /// Reads the run in the folder `path`, which may still be training.
+    ///
+    /// # Errors
+    /// No run, settings or metrics that cannot be read, no epoch.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let config = resolve(Settings::default(), run::read_settings(path)?)?;
+        let records = run::read_metrics(path)?;
+        if records.is_empty() {
+            let message = "no epoch is finished yet".to_owned();
+            return Err(run::RunError::Metrics { path: path.to_owned(), message }.into());
+        }
+        Ok(Self { path: path.to_owned(), config, records })
+    }
+}
+
+/// What all of `subjects` have in common, as a title.
+pub fn title(subjects: &[Subject]) -> String {
+    let (model, data) =
+        (common(subjects, |s| s.config.model.as_str()), common(subjects, |s| s.config.data_kind()));
+    match (model, data) {
+        (Some(model), Some(data)) => format!("{model} on {data}"),
+        (Some(model), None) => model.to_owned(),
+        (None, Some(data)) => data.to_owned(),
+        (None, None) => format!("{} runs", subjects.len()),
+    }
+}
+
+/// A name for each of `subjects` that says its bits and seed, and what else tells it from the others.
+pub fn names(subjects: &[Subject]) -> Vec<String> {
+    let model = common(subjects, |subject| subject.config.model.as_str()).is_none();
+    let data = common(subjects, |subject| subject.config.data_kind()).is_none();
+    let name = |subject: &Subject| {
+        let Config { bits, seed, .. } = &subject.config;
+        let mut name = format!("{bits} bits, seed {seed}");
+        if data {
+            name = format!("{}, {name}", data::printable(subject.config.data_kind()));
+        }
+        if model {
+            name = format!("{}, {name}", subject.config.model);
+        }
+        name
+    };
+    let names: Vec<String> = subjects.iter().map(name).collect();
+    let is_shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    let full = |(name, subject): (&String, &Subject)| match is_shared(name) {
+        true => format!("{name} ({})", shown(&subject.path)),
+        false => name.clone(),
+    };
+    names.iter().zip(subjects).map(full).collect()
+}
+
+fn common<'a>(subjects: &'a [Subject], of: impl Fn(&'a Subject) -> &'a str) -> Option<&'a str> {
+    let first = of(subjects.first()?);
+    subjects.iter().all(|subject| of(subject) == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(path: &str, flags: &str) -> Subject {
+        let settings = Settings::parse(flags, "").unwrap();
+        let config = resolve(settings, Settings::default()).unwrap();
+        Subject { path: path.into(), config, records: Vec::new() }
+    }
+
+    #[test]
+    fn names_say_what_differs() {
+        let one = [subject("a", "")];
+        assert_eq!(
+            (title(&one).as_str(), names(&one)),
+            ("digits on digits", vec!["1,2,4 bits, seed 0".into()])
+        );
+        let two = [subject("a", "seed = 1"), subject("b", "model = \"svhn-d\"\nseed = 2")];
+        assert_eq!(title(&two), "digits");
+        assert_eq!(names(&two), ["digits, 1,2,4 bits, seed 1", "svhn-d, 1,2,4 bits, seed 2"]);
+        let same = [subject("a", ""), subject("b", ""), subject("c", "seed = 1")];
+        assert_eq!(names(&same), ["1,2,4 bits, seed 0 (a)", "1,2,4 bits, seed 0 (b)", "1,2,4 bits, seed 1"]);
+    }
+}
