@@ -1,14 +1,15 @@
 //#import dispatch
 //#import bits
 // transposed[p, j, n, position] = planes[p, (n, position), j]: the position axis becomes the packed one,
-// sample by sample.
-// planes: planes x (samples * positions) x words_for(k); transposed: planes x k x samples x
+// sample by sample. Positions past `rows`, which the last sample may lack, are zero.
+// planes: planes x rows x words_for(k); transposed: planes x k x samples x
 // words_for(positions).
 // One invocation transposes VECTOR neighboring blocks of 32 positions by 32 elements in registers; blocks at the edges
 // are partly zero.
 struct Params {
     samples: u32,
     positions: u32,
+    rows: u32,
     k: u32,
     planes: u32,
 }
@@ -43,8 +44,9 @@ fn main(
     let sample = image - plane * params.samples;
     let position = position_vector * {{ 32 * VECTOR }}u;
     // A read past the last position repeats it and is dropped, so that every lane loads alike.
-    let last = params.positions - 1u;
-    let source = image * params.positions * row_words + word;
+    let first_row = sample * params.positions;
+    let last = min(params.positions, params.rows - first_row) - 1u;
+    let source = (plane * params.rows + first_row) * row_words + word;
 {%- for i in range(32) %}
     var row{{ i }} = Words(
 {%- for lane in range(VECTOR) %}

@@ -1,5 +1,6 @@
 //#import dispatch
-// grad_input[i] = grad[i] where 0 <= x[i] <= 1, both ends included, else 0.
+// grad_input[i] = grad[i] where 0 <= x[i] <= 1, both ends included, else 0. Where FORM is 1, the gradient of min(1, |x|):
+// grad[i] times the sign of x[i] where 0 < |x[i]| < 1, else 0.
 // x, grad, grad_input: len floats.
 // One invocation passes or stops one gradient.
 struct Params {
@@ -12,6 +13,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> grad_input: array<f32>;
 
 override WORKGROUP: u32;
+override FORM: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -24,6 +26,11 @@ fn main(
         return;
     }
     let value = x[index];
+    if FORM == 1u {
+        let sloped = value != 0.0 && abs(value) < 1.0;
+        grad_input[index] = select(0.0, select(grad[index], -grad[index], value < 0.0), sloped);
+        return;
+    }
     let inside = value >= 0.0 && value <= 1.0;
     grad_input[index] = select(0.0, grad[index], inside);
 }

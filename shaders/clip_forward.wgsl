@@ -1,5 +1,5 @@
 //#import dispatch
-// y[i] = min(max(x[i], 0), 1).
+// y[i] = min(max(x[i], 0), 1), or min(1, |x[i]|) where FORM is 1.
 // x, y: len floats.
 // One invocation clips one value.
 struct Params {
@@ -11,6 +11,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 override WORKGROUP: u32;
+override FORM: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -22,5 +23,9 @@ fn main(
     if index >= params.len {
         return;
     }
-    y[index] = clamp(x[index], 0.0, 1.0);
+    if FORM == 1u {
+        y[index] = min(abs(x[index]), 1.0);
+    } else {
+        y[index] = clamp(x[index], 0.0, 1.0);
+    }
 }

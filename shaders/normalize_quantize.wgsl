@@ -4,7 +4,8 @@
 //#import quads
 // Batch norm, maximum pool, clip and quantization in one pass. For channel c = 32 w + b of output pixel o, z is the
 // maximum over the window's taps inside the image of slope (x - mean) + beta, or of x unless NORMALIZE.
-// planes[p, o, w] bit b = bit p of round(n clip(z, 0, 1)), n = 2^BITS - 1; route[0, o, w] bit b = 1 where 0 <= z <= 1,
+// planes[p, o, w] bit b = bit p of round(n clip(z, 0, 1)), n = 2^BITS - 1; with FLOOR floor(n clip(z, 0, 1) + 1/2);
+// route[0, o, w] bit b = 1 where 0 <= z <= 1,
 // and route[1 + t, o, w] bit b = bit t of the first tap ky * KERNEL + kx that reaches z.
 // x: in pixels x channels; coefficients: 4 x channels (mean, not read, slope, beta), not read unless NORMALIZE; planes:
 // BITS x out pixels x words_for(channels); route: (1 + TAP_BITS) x out pixels x words_for(channels).
@@ -109,7 +110,7 @@ fn main(
 {% endif %}
             let inside = (z >= vec4(0.0)) & (z <= vec4(1.0)) & exists;
             pass{{ i }} |= pack_bits(select(vec4(0u), vec4(1u), inside)) << shift;
-            let rounded = vec4<u32>(round(LEVELS * clamp(z, vec4(0.0), vec4(1.0))));
+            let rounded = vec4<u32>({{ "floor(0.5 + " if FLOOR else "round(" }}LEVELS * clamp(z, vec4(0.0), vec4(1.0))));
             let code = select(vec4(0u), rounded, exists);
 {% for plane in range(BITS) %}
             plane{{ i }}_{{ plane }} |= pack_bits((code >> vec4({{ plane }}u)) & vec4(1u)) << shift;

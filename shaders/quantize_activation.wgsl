@@ -1,7 +1,8 @@
 //#import dispatch
 //#import bits
 //#import code_words
-// planes[p, row, w] bit b = bit p of round(n clip(x[row, 32 w + b], 0, 1)), n = 2^BITS - 1 (DoReFa-Net, equation 11).
+// planes[p, row, w] bit b = bit p of round(n a), n = 2^BITS - 1, with a = clip(x[row, 32 w + b], 0, 1) (DoReFa-Net,
+// equation 11), or min(1, |x|) where FORM is 1; where ROUNDING is 1, of floor(n a + 1/2).
 // x: rows x channels; planes: BITS x rows x words_for(channels).
 // One invocation quantizes and packs one word position of one row.
 struct Params {
@@ -15,6 +16,8 @@ struct Params {
 
 override WORKGROUP: u32;
 override BITS: u32;
+override FORM: u32;
+override ROUNDING: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -33,13 +36,27 @@ fn main(
     var packed = CodeWords();
     for (var block = 0u; block < 8u; block++) {
         let column = first + 4u * block;
-        let value = clamp(four_of(row, column), vec4(0.0), vec4(1.0));
+        let value = limited(four_of(row, column));
         let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
-        put_codes(&packed, select(vec4(0u), vec4<u32>(round(levels * value)), inside), block);
+        put_codes(&packed, select(vec4(0u), vec4<u32>(rounded(levels * value)), inside), block);
     }
     for (var plane = 0u; plane < BITS; plane++) {
         planes[plane * params.rows * words + index] = plane_word(packed, plane);
     }
+}
+
+fn limited(value: vec4<f32>) -> vec4<f32> {
+    if FORM == 1u {
+        return min(abs(value), vec4(1.0));
+    }
+    return clamp(value, vec4(0.0), vec4(1.0));
+}
+
+fn rounded(value: vec4<f32>) -> vec4<f32> {
+    if ROUNDING == 1u {
+        return floor(value + 0.5);
+    }
+    return round(value);
 }
 
 // Four neighboring elements of a row from column `column`, a multiple of 4, on; whatever follows the row's last.

@@ -5,7 +5,7 @@
 // planes[p, row, w] bit b = bit p of the code of element j = 32 w + b of a row, which is
 // v = weight[row row_stride + (j / inner) outer_stride + (j % inner) inner_stride] (f32 bits).
 // RULE 0: code 1 where v >= 0 (DoReFa-Net, equation 7). RULE 1: round(n (tanh(v) / (2 m) + 1/2)) (equation 9) with
-// n = 2^BITS - 1 and m = scale[0] = max |tanh|; a tensor of zeros gives 1/2.
+// n = 2^BITS - 1 and m = scale[0] = max |tanh|; a tensor of zeros gives 1/2. RULE 2: floor(n (...) + 1/2) of the same.
 // planes: BITS x rows x words_for(k).
 {% if ALONG == 4 -%}
 // Rows are contiguous and in fours of elements: one invocation packs one word position of one row.
@@ -110,7 +110,11 @@ fn code_of(bits: u32) -> u32 {
     if scale[0] > 0.0 {
         x = clamp(tanh_bounded(bitcast<f32>(bits)) / (2.0 * scale[0]) + 0.5, 0.0, 1.0);
     }
-    return u32(round(f32((1u << BITS) - 1u) * x));
+    let scaled = f32((1u << BITS) - 1u) * x;
+    if RULE == 2u {
+        return u32(floor(scaled + 0.5));
+    }
+    return u32(round(scaled));
 }
 
 fn codes_of(bits: vec4<u32>) -> vec4<u32> {

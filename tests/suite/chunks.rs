@@ -1,9 +1,11 @@
 //! A batch that is cut into chunks, for a small binding limit, gives the same bits as a whole one.
 
 use bitplane::models::Model;
-use graph::{Evaluation, NamedTensor, SessionOptions, StepReport};
+use graph::{Evaluation, GradientScale, Method, NamedTensor, SessionOptions, StepReport};
 use pollster::block_on;
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options};
+
+use crate::method::by;
 
 const SAMPLES: u32 = 96;
 
@@ -55,14 +57,17 @@ pub fn limit_for(model: &Model, whole: &SessionOptions, chunk: u32) -> SessionOp
 }
 
 fn chunks_are_bit_identical(name: &str, size: u32, widths: [u32; 3], chunks: &[u32]) {
-    let model = model(name, size, bits(widths));
-    let options = options(&model, SAMPLES);
-    let Some(whole) = outcome(&model, &options, SAMPLES) else { return };
+    model_is_bit_identical(&format!("{name} {widths:?}"), &model(name, size, bits(widths)), chunks);
+}
+
+fn model_is_bit_identical(name: &str, model: &Model, chunks: &[u32]) {
+    let options = options(model, SAMPLES);
+    let Some(whole) = outcome(model, &options, SAMPLES) else { return };
     assert_eq!(whole.evaluations[1].samples, 70);
     assert_eq!(whole.logits.len(), 70 * 10);
     for &chunk in chunks {
-        let what = format!("{name} {widths:?} in chunks of {chunk}");
-        let Some(cut) = outcome(&model, &limit_for(&model, &options, chunk), chunk) else { return };
+        let what = format!("{name} in chunks of {chunk}");
+        let Some(cut) = outcome(model, &limit_for(model, &options, chunk), chunk) else { return };
         assert_same(&cut.gradients, &whole.gradients, &what);
         assert_same(&cut.state, &whole.state, &what);
         assert_eq!(cut.reports, whole.reports, "{what}");
@@ -89,6 +94,12 @@ fn digits_full_precision() {
 #[test]
 fn svhn_d_1_2_4_with_dropout() {
     chunks_are_bit_identical("svhn-d", 32, [1, 2, 4], &[32]);
+}
+
+#[test]
+fn one_scale_for_the_batch_is_the_largest_of_all_chunks() {
+    let method = Method { gradient_scale: GradientScale::Batch, ..Method::default() };
+    model_is_bit_identical("batch scale", &by(model("digits", 8, bits([1, 2, 4])), &method), &[64, 32]);
 }
 
 #[test]

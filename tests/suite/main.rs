@@ -15,6 +15,7 @@ mod host_executor;
 mod kernel_plans;
 mod matlab;
 mod memory;
+mod method;
 mod observed;
 mod packed_files;
 mod plane_groups;

@@ -79,7 +79,7 @@ fn network(weight: impl Fn() -> Arc<dyn WeightQuantizer>) -> Network {
         .expect("conv0");
     let x = net.activation("act0", x, bits.activation).expect("act0");
     let quantized = |net: &mut NetworkBuilder, name: &str, x, out_channels| {
-        let gradient = Some(Arc::new(DorefaGradient { bits: bits.gradient }) as _);
+        let gradient = Some(Arc::new(DorefaGradient::new(bits.gradient)) as _);
         let plain = QuantizedConv2d::dorefa(out_channels, same, bits);
         let layer = QuantizedConv2d { weight: Some(weight()), gradient, ..plain };
         net.add_layer(name, Arc::new(layer), &[x]).expect("a convolution")
@@ -94,7 +94,7 @@ fn network(weight: impl Fn() -> Arc<dyn WeightQuantizer>) -> Network {
 
 /// Gradients of one step and class scores after it.
 fn outcome(sizes: Option<&'static [u32]>, fault: f32) -> Option<Vec<f32>> {
-    let whole = DorefaWeight { bits: 3 };
+    let whole = DorefaWeight::new(3);
     let network = network(|| match sizes {
         Some(sizes) => Arc::new(Cut { whole, sizes, fault }),
         None => Arc::new(whole),

@@ -107,6 +107,16 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`] says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::decode_any(bytes)?;
+        checkpoint.check_finite()?;
+        Ok(checkpoint)
+    }
+
+    /// As [`Checkpoint::decode`], but for values that are not finite, which pass.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] says what is wrong.
+    pub fn decode_any(bytes: &[u8]) -> Result<Self, CheckpointError> {
         check_header_size(bytes)?;
         check_entries(bytes)?;
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
@@ -135,18 +145,22 @@ impl Checkpoint {
                 Ok(NamedTensor { name, shape: view.shape().to_vec(), values })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let checkpoint = Self { identity: header.identity, position: header.position, tensors };
-        checkpoint.check_finite()?;
-        Ok(checkpoint)
+        Ok(Self { identity: header.identity, position: header.position, tensors })
     }
 
     fn check_finite(&self) -> Result<(), CheckpointError> {
-        for tensor in &self.tensors {
-            if let Some(element) = tensor.values.iter().position(|value| !value.is_finite()) {
-                return Err(CheckpointError::NonFinite { tensor: tensor.name.clone(), element });
-            }
-        }
-        Ok(())
+        self.tensors.iter().try_for_each(check_finite)
+    }
+}
+
+/// Refuses a tensor with a value that is not finite.
+///
+/// # Errors
+/// [`CheckpointError::NonFinite`] names the first.
+pub fn check_finite(tensor: &NamedTensor) -> Result<(), CheckpointError> {
+    match tensor.values.iter().position(|value| !value.is_finite()) {
+        Some(element) => Err(CheckpointError::NonFinite { tensor: tensor.name.clone(), element }),
+        None => Ok(()),
     }
 }
 

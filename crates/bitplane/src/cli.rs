@@ -112,6 +112,9 @@ pub struct EvalArgs {
     /// Evaluate on this many batches only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit_test_batches: Option<u32>,
+    /// Admit NaN and infinity in the checkpoint
+    #[arg(long)]
+    pub allow_nonfinite: bool,
     /// Print the result as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -135,6 +138,9 @@ pub struct PredictArgs {
     /// Adapter by index, name or type
     #[arg(long, value_name = "INDEX|NAME|TYPE")]
     pub device: Option<String>,
+    /// Admit NaN and infinity in the checkpoint
+    #[arg(long)]
+    pub allow_nonfinite: bool,
     /// Print the result as one JSON object on standard output
     #[arg(long)]
     pub json: bool,

@@ -1,14 +1,13 @@
 //! The resolved settings of a run: nothing is left open, and the file saved with the run holds exactly this.
 
-use std::path::Path;
-
-use graph::{Bits, Optimizer};
+use graph::{Bits, Method, Optimizer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::batches::Augment;
 use crate::fetch;
 use crate::kernel_choice::KernelChoice;
+use crate::method::{ActivationForm, GradientScale, Rounding, is_default};
 use crate::models::Recipe;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
@@ -69,6 +68,24 @@ pub struct Config {
     pub histogram_every: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensorboard: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub activation_form: ActivationForm,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rounding: Rounding,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_gradient: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wgrad_scale: GradientScale,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quantize_first: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quantize_last: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_nonfinite: bool,
 }
 
 fn every() -> u32 {
@@ -127,12 +144,43 @@ impl Config {
             histograms: settings.histograms.unwrap_or_default(),
             histogram_every: settings.histogram_every.unwrap_or_else(every),
             tensorboard: settings.tensorboard.map(|folder| absolute_folder(&folder)),
+            activation_form: settings.activation_form.unwrap_or_default(),
+            rounding: settings.rounding.unwrap_or_default(),
+            max_gradient: settings.max_gradient.unwrap_or(false),
+            wgrad_scale: settings.wgrad_scale.unwrap_or_default(),
+            quantize_first: settings.quantize_first.unwrap_or(false),
+            quantize_last: settings.quantize_last.unwrap_or(false),
+            init_from: settings.init_from.as_deref().map(absolute_path),
+            init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
+            allow_nonfinite: settings.allow_nonfinite.unwrap_or(false),
         }
     }
 
     /// The widths.
     pub fn bits(&self) -> Bits {
         self.bits.parse().expect("bits were checked")
+    }
+
+    /// What quantizers and nonlinearities compute.
+    pub fn method(&self) -> Method {
+        Method {
+            activation_form: match self.activation_form {
+                ActivationForm::Clip => graph::ActivationForm::Clip,
+                ActivationForm::Cabs => graph::ActivationForm::Cabs,
+            },
+            rounding: match self.rounding {
+                Rounding::Even => graph::Rounding::Even,
+                Rounding::Floor => graph::Rounding::Floor,
+            },
+            max_gradient: self.max_gradient,
+            gradient_scale: match self.wgrad_scale {
+                GradientScale::Sample => graph::GradientScale::Sample,
+                GradientScale::Pow2 => graph::GradientScale::Pow2,
+                GradientScale::Batch => graph::GradientScale::Batch,
+            },
+            first: self.quantize_first.then(|| self.bits()),
+            last: self.quantize_last.then(|| self.bits()),
+        }
     }
 
     /// The optimizer.
@@ -202,6 +250,9 @@ impl Config {
             histograms: Vec::new(),
             histogram_every: every(),
             tensorboard: None,
+            // The sum of its bytes says what a training started with, wherever the file lay.
+            init_from: None,
+            allow_nonfinite: false,
             ..self.clone()
         };
         let text = serde_json::to_string(&identity).expect("settings are plain values");
@@ -225,7 +276,7 @@ impl Config {
             let table = toml::Table::try_from(&config).expect("settings are plain values");
             let mut free =
                 vec!["device", "kernels", "limit-test-batches", "print-freq", "checkpoint-interval"];
-            free.extend(["histograms", "histogram-every", "tensorboard"]);
+            free.extend(["histograms", "histogram-every", "tensorboard", "allow-nonfinite"]);
             if !config.schedule().depends_on_epochs() {
                 free.push("epochs");
             }
@@ -284,10 +335,13 @@ fn absolute(spec: &str) -> String {
     let spec = &fetch::located(spec);
     match spec.split_once(':') {
         Some((kind, path)) if !path.is_empty() => {
-            let path = Path::new(path);
-            let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            format!("{kind}:{}", full.display())
+            format!("{kind}:{}", absolute_path(path))
         }
         _ => spec.to_owned(),
     }
+}
+
+fn absolute_path(path: &str) -> String {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    full.display().to_string()
 }

@@ -44,7 +44,8 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// A model that does not fit the images.
     pub fn new(config: &Config, input: &ModelInput, batch_size: u32) -> Result<Self, Failure> {
-        let Model { network, input, .. } = models::build(&config.model, input, config.bits())?;
+        let Model { network, input, .. } =
+            models::build_by(&config.model, input, config.bits(), &config.method())?;
         let (device, arithmetic) = (config.device.clone(), config.kernels.arithmetic());
         let engine = Self::of(network, input, batch_size, device, arithmetic);
         let (optimizer, seed, change) = (config.optimizer(), config.seed, config.augment.change());

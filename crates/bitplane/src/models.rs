@@ -6,7 +6,7 @@ mod resnet18;
 mod resnet20;
 mod svhn;
 
-use graph::{Bits, EpsilonForm, GraphError, InputSpec, Network, NetworkBuilder, Optimizer, Shape};
+use graph::{Bits, EpsilonForm, GraphError, InputSpec, Method, Network, NetworkBuilder, Optimizer, Shape};
 
 use self::resnet18::Accidents;
 use crate::{batches::Augment, schedule::SchedulerKind};
@@ -157,6 +157,15 @@ pub fn build_reduced(name: &str, input: &ModelInput, bits: Bits, size: Size) -> 
         "resnet18-original" => resnet18::build(input, bits, size, Accidents::With),
         _ => return Err(ModelError::Unknown { name: name.to_owned(), known: names() }),
     }?)
+}
+
+/// As [`build`], by `method`.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_by(name: &str, input: &ModelInput, bits: Bits, method: &Method) -> Result<Model, ModelError> {
+    let Model { network, input } = build(name, input, bits)?;
+    Ok(Model { network: network.with_method(method)?, input })
 }
 
 /// The training settings of model `name`.

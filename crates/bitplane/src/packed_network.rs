@@ -264,7 +264,7 @@ fn add(net: &mut NetworkBuilder, layer: &packed::manifest::Layer, inputs: &[Node
         Operation::Relu => Arc::new(Clip { rectifier: Rectifier::Relu }),
         Operation::Add => return Ok(net.sum(name, inputs[0], inputs[1])?),
         Operation::Quantize { bits } => {
-            Arc::new(Quantize { quantizer: Arc::new(DorefaActivation { bits: *bits }) })
+            Arc::new(Quantize { quantizer: Arc::new(DorefaActivation::new(*bits)) })
         }
         Operation::BitConvolution(conv) => {
             let (out_channels, groups, weight_bits) = (conv.channels, conv.groups, conv.weight_bits);

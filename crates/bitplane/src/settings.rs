@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
 use crate::kernel_choice::KernelChoice;
+use crate::method::{ActivationForm, GradientScale, Rounding};
 use crate::output::{printable_lines, shown};
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
@@ -136,6 +137,33 @@ pub struct Settings {
     /// Write TensorBoard's event files, to DIR/RUN where a folder is given, else to the run's folder
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "")]
     pub tensorboard: Option<String>,
+    /// What limits activations to [0, 1]
+    #[arg(long, value_name = "FORM")]
+    pub activation_form: Option<ActivationForm>,
+    /// Rounding of the codes of weights and activations
+    #[arg(long, value_name = "KIND")]
+    pub rounding: Option<Rounding>,
+    /// Differentiate the maximum by which weights of several bits are divided
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub max_gradient: Option<bool>,
+    /// What the scale of quantized gradients spans
+    #[arg(long, value_name = "KIND")]
+    pub wgrad_scale: Option<GradientScale>,
+    /// Give the first layer's weights and gradients few bits too; it reads the bytes of pictures as 8 planes
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub quantize_first: Option<bool>,
+    /// Give the last layer's inputs, weights and gradients few bits too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub quantize_last: Option<bool>,
+    /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
+    #[arg(long, value_name = "RUN|FILE")]
+    pub init_from: Option<String>,
+    /// SHA-256 that the checkpoint of `init-from` must have; a run keeps it with its settings.
+    #[arg(skip)]
+    pub init_sha256: Option<String>,
+    /// Admit NaN and infinity among the values that a training starts with
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_nonfinite: Option<bool>,
 }
 
 /// Why settings were refused.
@@ -273,6 +301,19 @@ impl Settings {
             histograms: self.histograms.or(other.histograms),
             histogram_every: self.histogram_every.or(other.histogram_every),
             tensorboard: self.tensorboard.or(other.tensorboard),
+            activation_form: self.activation_form.or(other.activation_form),
+            rounding: self.rounding.or(other.rounding),
+            max_gradient: self.max_gradient.or(other.max_gradient),
+            wgrad_scale: self.wgrad_scale.or(other.wgrad_scale),
+            quantize_first: self.quantize_first.or(other.quantize_first),
+            quantize_last: self.quantize_last.or(other.quantize_last),
+            // The sum belongs to the file that is named beside it.
+            init_sha256: self.init_sha256.or(match &self.init_from {
+                Some(path) if other.init_from.as_ref() != Some(path) => None,
+                _ => other.init_sha256,
+            }),
+            init_from: self.init_from.or(other.init_from),
+            allow_nonfinite: self.allow_nonfinite.or(other.allow_nonfinite),
         }
     }
 
@@ -304,6 +345,10 @@ impl Settings {
             self.lr_milestones.iter().flatten().find(|&&epoch| !(1..=1_000_000).contains(&epoch))
         {
             return Err(("lr-milestones", epoch.to_string(), "epochs from 1 to 1000000".to_owned()));
+        }
+        let is_sum = |sum: &&String| sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit());
+        if let Some(sum) = self.init_sha256.as_ref().filter(|sum| !is_sum(sum)) {
+            return Err(("init-sha256", data::printable(sum), "64 hexadecimal digits".to_owned()));
         }
         // TOML has no larger integers, and the seed must survive in the saved settings.
         if let Some(seed) = self.seed.filter(|&seed| i64::try_from(seed).is_err()) {

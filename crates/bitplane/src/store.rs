@@ -83,6 +83,14 @@ pub enum StoreError {
         /// The differences in words.
         differences: String,
     },
+    /// An intact file that does not fit the training which is to start with it.
+    #[error("{} cannot initialize this training: {differences}", shown(.path))]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// The differences in words.
+        differences: String,
+    },
     /// The file system failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -101,6 +109,18 @@ pub struct Loaded {
     pub checkpoint: Checkpoint,
     /// Its file name.
     pub file: String,
+    /// One line for each damaged file that was passed over.
+    pub warnings: Vec<String>,
+}
+
+/// The bytes of a file as they were saved.
+pub struct Intact {
+    /// The file.
+    pub path: PathBuf,
+    /// Its name.
+    pub file: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
     /// One line for each damaged file that was passed over.
     pub warnings: Vec<String>,
 }
@@ -185,15 +205,16 @@ impl<'a> Store<'a> {
     /// # Errors
     /// [`StoreError`] says what is wrong with which file.
     pub fn load(&self, which: &Which, wanted: &Identity) -> Result<Loaded, StoreError> {
-        self.load_checked(which, |found| found.differences(wanted))
+        self.load_checked(which, false, |found| found.differences(wanted))
     }
 
-    /// As [`Store::load`], where only the run's settings are known and the checkpoint says what the images are.
+    /// As [`Store::load`], where only the run's settings are known and the checkpoint says what the images are. Values
+    /// that are not finite pass where the settings admit them.
     ///
     /// # Errors
     /// As [`Store::load`].
     pub fn load_for(&self, which: &Which, config: &Config) -> Result<Loaded, StoreError> {
-        self.load_checked(which, |found| {
+        self.load_checked(which, config.allow_nonfinite, |found| {
             found.differences(&Identity::new(config, found.image, found.classes.clone()))
         })
     }
@@ -201,8 +222,26 @@ impl<'a> Store<'a> {
     fn load_checked(
         &self,
         which: &Which,
+        allow_nonfinite: bool,
         differences: impl Fn(&Identity) -> Vec<String>,
     ) -> Result<Loaded, StoreError> {
+        let Intact { path, file, bytes, warnings } = self.intact(which)?;
+        let decoded =
+            if allow_nonfinite { Checkpoint::decode_any(&bytes) } else { Checkpoint::decode(&bytes) };
+        let checkpoint = decoded.map_err(|source| StoreError::Refused { path: path.clone(), source })?;
+        let differences = differences(&checkpoint.identity).join("; ");
+        if !differences.is_empty() {
+            return Err(StoreError::Foreign { path, differences });
+        }
+        Ok(Loaded { checkpoint, file, warnings })
+    }
+
+    /// The bytes of a checkpoint that the manifest vouches for. A damaged last one is passed over for the newest intact
+    /// one, with a warning.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is wrong with which file.
+    pub fn intact(&self, which: &Which) -> Result<Intact, StoreError> {
         let manifest =
             self.manifest.as_ref().ok_or_else(|| StoreError::Empty { path: self.folder.clone() })?;
         let unlisted = |wanted: &str| StoreError::Unlisted {
@@ -228,14 +267,8 @@ impl<'a> Store<'a> {
         for entry in candidates {
             match self.read(entry)? {
                 Ok(bytes) => {
-                    let path = self.folder.join(&entry.file);
-                    let checkpoint = Checkpoint::decode(&bytes)
-                        .map_err(|source| StoreError::Refused { path: path.clone(), source })?;
-                    let differences = differences(&checkpoint.identity).join("; ");
-                    if !differences.is_empty() {
-                        return Err(StoreError::Foreign { path, differences });
-                    }
-                    return Ok(Loaded { checkpoint, file: entry.file.clone(), warnings });
+                    let file = entry.file.clone();
+                    return Ok(Intact { path: self.folder.join(&file), file, bytes, warnings });
                 }
                 Err(problem) => warnings.push(format!("{} {problem}", entry.file)),
             }

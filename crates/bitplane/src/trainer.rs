@@ -6,7 +6,7 @@ mod observe;
 use std::time::Instant;
 
 use data::Dataset;
-use graph::{GraphError, InputSpec, Session};
+use graph::{GraphError, InputSpec, NamedTensor, Session};
 use recording::Executor;
 
 use crate::batches::Assembly;
@@ -72,6 +72,8 @@ pub struct Setup<'a> {
 pub struct Start {
     /// The checkpoint to go on from; none starts anew.
     pub checkpoint: Option<Checkpoint>,
+    /// Weights and statistics that a training starts with which has no checkpoint; none draws them from the seed.
+    pub initial: Option<Vec<NamedTensor>>,
     /// The epochs before it.
     pub records: Vec<EpochRecord>,
 }
@@ -100,6 +102,7 @@ pub struct Trainer<'a, B: Backend> {
     submitted: u32,
     records: Vec<EpochRecord>,
     saved: Option<Checkpoint>,
+    initial: Option<Vec<NamedTensor>>,
     last_save: Instant,
     progress: Progress,
     assembly: Assembly,
@@ -132,6 +135,19 @@ pub fn steps_per_epoch(config: &Config, data: &Dataset) -> Result<u32, Failure> 
     Ok(steps)
 }
 
+/// Brings a fresh session to `checkpoint`, or without one to the parameters that the training starts with.
+fn restore<E: Executor>(
+    session: &mut Session<E>,
+    checkpoint: Option<&Checkpoint>,
+    initial: Option<&[NamedTensor]>,
+) -> Result<(), GraphError> {
+    match (checkpoint, initial) {
+        (Some(checkpoint), _) => session.load_state(&checkpoint.tensors),
+        (None, Some(tensors)) => session.load_parameters(tensors),
+        (None, None) => Ok(()),
+    }
+}
+
 impl<'a, B: Backend> Trainer<'a, B> {
     /// A training that begins where `start` says, in a session that `backend` has just opened.
     ///
@@ -145,9 +161,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
         start: Start,
     ) -> Result<Self, Failure> {
         let steps_per_epoch = steps_per_epoch(setup.config, setup.data)?;
-        if let Some(checkpoint) = &start.checkpoint {
-            session.load_state(&checkpoint.tensors)?;
-        }
+        restore(&mut session, start.checkpoint.as_ref(), start.initial.as_deref())?;
         Ok(Self {
             schedule: setup.config.schedule(),
             position: start
@@ -159,6 +173,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
             fault: setup.fault.clone(),
             records: start.records,
             saved: start.checkpoint,
+            initial: start.initial,
             last_save: Instant::now(),
             assembly: Assembly::default(),
             recovery: Recovery::default(),
@@ -212,9 +227,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
         // The failed device gives its memory back before the new one asks for it.
         self.session = None;
         let mut session = self.backend.open()?;
-        if let Some(saved) = &self.saved {
-            session.load_state(&saved.tensors)?;
-        }
+        restore(&mut session, self.saved.as_ref(), self.initial.as_deref())?;
         self.session = Some(session);
         self.position = self.saved.as_ref().map_or_else(Position::default, |saved| saved.position);
         self.records.truncate(self.position.epoch as usize);

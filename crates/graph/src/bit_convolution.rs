@@ -7,9 +7,10 @@
 //! | grad_weight | positions of one sample | unfolded activations by position, unit | gradient by position, sign |
 
 use kernels::{
-    BitTranspose, BitUnfold, BitUnfoldGrad, By, CopyChannels, Kind, Output, PlaneGroup, ScaleIndex, words_for,
+    BitTranspose, BitUnfold, BitUnfoldGrad, By, CopyChannels, Kind, Output, PlaneGroup, words_for,
 };
 use recording::{BufferSlice, SLICE_ALIGNMENT};
+use reference::quantize::levels;
 
 use crate::{
     Geometry, GraphError, Packed, Padding, Recorder, Shape,
@@ -17,7 +18,7 @@ use crate::{
     convolution::Convolution,
     planes::{Destination, Group, Operand, ProductShape, record_product},
     quantizers::GradientPlanes,
-    recorder::Chunk,
+    recorder::{Chunk, SAMPLE_BLOCK},
 };
 
 /// Packed rows of activations of one chunk: by pixel with k = ci, or unfolded, by output position with k = (ky, kx, ci).
@@ -132,7 +133,7 @@ impl Convolution {
             let group = Group {
                 planes: PlaneGroup { first_plane: 0, planes: bits, mask },
                 factor: gradient.factor,
-                scale: Some((scale, ScaleIndex { by: By::Row, div: pixels })),
+                scale: Some((scale, gradient.index(By::Row, pixels))),
             };
             let lhs = Operand { buffer: planes, kind: Kind::Sign, groups: vec![group] };
             let shape = ProductShape {
@@ -181,7 +182,7 @@ impl Convolution {
     }
 
     /// Records `grad_weight[co, ky, kx, ci]`, adding chunk after chunk; integer sums stay within one sample because each
-    /// has its own scale.
+    /// has its own scale, or where all share one within the samples of a segment.
     pub(crate) fn bit_grad_weight(
         &self,
         recorder: &mut Recorder,
@@ -190,21 +191,21 @@ impl Convolution {
         unfolded: Rows,
         dst: BufferSlice,
     ) -> Result<(), GraphError> {
-        let (samples, positions, k) = (chunk.samples, self.output.pixels(), self.fan_in());
-        let channels = self.output.channels;
-        let lhs = self.by_position(recorder, chunk, unfolded.planes, (k, unfolded.bits))?;
-        let rhs = self.by_position(recorder, chunk, gradient.planes, (channels, gradient.bits))?;
+        let (channels, k) = (self.output.channels, self.fan_in());
+        let samples = self.segment_samples(recorder, gradient, unfolded.bits);
+        let lhs = self.by_position(recorder, chunk, unfolded.planes, (k, unfolded.bits, samples))?;
+        let rhs = self.by_position(recorder, chunk, gradient.planes, (channels, gradient.bits, samples))?;
         let group = Group {
             planes: PlaneGroup { first_plane: 0, planes: gradient.bits, mask: None },
             factor: gradient.factor,
-            scale: Some((gradient.scale, ScaleIndex { by: By::Segment, div: 1 })),
+            scale: Some((gradient.scale, gradient.index(By::Segment, 1))),
         };
         let rhs = Operand { buffer: rhs, kind: Kind::Sign, groups: vec![group] };
         let shape = ProductShape {
             m: k,
             n: channels,
-            k: positions,
-            segments: samples,
+            k: samples * self.output.pixels(),
+            segments: chunk.samples.div_ceil(samples),
             dst_row_stride: 1,
             dst_col_stride: k,
         };
@@ -212,20 +213,36 @@ impl Convolution {
         record_product(recorder, chunk, shape, (&unfolded.operand(lhs), &rhs), dst)
     }
 
-    /// Turns `[plane][position][k]` into `[plane][k][sample][word of positions]`.
+    /// Samples whose positions make up one segment of a weight gradient: one, or where all have the same scale as many as
+    /// keep integer sums within 32 bits, up to the block at which batches are cut.
+    pub(crate) fn segment_samples(&self, recorder: &Recorder, gradient: &GradientPlanes, bits: u32) -> u32 {
+        if !gradient.shared {
+            return 1;
+        }
+        let largest = u64::from(levels(bits)) * u64::from(levels(gradient.bits));
+        let fits = |samples: &u32| {
+            u64::from(*samples) * u64::from(self.output.pixels()) * largest <= i32::MAX as u64
+        };
+        let whole = recorder.batch().next_power_of_two().min(SAMPLE_BLOCK);
+        std::iter::successors(Some(whole), |samples| (*samples > 1).then_some(samples / 2))
+            .find(fits)
+            .unwrap_or(1)
+    }
+
+    /// Turns `[plane][position][k]` into `[plane][k][segment][word of positions]` with `samples` samples a segment.
     fn by_position(
         &self,
         recorder: &mut Recorder,
         chunk: Chunk,
         source: BufferSlice,
-        (k, planes): (u32, u32),
+        (k, planes, samples): (u32, u32, u32),
     ) -> Result<BufferSlice, GraphError> {
-        let positions = self.output.pixels();
-        let words =
-            u64::from(planes) * u64::from(k) * u64::from(chunk.samples) * u64::from(words_for(positions));
+        let (positions, rows) = (samples * self.output.pixels(), chunk.samples * self.output.pixels());
+        let segments = chunk.samples.div_ceil(samples);
+        let words = u64::from(planes) * u64::from(k) * u64::from(segments) * u64::from(words_for(positions));
         let result = recorder.per_sample("by position", chunk, words);
-        recorder
-            .dispatch(BitTranspose { samples: chunk.samples, positions, k, planes }, &[source, result])?;
+        let kernel = BitTranspose { samples: segments, positions, rows, k, planes };
+        recorder.dispatch(kernel, &[source, result])?;
         Ok(result)
     }
 }
@@ -237,7 +254,7 @@ fn scale_from(
     gradient: &GradientPlanes,
     (first, samples): (u32, u32),
 ) -> Result<BufferSlice, GraphError> {
-    if first == 0 {
+    if first == 0 || gradient.shared {
         return Ok(gradient.scale);
     }
     let scale = recorder.per_sample("scales of a part", chunk, u64::from(samples));

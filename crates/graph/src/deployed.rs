@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::{By, Kind, ScaleIndex, Window};
+use kernels::{By, Kind, Rounding, ScaleIndex, Window};
 use recording::{BufferId, BufferSlice};
 use reference::quantize::levels;
 
@@ -228,5 +228,5 @@ pub(crate) fn has_unit_steps(bits: u32, factor: f32) -> bool {
 
 /// True where codes are `round(n clip(x, 0, 1))` and stand for multiples of 1/n.
 pub(crate) fn is_plain(quantizer: &dyn ActivationQuantizer) -> bool {
-    quantizer.clips_to_unit() && has_unit_steps(quantizer.bits(), quantizer.factor())
+    quantizer.unit_clip() == Some(Rounding::Even) && has_unit_steps(quantizer.bits(), quantizer.factor())
 }

@@ -9,7 +9,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use kernels::{
-    NormalizeQuantize, NormalizeQuantizeBackward, NormalizeQuantizeBackwardSums, NormalizeRule, Window,
+    NormalizeQuantize, NormalizeQuantizeBackward, NormalizeQuantizeBackwardSums, NormalizeRule, Rounding,
+    Window,
 };
 use recording::BufferSlice;
 
@@ -43,6 +44,7 @@ pub(crate) struct Chain {
     batch_norm: Option<(usize, BatchNorm)>,
     pool: Option<(usize, Geometry)>,
     quantizer: Arc<dyn ActivationQuantizer>,
+    rounding: Rounding,
     last: usize,
     /// Nobody else reads the first layer's input, so that its gradient may take its place.
     in_place: bool,
@@ -61,10 +63,8 @@ pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
     let mut found = HashMap::new();
     for last in 0..network.layers.len() {
         let Some(Link::Quantize(quantizer)) = link(last) else { continue };
-        if !quantizer.clips_to_unit() {
-            continue;
-        }
-        let mut chain = Chain { batch_norm: None, pool: None, quantizer, last, in_place: false };
+        let Some(rounding) = quantizer.unit_clip() else { continue };
+        let mut chain = Chain { batch_norm: None, pool: None, quantizer, rounding, last, in_place: false };
         if let Some(at) = before(chain.first())
             && let Some(Link::Pool(geometry)) = link(at)
             && windows_are_apart(geometry)
@@ -156,7 +156,8 @@ impl Chain {
             let x = input.chunks[chunk.index];
             let coefficients = normalization.as_ref().map_or(x, |n| n.coefficients);
             let normalize = normalization.is_some();
-            let kernel = NormalizeQuantize { window, channels: shape.channels, bits, normalize };
+            let (channels, rounding) = (shape.channels, self.rounding);
+            let kernel = NormalizeQuantize { window, channels, bits, normalize, rounding };
             recorder.dispatch(kernel, &[x, coefficients, planes, passed])?;
             codes.push(planes);
             route.push(passed);

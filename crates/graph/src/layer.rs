@@ -1,9 +1,9 @@
 //! The contract of a layer.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
-    Bits, GraphError, Link, ParameterSpec, Recorder, Tensor,
+    Bits, GraphError, Link, Method, ParameterSpec, Recorder, Tensor,
     tensor::{Kind, Value},
 };
 
@@ -61,6 +61,21 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// What the layer does between two convolutions, where a kernel may do it together with its neighbors.
     fn link(&self) -> Option<Link> {
+        None
+    }
+
+    /// The same layer by another method, where that changes it.
+    fn with_method(&self, _method: &Method) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// The same layer with quantized operands, where it has such a form; its parameters keep names and shapes.
+    fn quantized(&self, _inputs: &[Kind], _bits: Bits) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// The same nonlinearity with its output quantized to `bits`, where it has such a form.
+    fn quantized_output(&self, _bits: u32) -> Option<Arc<dyn Layer>> {
         None
     }
 

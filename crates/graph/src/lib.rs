@@ -18,6 +18,7 @@ mod kernel_plan;
 mod layer;
 pub mod layers;
 mod memory;
+mod method;
 mod network;
 mod optimizer;
 mod parameter;
@@ -44,14 +45,16 @@ pub use deployed::{DeployedLayer, DeployedOperation};
 pub use error::GraphError;
 pub use fusion::Link;
 pub use kernel_plan::{KernelPlan, ProductKey, UnknownProduct};
+pub use kernels::{ActivationForm, Rounding};
 pub use layer::{Backward, Layer, LayerSummary, Place};
 pub use memory::MemoryPlan;
+pub use method::Method;
 pub use network::{Network, NetworkBuilder, Node};
 pub use optimizer::Optimizer;
 pub use parameter::{Init, Parameter, ParameterSpec};
 pub use plan::{plan_memory, plan_products};
 pub use recorder::{Chunk, Mode, Phase, ProductNote, Recorder, SAMPLE_BLOCK};
-pub use reference::optimizer::EpsilonForm;
+pub use reference::{optimizer::EpsilonForm, quantize::GradientScale};
 pub use session::{
     Change, Data, Evaluation, InputSpec, NamedTensor, Observed, RING, Session, SessionOptions, StepReport,
 };

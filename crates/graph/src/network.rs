@@ -59,6 +59,17 @@ impl Network {
         all.filter(|(_, decay)| *decay != 0.0).collect()
     }
 
+    /// Parameters and running statistics with their shapes, `(layer.name, shape)`, in the order of the layers.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let of = |layer: &NetworkLayer, spec: &ParameterSpec| {
+            (format!("{}.{}", layer.name, spec.name), spec.shape.clone())
+        };
+        self.layers
+            .iter()
+            .flat_map(|layer| layer.parameters.iter().map(move |spec| of(layer, spec)))
+            .collect()
+    }
+
     /// One line per layer.
     pub fn summary(&self) -> Vec<LayerSummary> {
         self.layers.iter().map(NetworkLayer::summary).collect()
@@ -88,9 +99,9 @@ impl QuantizedConv2d {
     /// DoReFa-Net's quantizers of `bits`, without bias, groups and decay.
     pub fn dorefa(out_channels: u32, geometry: Geometry, bits: Bits) -> Self {
         let weight = (bits.weight != FULL_PRECISION)
-            .then(|| Arc::new(DorefaWeight { bits: bits.weight }) as Arc<dyn WeightQuantizer>);
+            .then(|| Arc::new(DorefaWeight::new(bits.weight)) as Arc<dyn WeightQuantizer>);
         let gradient = (bits.gradient != FULL_PRECISION)
-            .then(|| Arc::new(DorefaGradient { bits: bits.gradient }) as Arc<dyn GradientQuantizer>);
+            .then(|| Arc::new(DorefaGradient::new(bits.gradient)) as Arc<dyn GradientQuantizer>);
         Self { out_channels, geometry, groups: 1, bias: false, weight_decay: 0.0, weight, gradient }
     }
 }
@@ -203,7 +214,11 @@ impl NetworkBuilder {
         if bits == FULL_PRECISION {
             return self.add_layer(name, Arc::new(Clip { rectifier: Rectifier::Relu }), &[input]);
         }
-        self.add_layer(name, Arc::new(Quantize { quantizer: Arc::new(DorefaActivation { bits }) }), &[input])
+        self.add_layer(
+            name,
+            Arc::new(Quantize { quantizer: Arc::new(DorefaActivation::new(bits)) }),
+            &[input],
+        )
     }
 
     /// The same nonlinearity without quantization: clip where activations have few bits, ReLU in full precision.

@@ -6,17 +6,20 @@
 mod dorefa_activation;
 mod dorefa_gradient;
 mod dorefa_weight;
+mod pixels;
 
-use std::{fmt, ops::RangeInclusive};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
 pub use dorefa_weight::DorefaWeight;
+use kernels::{By, Rounding, ScaleIndex};
+pub use pixels::Pixels;
 use recording::BufferSlice;
 use reference::threshold::{BatchNormChannel, ChannelThresholds};
 
 use crate::{
-    Convolution, GraphError, Packed, Parameter, ParameterSpec, Recorder, Tensor, planes::Operand,
+    Convolution, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Tensor, planes::Operand,
     recorder::Chunk,
 };
 
@@ -31,6 +34,11 @@ pub enum WeightRows {
 
 /// Weights to sign planes.
 pub trait WeightQuantizer: fmt::Debug + Send + Sync {
+    /// The same rule by another method, where that changes it.
+    fn with_method(&self, _method: &Method) -> Option<Arc<dyn WeightQuantizer>> {
+        None
+    }
+
     /// Bits stored per weight.
     fn stored_bits(&self) -> f64;
 
@@ -81,6 +89,11 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
 
 /// Activations to unit planes.
 pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
+    /// The same rule by another method, where that changes it.
+    fn with_method(&self, _method: &Method) -> Option<Arc<dyn ActivationQuantizer>> {
+        None
+    }
+
     /// Bits of a code.
     fn bits(&self) -> u32;
 
@@ -102,10 +115,10 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
         None
     }
 
-    /// True where codes are `round(n clip(x, 0, 1))` with `n = 2^bits - 1` and the gradient passes where `0 <= x <= 1`, so
-    /// that kernels which do this together with its neighbors stand for the rule.
-    fn clips_to_unit(&self) -> bool {
-        false
+    /// The rounding where codes are `round(n clip(x, 0, 1))` with `n = 2^bits - 1` and the gradient passes where
+    /// `0 <= x <= 1`, so that kernels which do this together with its neighbors stand for the rule.
+    fn unit_clip(&self) -> Option<Rounding> {
+        None
     }
 
     /// Records clip, quantization and packing.
@@ -126,7 +139,21 @@ pub trait GradientQuantizer: fmt::Debug + Send + Sync {
     /// Bits of a code.
     fn bits(&self) -> u32;
 
-    /// Records scale, stochastic rounding and packing of one chunk of a gradient; rows are output positions.
+    /// The same rule by another method, where that changes it.
+    fn with_method(&self, _method: &Method) -> Option<Arc<dyn GradientQuantizer>> {
+        None
+    }
+
+    /// Records the scale that all samples of the batch share, where they do, so that integer sums may span them.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn prepare(&self, _recorder: &mut Recorder, _grad: &Tensor) -> Result<Option<BufferSlice>, GraphError> {
+        Ok(None)
+    }
+
+    /// Records scale, stochastic rounding and packing of one chunk of a gradient; rows are output positions. `rest` is
+    /// what [`GradientQuantizer::prepare`] gave, and the layer's stream of random numbers.
     ///
     /// # Errors
     /// Buffers that do not fit.
@@ -135,7 +162,7 @@ pub trait GradientQuantizer: fmt::Debug + Send + Sync {
         recorder: &mut Recorder,
         chunk: Chunk,
         grad: &Tensor,
-        stream: u32,
+        rest: (Option<BufferSlice>, u32),
     ) -> Result<GradientPlanes, GraphError>;
 }
 
@@ -144,10 +171,19 @@ pub trait GradientQuantizer: fmt::Debug + Send + Sync {
 pub struct GradientPlanes {
     /// The planes.
     pub planes: BufferSlice,
-    /// One scale per sample.
+    /// One scale per sample, or one for all.
     pub scale: BufferSlice,
+    /// All samples of the batch have the same scale.
+    pub shared: bool,
     /// Planes.
     pub bits: u32,
     /// 1 / n_G.
     pub factor: f32,
+}
+
+impl GradientPlanes {
+    /// How a product reads the scale: `by` with divisor `div`, or one for all.
+    pub(crate) fn index(&self, by: By, div: u32) -> ScaleIndex {
+        if self.shared { ScaleIndex { by: By::One, div: 1 } } else { ScaleIndex { by, div } }
+    }
 }

@@ -214,6 +214,7 @@ fn forward(
 ) -> Result<Tape, GraphError> {
     recorder.set_scope("input", "forward");
     let image = Value::Dense(gather(recorder, network, &options.input, (ports, options.change))?);
+    let trained = trained(network);
     let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).collect();
     let mut values: HashMap<usize, Value> = HashMap::new();
     let mut entries = Vec::new();
@@ -238,7 +239,7 @@ fn forward(
             recorder.set_scope(&layer.name, "forward");
             let inputs = input_of(at, &values);
             recorder.tap_input(layer, &inputs);
-            let (value, backward) = layer.layer.forward(recorder, &place(layer, at), &inputs)?;
+            let (value, backward) = layer.layer.forward(recorder, &place(layer, at, &trained), &inputs)?;
             values.insert(at, value);
             entries.push(Entry { first: at, last: at, backward });
         }
@@ -247,9 +248,20 @@ fn forward(
     Ok(Tape { logits, entries })
 }
 
-fn place(layer: &NetworkLayer, at: usize) -> Place {
+/// Whether the output of each layer depends on a trainable parameter.
+fn trained(network: &Network) -> Vec<bool> {
+    let mut trained: Vec<bool> = Vec::new();
+    for layer in &network.layers {
+        let own = layer.parameters.iter().any(|parameter| parameter.trainable);
+        let through = layer.inputs.iter().flatten().any(|&input| trained[input]);
+        trained.push(own || through);
+    }
+    trained
+}
+
+fn place(layer: &NetworkLayer, at: usize, trained: &[bool]) -> Place {
     let stream = u32::try_from(at + 1).expect("few layers");
-    let needs_grad = layer.inputs.iter().map(Option::is_some).collect();
+    let needs_grad = layer.inputs.iter().map(|input| input.is_some_and(|at| trained[at])).collect();
     Place { name: layer.name.clone(), stream, needs_grad }
 }
 
@@ -375,7 +387,8 @@ fn backward(
 ) -> Result<(), GraphError> {
     let mut gradients: HashMap<usize, Tensor> = HashMap::from([(network.layers.len() - 1, grad_logits)]);
     for Entry { first, last, backward } in entries.into_iter().rev() {
-        let grad = gradients.remove(&last).expect("every layer's output has a consumer, which comes later");
+        // A layer before all parameters receives none.
+        let Some(grad) = gradients.remove(&last) else { continue };
         recorder.set_scope(&network.layers[last].name, "backward");
         recorder.tap_gradient(&network.layers[last], &grad);
         let results = backward(recorder, &grad)?;

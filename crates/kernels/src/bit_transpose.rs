@@ -10,13 +10,16 @@ use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::widest
 
 /// Turns `planes [planes][samples * positions][words(k)]` into `transposed
 /// [planes][k][samples][words(positions)]`:
-/// the operands of the grad_weight product, in which every sample is a segment of its own words.
+/// the operands of the grad_weight product, in which every sample is a segment of its own words. Where several samples share
+/// a segment, these are the segments of a batch, and the last one may be short: bits past `rows` are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct BitTranspose {
     /// Samples.
     pub samples: u32,
     /// Positions of one sample.
     pub positions: u32,
+    /// Positions that there are: those of all samples, or fewer by less than one sample.
+    pub rows: u32,
     /// Elements of a row, which become rows.
     pub k: u32,
     /// Planes of any meaning; they are transposed one by one.
@@ -38,7 +41,13 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "elements past k", from: "word * 32u + {{ j }}u < params.k", to: "true" },
         Mutation { rule: "position word", from: "position_vector * {{ 32 * VECTOR }}u", to: "0u" },
         Mutation { rule: "neighboring blocks", from: "(32 * lane + i)", to: "(i)" },
-        Mutation { rule: "sample offset", from: "image * params.positions", to: "plane * params.positions" },
+        Mutation { rule: "sample offset", from: "sample * params.positions", to: "plane * params.positions" },
+        Mutation { rule: "plane offset", from: "plane * params.rows", to: "plane * params.positions" },
+        Mutation {
+            rule: "rows of a short sample",
+            from: "min(params.positions, params.rows - first_row)",
+            to: "params.positions",
+        },
         Mutation {
             rule: "padded rows",
             from: "let row_words = words_for(params.k)",
@@ -64,6 +73,7 @@ impl Kernel for BitTranspose {
         vec![
             Param::u32("samples", self.samples),
             Param::u32("positions", self.positions),
+            Param::u32("rows", self.rows),
             Param::u32("k", self.k),
             Param::u32("planes", self.planes),
         ]
@@ -80,7 +90,7 @@ impl Kernel for BitTranspose {
     fn lens(&self) -> Vec<u64> {
         let planes = u64::from(self.planes) * u64::from(self.samples);
         vec![
-            planes * u64::from(self.positions) * u64::from(words_for(self.k)),
+            u64::from(self.planes) * u64::from(self.rows) * u64::from(words_for(self.k)),
             planes * u64::from(words_for(self.positions)) * u64::from(self.k),
         ]
     }
@@ -93,7 +103,8 @@ impl Kernel for BitTranspose {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let planes = &buffers[0][..self.lens()[0] as usize];
         let (samples, positions, k) = (self.samples as usize, self.positions as usize, self.k as usize);
-        let codes = bits::unpack(planes, samples * positions, k, self.planes);
+        let mut codes = bits::unpack(planes, self.rows as usize, k, self.planes);
+        codes.resize(samples * positions * k, 0);
         let columns = reference::product::transpose(&codes, samples * positions, k);
         vec![Expected::exact(bits::pack(&columns, k * samples, positions, self.planes))]
     }
@@ -115,14 +126,17 @@ fn cases() -> Vec<Case> {
         (2, 49, 96),
     ];
     let mut random = Random::new(12);
-    let mut case = |(samples, positions, k): (u32, u32, u32), planes: u32| {
-        let rows = (samples * positions) as usize;
-        let codes = random.codes(rows * k as usize, planes);
-        let label = format!("{samples} samples of {positions}x{k} planes {planes}");
-        let input = bits::pack(&codes, rows, k as usize, planes);
-        Case::new(label, BitTranspose { samples, positions, k, planes }, vec![input, vec![]])
+    let mut case = |(samples, positions, k): (u32, u32, u32), planes: u32, missing: u32| {
+        let rows = samples * positions - missing;
+        let codes = random.codes(rows as usize * k as usize, planes);
+        let label = format!("{samples} samples of {positions}x{k} planes {planes} without {missing}");
+        let input = bits::pack(&codes, rows as usize, k as usize, planes);
+        Case::new(label, BitTranspose { samples, positions, rows, k, planes }, vec![input, vec![]])
     };
-    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2)).collect();
-    cases.extend((1..=9).map(|planes| case((2, 37, 41), planes)));
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2, 0)).collect();
+    cases.extend((1..=9).map(|planes| case((2, 37, 41), planes, 0)));
+    let short =
+        [((1, 32, 5), 31), ((2, 32, 33), 1), ((3, 128, 31), 64), ((2, 96, 40), 95), ((2, 37, 41), 13)];
+    cases.extend(short.map(|(size, missing)| case(size, 3, missing)));
     cases
 }

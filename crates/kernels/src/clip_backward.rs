@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::activation::clip_backward;
+use reference::activation::{cabs_backward, clip_backward};
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP,
+    ActivationForm, Case, Entry, Mutation, Random, WORKGROUP,
     floats::{relative, special, to_f64},
     groups_for,
 };
@@ -17,6 +17,8 @@ use crate::{
 pub struct ClipBackward {
     /// Values.
     pub len: u32,
+    /// What limits them to [0, 1].
+    pub form: ActivationForm,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -31,6 +33,13 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "upper end included", from: "<= 1.0", to: "< 1.0" },
         Mutation { rule: "lower end", from: "value >= 0.0 && ", to: "" },
         Mutation { rule: "upper end", from: " && value <= 1.0", to: "" },
+        Mutation {
+            rule: "sign of the slope",
+            from: "-grad[index], value < 0.0",
+            to: "grad[index], value < 0.0",
+        },
+        Mutation { rule: "no slope at zero", from: "value != 0.0 && ", to: "" },
+        Mutation { rule: "magnitude of 1 excluded", from: "abs(value) < 1.0", to: "abs(value) <= 1.0" },
         Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
         Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
     ],
@@ -44,7 +53,7 @@ impl Kernel for ClipBackward {
         vec![Param::u32("len", self.len)]
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("FORM", self.form as u32)]
     }
     fn workgroups(&self) -> u64 {
         groups_for(u64::from(self.len))
@@ -60,16 +69,23 @@ impl Kernel for ClipBackward {
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let (x, grad) = (to_f64(buffers[0], self.len), to_f64(buffers[1], self.len));
-        vec![relative(&clip_backward(&x, &grad), 0.0)]
+        let passed = match self.form {
+            ActivationForm::Clip => clip_backward(&x, &grad),
+            ActivationForm::Cabs => cabs_backward(&x, &grad),
+        };
+        vec![relative(&passed, 0.0)]
     }
 }
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(23);
-    let mut case = |len: u32| {
+    let mut case = |len: u32, form: ActivationForm| {
         let inputs =
             vec![special(&mut random, len, -1.0, 2.0), random.floats(len as usize, -1.0, 1.0), vec![]];
-        Case::new(format!("{len}"), ClipBackward { len }, inputs)
+        Case::new(format!("{len} {form:?}"), ClipBackward { len, form }, inputs)
     };
-    [1, 7, 63, 64, 65, 128, 1021].into_iter().map(&mut case).collect()
+    let mut cases: Vec<Case> =
+        [1, 7, 63, 64, 65, 128, 1021].map(|len| case(len, ActivationForm::Clip)).to_vec();
+    cases.extend([1, 64, 129].map(|len| case(len, ActivationForm::Cabs)));
+    cases
 }

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::activation::clip_forward;
+use reference::activation::{cabs_forward, clip_forward};
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP,
+    ActivationForm, Case, Entry, Mutation, Random, WORKGROUP,
     floats::{relative, special, to_f64},
     groups_for,
 };
@@ -17,6 +17,8 @@ use crate::{
 pub struct ClipForward {
     /// Values.
     pub len: u32,
+    /// What limits them to [0, 1].
+    pub form: ActivationForm,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -29,6 +31,8 @@ pub(crate) static ENTRY: Entry = Entry {
     mutations: &[
         Mutation { rule: "lower end", from: "0.0, 1.0", to: "-1.0, 1.0" },
         Mutation { rule: "upper end", from: "0.0, 1.0", to: "0.0, 1e9" },
+        Mutation { rule: "magnitude", from: "abs(x[index])", to: "x[index]" },
+        Mutation { rule: "magnitude above", from: "abs(x[index]), 1.0", to: "abs(x[index]), 1e9" },
         Mutation { rule: "tail value", from: "index >= params.len", to: "index + 1u >= params.len" },
         Mutation { rule: "write past the end", from: "index >= params.len", to: "index > params.len" },
     ],
@@ -42,7 +46,7 @@ impl Kernel for ClipForward {
         vec![Param::u32("len", self.len)]
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP)]
+        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("FORM", self.form as u32)]
     }
     fn workgroups(&self) -> u64 {
         groups_for(u64::from(self.len))
@@ -57,15 +61,23 @@ impl Kernel for ClipForward {
         Work { operations: u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        vec![relative(&clip_forward(&to_f64(buffers[0], self.len)), 0.0)]
+        let x = to_f64(buffers[0], self.len);
+        let y = match self.form {
+            ActivationForm::Clip => clip_forward(&x),
+            ActivationForm::Cabs => cabs_forward(&x),
+        };
+        vec![relative(&y, 0.0)]
     }
 }
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(21);
-    let mut case = |len: u32| {
+    let mut case = |len: u32, form: ActivationForm| {
         let inputs = vec![special(&mut random, len, -1.0, 2.0), vec![]];
-        Case::new(format!("{len}"), ClipForward { len }, inputs)
+        Case::new(format!("{len} {form:?}"), ClipForward { len, form }, inputs)
     };
-    [1, 7, 63, 64, 65, 128, 1021].into_iter().map(&mut case).collect()
+    let mut cases: Vec<Case> =
+        [1, 7, 63, 64, 65, 128, 1021].map(|len| case(len, ActivationForm::Clip)).to_vec();
+    cases.extend([1, 64, 129].map(|len| case(len, ActivationForm::Cabs)));
+    cases
 }

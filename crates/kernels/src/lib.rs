@@ -49,6 +49,7 @@ mod dropout_forward;
 mod floats;
 mod global_avg_pool_backward;
 mod global_avg_pool_forward;
+mod gradient_scales;
 mod image_gather;
 mod light_gather;
 mod max_pool_backward;
@@ -83,6 +84,8 @@ mod tiling;
 mod unfold;
 mod unfold_lines;
 mod weight_backward;
+mod weight_max_backward;
+mod weight_max_sums;
 mod window;
 mod xor_product;
 
@@ -125,6 +128,7 @@ pub use dropout_backward::DropoutBackward;
 pub use dropout_forward::DropoutForward;
 pub use global_avg_pool_backward::GlobalAvgPoolBackward;
 pub use global_avg_pool_forward::GlobalAvgPoolForward;
+pub use gradient_scales::GradientScales;
 pub use image_gather::ImageGather;
 pub use light_gather::LightGather;
 pub use max_pool_backward::MaxPoolBackward;
@@ -135,11 +139,11 @@ pub use normalize_quantize::NormalizeQuantize;
 pub use normalize_quantize_backward::{NormalizeQuantizeBackward, NormalizeRule};
 pub use normalize_quantize_backward_sums::NormalizeQuantizeBackwardSums;
 pub use product::{By, Form, Output, PlaneGroup, Product, ProductError, ScaleIndex};
-pub use quantize_activation::QuantizeActivation;
+pub use quantize_activation::{ActivationForm, QuantizeActivation};
 pub use quantize_gradient::QuantizeGradient;
 pub use quantize_weight::{QuantizeWeight, WeightRule};
 pub use reduce::{Reduce, ReduceMap, ReduceOp};
-pub use reference::product::Kind;
+pub use reference::{product::Kind, quantize::Rounding};
 pub use relu_backward::ReluBackward;
 pub use relu_forward::ReluForward;
 pub use row_sums::RowSums;
@@ -156,6 +160,8 @@ pub use tile_product::{TileProduct, WorkgroupTile};
 pub use tiling::{WORKGROUP, groups_for, words_for};
 pub use unfold_lines::UnfoldLines;
 pub use weight_backward::WeightBackward;
+pub use weight_max_backward::WeightMaxBackward;
+pub use weight_max_sums::WeightMaxSums;
 pub use window::Window;
 pub use xor_product::XorProduct;
 
@@ -220,6 +226,7 @@ pub static REGISTRY: &[&Entry] = &[
     &dropout_forward::ENTRY,
     &global_avg_pool_backward::ENTRY,
     &global_avg_pool_forward::ENTRY,
+    &gradient_scales::ENTRY,
     &image_gather::ENTRY,
     &light_gather::ENTRY,
     &max_pool_backward::ENTRY,
@@ -247,5 +254,7 @@ pub static REGISTRY: &[&Entry] = &[
     &tile_product::ENTRY,
     &unfold_lines::ENTRY,
     &weight_backward::ENTRY,
+    &weight_max_backward::ENTRY,
+    &weight_max_sums::ENTRY,
     &xor_product::ENTRY,
 ];

@@ -5,7 +5,10 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::{bits, quantize};
+use reference::{
+    bits,
+    quantize::{self, Rounding},
+};
 
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
@@ -31,6 +34,8 @@ pub struct NormalizeQuantize {
     pub bits: u32,
     /// Whether x is normalized; otherwise `coefficients` is any buffer of 4 words and not read.
     pub normalize: bool,
+    /// How codes are rounded.
+    pub rounding: Rounding,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -48,11 +53,8 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "first maximum", from: "(z > best.value)", to: "(z >= best.value)" },
         Mutation { rule: "negative maxima", from: "(best.tap == NONE) | ", to: "" },
         Mutation { rule: "padding takes part", from: " & vec4(inside)", to: "" },
-        Mutation {
-            rule: "ties to even",
-            from: "round(LEVELS * clamp(z, vec4(0.0), vec4(1.0)))",
-            to: "LEVELS * clamp(z, vec4(0.0), vec4(1.0)) + 0.5",
-        },
+        Mutation { rule: "ties to even", from: "else \"round(\"", to: "else \"floor(0.5 + \"" },
+        Mutation { rule: "ties up", from: "\"floor(0.5 + \" if", to: "\"round(\" if" },
         Mutation { rule: "clip above", from: "clamp(z, vec4(0.0), vec4(1.0))", to: "max(z, vec4(0.0))" },
         Mutation { rule: "lower end passes", from: "(z >= vec4(0.0))", to: "(z > vec4(0.0))" },
         Mutation { rule: "upper end passes", from: "(z <= vec4(1.0))", to: "(z < vec4(1.0))" },
@@ -105,6 +107,7 @@ impl Kernel for NormalizeQuantize {
             Constant::new("BITS", self.bits),
             Constant::new("NORMALIZE", u32::from(self.normalize)),
             Constant::new("PIXELS", self.pixels()),
+            Constant::new("FLOOR", u32::from(self.rounding == Rounding::Floor)),
         ];
         [template(&self.window, self.channels), own.to_vec()].concat()
     }
@@ -147,7 +150,7 @@ impl Kernel for NormalizeQuantize {
         let (firsts, rivals) = (pool.at_taps(&x, &taps), pool.at_taps(&x, &second_taps));
 
         let n = f64::from(quantize::levels(self.bits));
-        let mut codes = RoundedCodes::new(self.bits);
+        let mut codes = RoundedCodes::rounded(self.bits, self.rounding);
         let (mut routes, mut alternatives) = (Vec::new(), Vec::new());
         for (at, (&z, &error)) in maxima.iter().zip(&max_errors).enumerate() {
             let z_times_n = n * z.clamp(0.0, 1.0);
@@ -176,8 +179,8 @@ impl Kernel for NormalizeQuantize {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(62);
-    let mut case = |window: Window, channels: u32, bits: u32, normalize: bool| {
-        let kernel = NormalizeQuantize { window, channels, bits, normalize };
+    let mut case = |window: Window, channels: u32, bits: u32, normalize: bool, rounding: Rounding| {
+        let kernel = NormalizeQuantize { window, channels, bits, normalize, rounding };
         let (len, c) = ((window.in_pixels() * channels) as usize, channels as usize);
         let mut x = random.floats(len, -1.0, 2.0);
         // Whole windows of equal, of negative and of special values.
@@ -189,9 +192,10 @@ fn cases() -> Vec<Case> {
         let rows = [(-0.5, 0.5), (0.5, 2.0), (-1.5, 1.5), (-0.25, 0.75)];
         let coefficients: Vec<u32> =
             rows.into_iter().flat_map(|(low, high)| random.floats(c, low, high)).collect();
-        let label = format!("{window:?} channels {channels} bits {bits} normalize {normalize}");
+        let label = format!("{window:?} channels {channels} bits {bits} normalize {normalize} {rounding:?}");
         Case::new(label, kernel, vec![x, coefficients, vec![], vec![]])
     };
+    use Rounding::{Even, Floor};
     let single = |samples, height, width| whole_image(samples, height, width);
     let mut cases = Vec::new();
     for (window, channels) in [
@@ -204,18 +208,20 @@ fn cases() -> Vec<Case> {
         (single(1, 1, 2), 1028),
         (single(1, 1021, 1), 1),
     ] {
-        cases.push(case(window, channels, 2, true));
+        cases.push(case(window, channels, 2, true, Even));
     }
     for (window, channels) in apart_windows().into_iter().zip([5, 12, 37, 64, 3, 100, 48, 8]) {
-        cases.push(case(window, channels, 2, true));
-        cases.push(case(window, channels, 3, false));
+        cases.push(case(window, channels, 2, true, Even));
+        cases.push(case(window, channels, 3, false, Even));
     }
-    cases.extend((1..=8).map(|bits| case(single(2, 3, 2), 45, bits, true)));
-    cases.extend([1, 8].map(|bits| case(apart_windows()[0], 20, bits, false)));
-    cases.push(case(single(2, 5, 1), 6, 4, false));
+    cases.extend((1..=8).map(|bits| case(single(2, 3, 2), 45, bits, true, Even)));
+    cases.extend([1, 8].map(|bits| case(apart_windows()[0], 20, bits, false, Even)));
+    cases.extend([1, 3, 8].map(|bits| case(single(2, 3, 2), 45, bits, true, Floor)));
+    cases.push(case(single(2, 5, 1), 6, 4, false, Even));
     // Few different values, so that a window has several maxima and products fall halfway between two codes.
-    for (window, normalize) in [(0, true), (1, true), (0, false), (3, false), (5, false)] {
-        let mut case = case(apart_windows()[window], 20, 1, normalize);
+    let coarse = [(0, true), (1, true), (0, false), (3, false), (5, false)];
+    for ((window, normalize), rounding) in coarse.into_iter().flat_map(|c| [(c, Even), (c, Floor)]) {
+        let mut case = case(apart_windows()[window], 20, 1, normalize, rounding);
         let coarse = |word: &mut u32| *word = ((f32::from_bits(*word) * 2.0).round() / 2.0).to_bits();
         case.inputs[0].iter_mut().for_each(coarse);
         case.label += " coarse";

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::quantize::Rounding;
 
 use crate::{
     Case, Entry, Mutation, NormalizeQuantize, Random, WORKGROUP, Window,
@@ -129,7 +130,8 @@ pub(crate) fn inputs(random: &mut Random, window: &Window, channels: u32) -> [Ve
     let rows = [(-0.5, 0.5), (0.5, 2.0), (-1.5, 1.5), (-0.25, 0.75)];
     let coefficients: Vec<u32> =
         rows.into_iter().flat_map(|(low, high)| random.floats(channels as usize, low, high)).collect();
-    let forward = NormalizeQuantize { window: *window, channels, bits: 1, normalize: true };
+    let rounding = Rounding::Even;
+    let forward = NormalizeQuantize { window: *window, channels, bits: 1, normalize: true, rounding };
     let route = forward.expected(&[&x, &coefficients, &[], &[]]).remove(1).words;
     let grad = random.floats((window.out_pixels() * channels) as usize, -1.0, 2.0);
     [x, grad, route, coefficients]

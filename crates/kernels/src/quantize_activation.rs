@@ -4,12 +4,15 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::activation::{cabs_forward, clip_forward};
+use reference::quantize::Rounding;
 
 use crate::floats::to_f64;
 use crate::rounding::{RoundedCodes, rounding_band};
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
-/// Quantizes `x[rows][channels]` to `planes[bits][rows][words]`: `round(n clip(x, 0, 1))`, equation 11 of DoReFa-Net.
+/// Quantizes `x[rows][channels]` to `planes[bits][rows][words]`: `round(n clip(x, 0, 1))`, equation 11 of DoReFa-Net, or
+/// with another form and rounding.
 #[derive(Clone, Copy, Debug)]
 pub struct QuantizeActivation {
     /// Pixels `(n, h, w)`.
@@ -18,6 +21,20 @@ pub struct QuantizeActivation {
     pub channels: u32,
     /// Planes, 1 to 8.
     pub bits: u32,
+    /// What limits x to [0, 1].
+    pub form: ActivationForm,
+    /// How codes are rounded.
+    pub rounding: Rounding,
+}
+
+/// What limits an activation to [0, 1].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ActivationForm {
+    /// `min(max(x, 0), 1)`.
+    #[default]
+    Clip,
+    /// `min(1, |x|)`.
+    Cabs,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -28,8 +45,11 @@ pub(crate) static ENTRY: Entry = Entry {
     },
     cases,
     mutations: &[
-        Mutation { rule: "ties to even", from: "round(levels * value)", to: "floor(levels * value + 0.5)" },
-        Mutation { rule: "clip above", from: "vec4(1.0));", to: "vec4(2.0));" },
+        Mutation { rule: "ties to even", from: "return round(value)", to: "return floor(value + 0.5)" },
+        Mutation { rule: "ties up", from: "return floor(value + 0.5)", to: "return round(value)" },
+        Mutation { rule: "clip above", from: "vec4(0.0), vec4(1.0));", to: "vec4(0.0), vec4(2.0));" },
+        Mutation { rule: "magnitude", from: "min(abs(value)", to: "min(value" },
+        Mutation { rule: "magnitude above", from: "abs(value), vec4(1.0)", to: "abs(value), vec4(2.0)" },
         Mutation { rule: "levels", from: "f32((1u << BITS) - 1u)", to: "f32(1u << BITS)" },
         Mutation {
             rule: "row stride",
@@ -61,7 +81,12 @@ impl Kernel for QuantizeActivation {
         vec![Param::u32("rows", self.rows), Param::u32("channels", self.channels)]
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+        vec![
+            Constant::new("WORKGROUP", WORKGROUP),
+            Constant::new("BITS", self.bits),
+            Constant::new("FORM", self.form as u32),
+            Constant::new("ROUNDING", self.rounding as u32),
+        ]
     }
     fn template(&self) -> Vec<Constant> {
         vec![Constant::new("VECTOR", vector(self.channels))]
@@ -80,8 +105,13 @@ impl Kernel for QuantizeActivation {
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let levels = f64::from(reference::quantize::levels(self.bits));
-        let mut codes = RoundedCodes::new(self.bits);
-        for x in to_f64(buffers[0], self.rows * self.channels) {
+        let mut codes = RoundedCodes::rounded(self.bits, self.rounding);
+        let x = to_f64(buffers[0], self.rows * self.channels);
+        let limited = match self.form {
+            ActivationForm::Clip => clip_forward(&x),
+            ActivationForm::Cabs => cabs_forward(&x),
+        };
+        for x in limited {
             let x_times_n = levels * x.clamp(0.0, 1.0);
             // A product that is a half-integer exactly is exact on the device too, so its rounding is not open.
             let tie = reference::quantize::distance_to_rounding(x_times_n) == 0.0;
@@ -107,18 +137,30 @@ fn cases() -> Vec<Case> {
         (5, 300),
     ];
     let mut random = Random::new(3);
-    let mut case = |(rows, channels): (u32, u32), bits: u32| {
-        let mut x = random.floats((rows * channels) as usize, -0.25, 1.25);
+    let forms = [
+        (ActivationForm::Clip, Rounding::Floor, -0.25),
+        (ActivationForm::Cabs, Rounding::Even, -1.25),
+        (ActivationForm::Cabs, Rounding::Floor, -1.25),
+    ];
+    let usual = (ActivationForm::Clip, Rounding::Even, -0.25);
+    type Form = (ActivationForm, Rounding, f32);
+    let mut case = |(rows, channels): (u32, u32), bits: u32, (form, rounding, low): Form| {
+        let mut x = random.floats((rows * channels) as usize, low, 1.25);
         let special = [0.5, -0.0, 0.0, 1.0, -1.0, 2.0, 1e-30, 3e38, -3e38, f32::INFINITY, 0.25, 0.75];
         for (x, special) in x.iter_mut().step_by(3).zip(special) {
             *x = special.to_bits();
         }
-        let kernel = QuantizeActivation { rows, channels, bits };
-        Case::new(format!("{rows}x{channels} bits {bits}"), kernel, vec![x, vec![]])
+        let kernel = QuantizeActivation { rows, channels, bits, form, rounding };
+        let label = format!("{rows}x{channels} bits {bits} {form:?} {rounding:?}");
+        Case::new(label, kernel, vec![x, vec![]])
     };
-    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2)).collect();
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2, usual)).collect();
     cases.extend(
-        (1..=8).flat_map(|bits| [(11, 45), (7, 76)].map(|size| case(size, bits))).collect::<Vec<_>>(),
+        (1..=8).flat_map(|bits| [(11, 45), (7, 76)].map(|size| case(size, bits, usual))).collect::<Vec<_>>(),
     );
+    for form in forms {
+        cases.extend([(1, 1), (2, 33), (9, 48)].map(|size| case(size, 2, form)));
+        cases.extend([1, 3, 8].map(|bits| case((11, 45), bits, form)));
+    }
     cases
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::quantize::{levels, sign};
+use reference::quantize::{Rounding, levels, sign};
 
 use crate::floats::{UNIT, to_f64};
 use crate::rounding::{RoundedCodes, TANH_ERROR, rounding_band};
@@ -16,6 +16,18 @@ pub enum WeightRule {
     Sign,
     /// `round(n (tanh(w) / (2 max |tanh w|) + 1/2))`: equation 9.
     Tanh,
+    /// The same with `floor(x + 1/2)` for the rounding.
+    TanhFloor,
+}
+
+impl WeightRule {
+    /// Equation 9 with codes rounded by `rounding`.
+    pub fn tanh(rounding: Rounding) -> Self {
+        match rounding {
+            Rounding::Even => Self::Tanh,
+            Rounding::Floor => Self::TanhFloor,
+        }
+    }
 }
 
 /// Quantizes `rows` x `k` elements of a weight tensor to `planes[bits][rows][words]`.
@@ -51,7 +63,8 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "sign of minus zero", from: "bits > 0x80000000u", to: "bits >= 0x80000000u" },
-        Mutation { rule: "ties to even", from: "u32(round(f32(", to: "u32(floor(0.5 + f32(" },
+        Mutation { rule: "ties to even", from: "u32(round(scaled))", to: "u32(floor(0.5 + scaled))" },
+        Mutation { rule: "ties up", from: "u32(floor(scaled + 0.5))", to: "u32(round(scaled))" },
         Mutation { rule: "scale", from: "(2.0 * scale[0])", to: "(2.0 * min(scale[0], 0.9))" },
         Mutation { rule: "tensor of zeros", from: "var x = 0.5;", to: "var x = 0.0;" },
         Mutation { rule: "odd tanh", from: "select(t, -t, x < 0.0)", to: "t" },
@@ -126,7 +139,8 @@ impl QuantizeWeight {
 
     fn tanh_codes(&self, weight: &[f64], max: f64) -> RoundedCodes {
         let n = f64::from(levels(self.bits));
-        let mut codes = RoundedCodes::new(self.bits);
+        let rounding = if self.rule == WeightRule::TanhFloor { Rounding::Floor } else { Rounding::Even };
+        let mut codes = RoundedCodes::rounded(self.bits, rounding);
         for &w in weight {
             let half = if max > 0.0 { w.tanh() / (2.0 * max) } else { 0.0 };
             // Zero is halfway between two codes and exact on every device; elsewhere the tangent, the quotient (2.5 units)
@@ -179,7 +193,7 @@ impl Kernel for QuantizeWeight {
     fn work(&self) -> Work {
         let operations = match self.rule {
             WeightRule::Sign => 0,
-            WeightRule::Tanh => 32 * u64::from(self.rows) * u64::from(self.k),
+            WeightRule::Tanh | WeightRule::TanhFloor => 32 * u64::from(self.rows) * u64::from(self.k),
         };
         Work { operations, bytes: 4 * self.lens().iter().sum::<u64>() }
     }
@@ -193,7 +207,7 @@ impl Kernel for QuantizeWeight {
                 let (rows, k) = (self.rows as usize, self.k as usize);
                 vec![Expected::exact(reference::bits::pack(&codes, rows, k, self.bits))]
             }
-            WeightRule::Tanh => {
+            WeightRule::Tanh | WeightRule::TanhFloor => {
                 let max = f64::from(f32::from_bits(buffers[1][0]));
                 vec![self.tanh_codes(&weight, max).expected(self.rows, self.k)]
             }
@@ -244,5 +258,9 @@ fn cases() -> Vec<Case> {
         add("zeros ", [3, 1, 5], bits, WeightRule::Tanh, true);
     }
     add("zeros ", [3, 1, 5], 1, WeightRule::Sign, true);
+    for bits in [1, 2, 3, 8] {
+        add("", [9, 3, 20], bits, WeightRule::TanhFloor, false);
+        add("zeros ", [3, 1, 5], bits, WeightRule::TanhFloor, true);
+    }
     cases
 }

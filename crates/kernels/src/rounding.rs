@@ -1,7 +1,7 @@
 //! Codes that a device may round either way.
 
 use recording::Expected;
-use reference::quantize::{distance_to_rounding, levels, quantize_unit};
+use reference::quantize::{Rounding, distance_to_rounding, levels, quantize_unit_by};
 
 use crate::floats::UNIT;
 
@@ -17,6 +17,7 @@ pub(crate) fn rounding_band(x_times_n: f64) -> f64 {
 #[derive(Debug)]
 pub(crate) struct RoundedCodes {
     bits: u32,
+    rounding: Rounding,
     codes: Vec<u32>,
     alternative: Vec<u32>,
 }
@@ -24,12 +25,17 @@ pub(crate) struct RoundedCodes {
 impl RoundedCodes {
     /// No codes yet, of `bits` bits.
     pub(crate) fn new(bits: u32) -> Self {
-        Self { bits, codes: Vec::new(), alternative: Vec::new() }
+        Self::rounded(bits, Rounding::Even)
+    }
+
+    /// No codes yet, of `bits` bits and with another rounding.
+    pub(crate) fn rounded(bits: u32, rounding: Rounding) -> Self {
+        Self { bits, rounding, codes: Vec::new(), alternative: Vec::new() }
     }
 
     /// Adds `round(n x)` with `x` clamped to [0, 1]; `error` bounds how far a device's `n x` may be off.
     pub(crate) fn push(&mut self, x: f64, error: f64) {
-        let code = quantize_unit(x, self.bits);
+        let code = quantize_unit_by(x, self.bits, self.rounding);
         let x_times_n = f64::from(levels(self.bits)) * x.clamp(0.0, 1.0);
         let below = x_times_n.floor() as u32;
         let other = if code == below { below + 1 } else { below };

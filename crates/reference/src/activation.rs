@@ -10,6 +10,18 @@ pub fn clip_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
     pass_where(x, grad, |x| (0.0..=1.0).contains(&x))
 }
 
+/// `min(1, |x|)`.
+pub fn cabs_forward(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| x.abs().min(1.0)).collect()
+}
+
+/// The gradient of [`cabs_forward`]: times the sign of x where `0 < |x| < 1`, else 0. At `|x| = 1` the minimum takes its
+/// constant, as TensorFlow's does, and at 0 the magnitude has no slope.
+pub fn cabs_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
+    let passed = pass_where(x, grad, |x| x != 0.0 && x.abs() < 1.0);
+    x.iter().zip(passed).map(|(x, grad)| if *x < 0.0 { -grad } else { grad }).collect()
+}
+
 /// `max(x, 0)`.
 pub fn relu_forward(x: &[f64]) -> Vec<f64> {
     x.iter().map(|x| x.max(0.0)).collect()

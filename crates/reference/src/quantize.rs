@@ -20,6 +20,26 @@ pub fn round_half_even(x: f64) -> f64 {
     x.round_ties_even()
 }
 
+/// How a code is rounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rounding {
+    /// To the nearest integer, ties to the even one.
+    #[default]
+    Even,
+    /// `floor(x + 1/2)`: ties go up.
+    Floor,
+}
+
+impl Rounding {
+    /// Rounds to an integer.
+    pub fn round(self, x: f64) -> f64 {
+        match self {
+            Self::Even => round_half_even(x),
+            Self::Floor => (x + 0.5).floor(),
+        }
+    }
+}
+
 /// The sign with `sign(0) = sign(-0) = +1`.
 pub fn sign(x: f64) -> f64 {
     if x < 0.0 { -1.0 } else { 1.0 }
@@ -32,7 +52,12 @@ pub fn distance_to_rounding(x_times_n: f64) -> f64 {
 
 /// Equations 5 and 6: the code `round(n x)`, with `x` clamped to `[0, 1]`; NaN gives 0.
 pub fn quantize_unit(x: f64, bits: u32) -> u32 {
-    round_half_even(f64::from(levels(bits)) * x.clamp(0.0, 1.0)) as u32
+    quantize_unit_by(x, bits, Rounding::Even)
+}
+
+/// [`quantize_unit`] with another rounding.
+pub fn quantize_unit_by(x: f64, bits: u32, rounding: Rounding) -> u32 {
+    rounding.round(f64::from(levels(bits)) * x.clamp(0.0, 1.0)) as u32
 }
 
 /// A quantized weight tensor: element `i` is `scale * (2 * codes[i] - n)`.
@@ -60,7 +85,12 @@ pub fn weights_binary_backward(grad_quantized: &[f64]) -> Vec<f64> {
 ///
 /// A tensor of zeros has no maximum to divide by; it gets `x = 1/2` everywhere.
 pub fn weights_tanh(w: &[f64], bits: u32) -> WeightCodes {
-    let codes = weights_tanh_unrounded(w, bits).into_iter().map(|x| round_half_even(x) as u32).collect();
+    weights_tanh_by(w, bits, Rounding::Even)
+}
+
+/// [`weights_tanh`] with another rounding.
+pub fn weights_tanh_by(w: &[f64], bits: u32, rounding: Rounding) -> WeightCodes {
+    let codes = weights_tanh_unrounded(w, bits).into_iter().map(|x| rounding.round(x) as u32).collect();
     WeightCodes { codes, scale: 1.0 / f64::from(levels(bits)) }
 }
 
@@ -75,20 +105,21 @@ pub fn weights_tanh_unrounded(w: &[f64], bits: u32) -> Vec<f64> {
 /// The gradient of [`weights_tanh`] with the rounding passed straight through.
 ///
 /// `dw_i = dq_i (1 - t_i^2) / m` with `t = tanh(w)`, `m = max |t|`. With `max_grad` the maximum is
-/// differentiated too: elements with `|t_i| = m` also get `-sign(t_i) (sum_j dq_j t_j) / m^2 (1 - t_i^2)`,
-/// divided by their number. A tensor of zeros gets a zero gradient.
+/// differentiated too: elements with the largest `|w_i|`, which have the largest `|t_i|`, also get
+/// `-sign(t_i) (sum_j dq_j t_j) / m^2 (1 - t_i^2)`, divided by their number. A tensor of zeros gets a zero gradient.
 pub fn weights_tanh_backward(w: &[f64], grad_quantized: &[f64], max_grad: bool) -> Vec<f64> {
     assert_eq!(w.len(), grad_quantized.len(), "weights and gradients must pair up");
     let max = max_abs_tanh(w);
     if max == 0.0 {
         return vec![0.0; w.len()];
     }
-    let ties = w.iter().filter(|w| w.tanh().abs() == max).count() as f64;
+    let largest = w.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
+    let ties = w.iter().filter(|w| w.abs() == largest).count() as f64;
     let weighted: f64 = w.iter().zip(grad_quantized).map(|(w, grad)| grad * w.tanh()).sum();
     let grad = |(w, grad): (&f64, &f64)| {
         let t = w.tanh();
         let through_max =
-            if max_grad && t.abs() == max { -sign(t) * weighted / (max * max) / ties } else { 0.0 };
+            if max_grad && w.abs() == largest { -sign(t) * weighted / (max * max) / ties } else { 0.0 };
         (grad / max + through_max) * (1.0 - t * t)
     };
     w.iter().zip(grad_quantized).map(grad).collect()
@@ -113,6 +144,37 @@ pub struct GradientCodes {
     pub scale: Vec<f64>,
 }
 
+/// What the scale of a quantized gradient spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GradientScale {
+    /// `max |g|` of each sample.
+    #[default]
+    Sample,
+    /// The smallest power of two that is not below `max |g|` of the sample.
+    Pow2,
+    /// `max |g|` of the whole batch.
+    Batch,
+}
+
+/// The scale of each of `samples` equal parts of `g`.
+pub fn gradient_scale_by(g: &[f64], samples: usize, scale: GradientScale) -> Vec<f64> {
+    match scale {
+        GradientScale::Sample => gradient_scale(g, samples),
+        GradientScale::Pow2 => gradient_scale(g, samples).into_iter().map(power_of_two_from).collect(),
+        GradientScale::Batch => vec![gradient_scale(g, 1)[0]; samples],
+    }
+}
+
+/// `2^ceil(log2 s)` for a single-precision `s`: the smallest normal power of two that is not below it; 0 stays 0, and
+/// what lies above the largest power of two stays what it is.
+pub fn power_of_two_from(s: f64) -> f64 {
+    if s == 0.0 {
+        return 0.0;
+    }
+    let powers = (-126..=127).map(|exponent| 2f64.powi(exponent));
+    powers.into_iter().find(|power| *power >= s).unwrap_or(s)
+}
+
 /// `max |g|` of each of `samples` equal parts of `g`.
 pub fn gradient_scale(g: &[f64], samples: usize) -> Vec<f64> {
     let max_abs = |sample| of_sample(g, samples, sample).iter().fold(0.0, |max: f64, g| max.max(g.abs()));
@@ -125,17 +187,32 @@ pub fn gradient_scale(g: &[f64], samples: usize) -> Vec<f64> {
 /// stochastic rounding. `noise` holds a uniform number in `[0, 1)` for each element of `g`. A sample of zeros
 /// gets scale 0 and codes 0.
 pub fn gradient_codes(g: &[f64], samples: usize, bits: u32, noise: &[f64]) -> GradientCodes {
-    let unrounded = gradient_unrounded(g, samples, bits, noise);
+    gradient_codes_by(g, samples, (bits, GradientScale::Sample), noise)
+}
+
+/// [`gradient_codes`] with scales that span something else.
+pub fn gradient_codes_by(
+    g: &[f64],
+    samples: usize,
+    (bits, scale): (u32, GradientScale),
+    noise: &[f64],
+) -> GradientCodes {
+    let scale = gradient_scale_by(g, samples, scale);
+    let unrounded = unrounded(g, &scale, bits, noise);
     let codes = unrounded.into_iter().map(|x| round_half_even(x) as u32).collect();
-    GradientCodes { codes, scale: gradient_scale(g, samples) }
+    GradientCodes { codes, scale }
 }
 
 /// The products `n x` that [`gradient_codes`] rounds, for [`distance_to_rounding`]; 0 in a sample of zeros.
 pub fn gradient_unrounded(g: &[f64], samples: usize, bits: u32, noise: &[f64]) -> Vec<f64> {
+    unrounded(g, &gradient_scale(g, samples), bits, noise)
+}
+
+fn unrounded(g: &[f64], scales: &[f64], bits: u32, noise: &[f64]) -> Vec<f64> {
     assert_eq!(g.len(), noise.len(), "each gradient needs its own noise");
-    let n = f64::from(levels(bits));
+    let (n, samples) = (f64::from(levels(bits)), scales.len());
     let mut unrounded = Vec::with_capacity(g.len());
-    for (sample, &scale) in gradient_scale(g, samples).iter().enumerate() {
+    for (sample, &scale) in scales.iter().enumerate() {
         for (g, noise) in of_sample(g, samples, sample).iter().zip(of_sample(noise, samples, sample)) {
             let x = if scale > 0.0 { g / (2.0 * scale) + 0.5 + (noise - 0.5) / n } else { 0.0 };
             unrounded.push(n * x.clamp(0.0, 1.0));

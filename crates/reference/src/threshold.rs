@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::quantize::{levels, quantize_unit};
+use crate::quantize::{Rounding, levels, quantize_unit_by};
 
 /// The steps of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +77,14 @@ pub struct BatchNormChannel {
 impl BatchNormChannel {
     /// The unfolded chain: `round(n clip(gamma (scale v - mean) / sqrt(var + eps) + beta, 0, 1))`.
     pub fn code(&self, v: i64, bits: u32) -> u32 {
+        self.code_by(v, bits, Rounding::Even)
+    }
+
+    /// [`BatchNormChannel::code`] with another rounding.
+    pub fn code_by(&self, v: i64, bits: u32, rounding: Rounding) -> u32 {
         let x = self.scale * v as f64;
-        quantize_unit(self.gamma * (x - self.mean) / (self.var + self.eps).sqrt() + self.beta, bits)
+        let z = self.gamma * (x - self.mean) / (self.var + self.eps).sqrt() + self.beta;
+        quantize_unit_by(z, bits, rounding)
     }
 }
 
@@ -88,5 +94,14 @@ pub fn fold_batch_norm(
     bits: u32,
     range: RangeInclusive<i64>,
 ) -> ChannelThresholds {
-    fold(range, |v| channel.code(v, bits), bits)
+    fold_batch_norm_by(channel, (bits, Rounding::Even), range)
+}
+
+/// The thresholds of [`BatchNormChannel::code_by`] for accumulators in `range`.
+pub fn fold_batch_norm_by(
+    channel: &BatchNormChannel,
+    (bits, rounding): (u32, Rounding),
+    range: RangeInclusive<i64>,
+) -> ChannelThresholds {
+    fold(range, |v| channel.code_by(v, bits, rounding), bits)
 }

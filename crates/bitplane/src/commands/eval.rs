@@ -17,7 +17,12 @@ use super::trained::find;
 /// # Errors
 /// A refused run or data set, a device failure, a loss that is not finite.
 pub fn run(args: &EvalArgs) -> Result<(), Failure> {
-    let flags = Settings { device: args.device.clone(), kernels: args.kernels, ..Settings::default() };
+    let flags = Settings {
+        device: args.device.clone(),
+        kernels: args.kernels,
+        allow_nonfinite: args.allow_nonfinite.then_some(true),
+        ..Settings::default()
+    };
     let trained = find(&args.run, args.checkpoint, flags)?;
     let spec = args.data.as_deref().unwrap_or(&trained.data);
     let dataset = data::open_with(&fetch::located(spec), trained.bad_images)?;

@@ -46,7 +46,11 @@ struct Report {
 /// # Errors
 /// A refused run or image, a device failure.
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
-    let flags = Settings { device: args.device.clone(), ..Settings::default() };
+    let flags = Settings {
+        device: args.device.clone(),
+        allow_nonfinite: args.allow_nonfinite.then_some(true),
+        ..Settings::default()
+    };
     let trained = find(&args.run, args.checkpoint, flags)?;
     let Trained { identity, file, .. } = &trained;
     let [height, width, channels] = identity.image;

@@ -14,6 +14,8 @@ use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::fault::Fault;
 use crate::identity::Identity;
+use crate::initial::{self, Initial};
+use crate::method::ActivationForm;
 use crate::models::ModelInput;
 use crate::output::{self, note, shown};
 use crate::report::{DeviceReport, SCHEMA, TrainReport, bytes, grouped, print_json};
@@ -55,7 +57,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         .as_deref()
         .map(|given| find_run(given, args.output_dir.as_deref(), &settings))
         .transpose()?;
-    let config = match &resume {
+    let mut config = match &resume {
         None => resolve(settings, Settings::default())?,
         Some(resume) => merged(settings, run::read_settings(&resume.path)?, &resume.path)?,
     };
@@ -63,6 +65,11 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     steps_per_epoch(&config, &dataset)?;
     check_colors(&config, &dataset)?;
+    let initial = match resume {
+        None => initial::read(&config, &model_input(&dataset))?,
+        Some(_) => None,
+    };
+    config.init_sha256 = initial.as_ref().map_or(config.init_sha256, |initial| Some(initial.sha256.clone()));
     let mut folder = match (&resume, &args.output_dir) {
         (Some(resume), _) => RunFolder::reopen(&resume.path)?,
         (None, Some(path)) => RunFolder::create(path, args.overwrite)?,
@@ -72,7 +79,10 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         &config,
         &dataset,
         &mut folder,
-        resume.as_ref().map(|resume| &resume.which),
+        match &resume {
+            Some(resume) => Origin::Run(&resume.which),
+            None => Origin::New(initial),
+        },
         Extras { fault, tune: args.tune, overwrite: args.overwrite },
     )?;
     finish(&outcome, &folder, args.json)
@@ -147,24 +157,38 @@ fn default_folder(config: &Config) -> PathBuf {
     Path::new("runs").join(config.run_name())
 }
 
+fn model_input(dataset: &Dataset) -> ModelInput {
+    let Dataset { height, width, channels, .. } = *dataset;
+    let classes = u32::try_from(dataset.classes.len()).expect("data sets have few classes");
+    ModelInput { height, width, channels, classes }
+}
+
+/// What a training goes on from.
+enum Origin<'a> {
+    /// A checkpoint of the run.
+    Run(&'a Which),
+    /// Nothing, or the weights of another training.
+    New(Option<Initial>),
+}
+
 /// The report, but for where it lies.
 fn train(
     config: &Config,
     dataset: &Dataset,
     folder: &mut RunFolder,
-    resume: Option<&Which>,
+    origin: Origin<'_>,
     Extras { fault, tune, overwrite }: Extras,
 ) -> Result<TrainReport, Failure> {
     let storage: &dyn Storage = &Disk;
     let image = [dataset.height, dataset.width, dataset.channels];
     let identity = Identity::new(config, image, dataset.classes.clone());
-    let resumed = resume.map(|which| go_on(which, folder, &identity)).transpose()?;
-    let [height, width, channels] = image;
-    let classes = u32::try_from(dataset.classes.len()).expect("data sets have few classes");
+    let input = model_input(dataset);
+    let (resumed, initial) = match origin {
+        Origin::Run(which) => (Some(go_on(which, folder, (&identity, config, &input))?), None),
+        Origin::New(initial) => (None, initial.map(|initial| initial.tensors)),
+    };
     let pictures = [dataset.train.pixels.as_slice(), &dataset.test.pixels];
-    let mut engine =
-        Engine::new(config, &ModelInput { height, width, channels, classes }, config.batch_size)?
-            .holding(&pictures);
+    let mut engine = Engine::new(config, &input, config.batch_size)?.holding(&pictures);
     let observed = observed_layers(config, &engine.weighted_layers())?;
     let events = config.tensorboard.as_ref().map(|given| folder.tensorboard(given));
     if let Some(events) = events.as_ref().filter(|_| resumed.is_none() && !overwrite) {
@@ -189,7 +213,7 @@ fn train(
     let (store, start) = match resumed {
         Some(resumed) => resumed,
         // What an overwritten run had there, damaged or not, is gone by now.
-        None => (Store::open(storage, &folder.checkpoints())?, Start::default()),
+        None => (Store::open(storage, &folder.checkpoints())?, Start { initial, ..Start::default() }),
     };
     let events = match (&events, &start.checkpoint) {
         (None, _) => None,
@@ -233,13 +257,18 @@ fn train(
 }
 
 /// Loads the checkpoint and brings manifest and metrics back to where it stands.
-fn go_on(which: &Which, folder: &RunFolder, identity: &Identity) -> Result<(Store<'static>, Start), Failure> {
+fn go_on(
+    which: &Which,
+    folder: &RunFolder,
+    (identity, config, input): (&Identity, &Config, &ModelInput),
+) -> Result<(Store<'static>, Start), Failure> {
     let mut store = Store::open(&Disk, &folder.checkpoints())?;
     if store.manifest().is_none() && *which == Which::Last {
         note("note: the run holds no checkpoint yet, training starts anew");
         folder.rewind_metrics(&Disk, 0)?;
         folder.rewind_logs(&Disk, 0)?;
-        return Ok((store, Start::default()));
+        let initial = initial::read(config, input)?.map(|initial| initial.tensors);
+        return Ok((store, Start { initial, ..Start::default() }));
     }
     let loaded = store.load(which, identity)?;
     for warning in &loaded.warnings {
@@ -256,7 +285,7 @@ fn go_on(which: &Which, folder: &RunFolder, identity: &Identity) -> Result<(Stor
     let records = folder.rewind_metrics(&Disk, position.epoch)?;
     folder.rewind_logs(&Disk, position.epoch)?;
     store.rewind(&loaded.file)?;
-    Ok((store, Start { checkpoint: Some(loaded.checkpoint), records }))
+    Ok((store, Start { checkpoint: Some(loaded.checkpoint), initial: None, records }))
 }
 
 /// The layers that `--histograms` names, in the network's order.
@@ -298,6 +327,11 @@ fn introduce(config: &Config, session: &Session<Gpu>) {
         grouped(session.parameter_count()),
         bytes(session.memory_bytes())
     ));
+    if config.activation_form == ActivationForm::Cabs {
+        note(
+            "  activations min(1, |x|) are not monotone: evaluations quantize in f32, not by integer thresholds",
+        );
+    }
     if session.resident() == 0 {
         note("  the pictures stay off the device, each batch brings its own");
     }

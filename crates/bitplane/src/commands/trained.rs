@@ -113,7 +113,10 @@ impl Trained {
                     Engine::new(config, &input, batch_size)?.preferring(run::kernels(run)).holding(pictures);
                 let mut session = engine.open()?;
                 let tensors: &[NamedTensor] = &checkpoint.tensors;
-                session.load_state(tensors)?;
+                match config.allow_nonfinite {
+                    true => session.load_parameters(tensors)?,
+                    false => session.load_state(tensors)?,
+                }
                 Ok((session, engine.input()))
             }
         }

@@ -9,6 +9,8 @@ mod bench;
 mod diverged;
 mod fetch;
 mod histograms;
+mod initial;
+mod method;
 mod packed_file;
 mod plots;
 mod reports;

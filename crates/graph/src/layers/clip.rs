@@ -1,12 +1,15 @@
 //! Nonlinearities in f32: clip to [0, 1] and ReLU.
 
-use kernels::{ClipBackward, ClipForward, ReluBackward, ReluForward};
+use std::sync::Arc;
 
-use super::single_dense;
+use kernels::{ActivationForm as Form, ClipBackward, ClipForward, ReluBackward, ReluForward};
+
+use super::{quantize::Quantize, single_dense};
 use crate::{
-    GraphError, Recorder,
+    GraphError, Method, Recorder,
     deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
+    quantizers::DorefaActivation,
     tensor::{Kind, Value},
 };
 
@@ -15,6 +18,8 @@ use crate::{
 pub enum Rectifier {
     /// `min(max(x, 0), 1)`; the gradient passes where `0 <= x <= 1`.
     Clip,
+    /// `min(1, |x|)`; the gradient passes times the sign of x where `0 < |x| < 1`.
+    Cabs,
     /// `max(x, 0)`; the gradient passes where `x > 0`.
     Relu,
 }
@@ -30,12 +35,33 @@ impl Layer for Clip {
     fn kind(&self) -> &'static str {
         match self.rectifier {
             Rectifier::Clip => "clip",
+            Rectifier::Cabs => "cabs",
             Rectifier::Relu => "relu",
         }
     }
 
     fn infer(&self, name: &str, inputs: &[Kind]) -> Result<Kind, GraphError> {
         single_dense(name, inputs)
+    }
+
+    fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {
+        let rectifier = match (self.rectifier, method.activation_form) {
+            (Rectifier::Relu, _) => return None,
+            (_, Form::Clip) => Rectifier::Clip,
+            (_, Form::Cabs) => Rectifier::Cabs,
+        };
+        Some(Arc::new(Self { rectifier }))
+    }
+
+    fn quantized_output(&self, bits: u32) -> Option<Arc<dyn Layer>> {
+        let form = match self.rectifier {
+            Rectifier::Clip => Form::Clip,
+            Rectifier::Cabs => Form::Cabs,
+            Rectifier::Relu => return None,
+        };
+        Some(Arc::new(Quantize {
+            quantizer: Arc::new(DorefaActivation { form, ..DorefaActivation::new(bits) }),
+        }))
     }
 
     fn forward(
@@ -50,23 +76,31 @@ impl Layer for Clip {
             let len = chunk.samples * input.shape.len();
             let buffers = [input.chunks[chunk.index], output.chunks[chunk.index]];
             match rectifier {
-                Rectifier::Clip => recorder.dispatch(ClipForward { len }, &buffers)?,
+                Rectifier::Clip => recorder.dispatch(ClipForward { len, form: Form::Clip }, &buffers)?,
+                Rectifier::Cabs => recorder.dispatch(ClipForward { len, form: Form::Cabs }, &buffers)?,
                 Rectifier::Relu => recorder.dispatch(ReluForward { len }, &buffers)?,
             }
         }
         let operation = match rectifier {
-            Rectifier::Clip => DeployedOperation::Clip,
-            Rectifier::Relu => DeployedOperation::Relu,
+            Rectifier::Clip => Some(DeployedOperation::Clip),
+            Rectifier::Relu => Some(DeployedOperation::Relu),
+            Rectifier::Cabs => None,
         };
         let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
-        recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
+        match operation {
+            Some(operation) => {
+                recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
+            }
+            None => recorder.describe_nothing(&place.name),
+        }
         let backward: Backward = Box::new(move |recorder, grad| {
             let result = recorder.tensor("grad_input", input.shape);
             for chunk in recorder.chunks() {
                 let (at, len) = (chunk.index, chunk.samples * input.shape.len());
                 let buffers = [input.chunks[at], grad.chunks[at], result.chunks[at]];
                 match rectifier {
-                    Rectifier::Clip => recorder.dispatch(ClipBackward { len }, &buffers)?,
+                    Rectifier::Clip => recorder.dispatch(ClipBackward { len, form: Form::Clip }, &buffers)?,
+                    Rectifier::Cabs => recorder.dispatch(ClipBackward { len, form: Form::Cabs }, &buffers)?,
                     Rectifier::Relu => recorder.dispatch(ReluBackward { len }, &buffers)?,
                 }
             }

@@ -1,8 +1,10 @@
 //! Convolution in f32.
 
-use super::single;
+use std::sync::Arc;
+
+use super::{quantized_conv2d::QuantizedConv2d, single};
 use crate::{
-    Geometry, GraphError, ParameterSpec, Recorder,
+    Bits, Geometry, GraphError, ParameterSpec, Recorder,
     convolution::Convolution,
     deployed::{self, Origin},
     layer::{Backward, Layer, Place},
@@ -48,6 +50,11 @@ impl Layer for Conv2d {
 
     fn macs(&self, inputs: &[Kind], _: Kind) -> u64 {
         self.convolution("", inputs).map_or(0, |convolution| convolution.macs())
+    }
+
+    fn quantized(&self, _: &[Kind], bits: Bits) -> Option<Arc<dyn Layer>> {
+        let Self { out_channels, geometry, bias } = *self;
+        Some(Arc::new(QuantizedConv2d { bias, ..QuantizedConv2d::dorefa(out_channels, geometry, bits) }))
     }
 
     fn forward(

@@ -1,8 +1,10 @@
 //! Fully connected layer in f32: a convolution whose kernel is the whole image.
 
-use super::{conv2d::Conv2d, single};
+use std::sync::Arc;
+
+use super::{conv2d::Conv2d, quantized_conv2d::QuantizedConv2d, single};
 use crate::{
-    Geometry, GraphError, Padding, ParameterSpec, Recorder,
+    Bits, Geometry, GraphError, Padding, ParameterSpec, Recorder,
     layer::{Backward, Layer, Place},
     tensor::{Kind, Value},
 };
@@ -43,6 +45,12 @@ impl Layer for Linear {
 
     fn macs(&self, inputs: &[Kind], output: Kind) -> u64 {
         self.conv2d(inputs[0]).macs(inputs, output)
+    }
+
+    fn quantized(&self, inputs: &[Kind], bits: Bits) -> Option<Arc<dyn Layer>> {
+        let Conv2d { out_channels, geometry, bias } = self.conv2d(inputs[0]);
+        let plain = QuantizedConv2d::dorefa(out_channels, geometry, bits);
+        Some(Arc::new(QuantizedConv2d { bias, weight_decay: self.weight_decay, ..plain }))
     }
 
     fn forward(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::single_dense;
 use crate::{
-    GraphError, Link, ParameterSpec, Recorder,
+    GraphError, Link, Method, ParameterSpec, Recorder,
     deployed::{self, DeployedOperation, Origin},
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
@@ -33,6 +33,10 @@ impl Layer for Quantize {
 
     fn link(&self) -> Option<Link> {
         Some(Link::Quantize(self.quantizer.clone()))
+    }
+
+    fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { quantizer: self.quantizer.with_method(method)? }))
     }
 
     fn forward(

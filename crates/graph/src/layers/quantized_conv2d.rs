@@ -7,7 +7,8 @@ use recording::BufferSlice;
 
 use super::{add, single};
 use crate::{
-    Bits, FULL_PRECISION, Geometry, GraphError, Packed, Parameter, ParameterSpec, Recorder, Shape, Tensor,
+    Bits, FULL_PRECISION, Geometry, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Shape,
+    Tensor,
     channel_parts::ChannelPart,
     convolution::Convolution,
     deploy::{Deferred, add_bias, bit_forward},
@@ -19,8 +20,8 @@ use crate::{
     tensor::{Kind, Value},
 };
 
-/// Weight gradients contract over the positions of one sample; below this many, packed words are mostly padding and the
-/// product runs on the dequantized operands in f32.
+/// Weight gradients contract over the positions of one sample, or of several that have one scale; below this many, packed
+/// words are mostly padding and the product runs on the dequantized operands in f32.
 pub const MIN_BIT_POSITIONS: u32 = 25;
 
 /// A convolution. A product runs on bit planes where both of its operands are quantized; where one is in
@@ -189,6 +190,12 @@ impl Layer for QuantizedConv2d {
         self.weight.as_ref().filter(|_| name == "weight").map_or(32.0, |w| w.stored_bits())
     }
 
+    fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {
+        let weight = self.weight.as_ref().map(|rule| rule.with_method(method).unwrap_or(rule.clone()));
+        let gradient = self.gradient.as_ref().map(|rule| rule.with_method(method).unwrap_or(rule.clone()));
+        Some(Arc::new(Self { weight, gradient, ..self.clone() }))
+    }
+
     fn forward(
         &self,
         recorder: &mut Recorder,
@@ -290,13 +297,15 @@ impl Saved {
         let searched = grad.maxima.as_ref().map_or(&grad.chunks, |maxima| &maxima.chunks);
         recorder.check_finite("grad_output", searched)?;
         let planes = match &self.layer.gradient {
-            Some(quantizer) => Some(
-                recorder
-                    .chunks()
-                    .into_iter()
-                    .map(|chunk| quantizer.pack(recorder, chunk, grad, self.place.stream))
-                    .collect::<Result<Vec<_>, _>>()?,
-            ),
+            Some(quantizer) => {
+                let rest = (quantizer.prepare(recorder, grad)?, self.place.stream);
+                let chunks = recorder.chunks().into_iter();
+                Some(
+                    chunks
+                        .map(|chunk| quantizer.pack(recorder, chunk, grad, rest))
+                        .collect::<Result<Vec<_>, _>>()?,
+                )
+            }
             None => None,
         };
         let mut dense_grad = None;
@@ -328,7 +337,10 @@ impl Saved {
         };
         let positions = self.convolution.output.pixels();
         match (&self.input.packed, planes) {
-            (Some(packed), Some(planes)) if positions >= MIN_BIT_POSITIONS => {
+            (Some(packed), Some(planes))
+                if positions * self.convolution.segment_samples(recorder, &planes[0], packed.bits)
+                    >= MIN_BIT_POSITIONS =>
+            {
                 for part in &self.parts {
                     part.record_weight(recorder, target, |recorder, target| {
                         for chunk in recorder.chunks() {
@@ -442,14 +454,15 @@ impl Saved {
         }
         let result = recorder.tensor("dequantized gradient", grad.shape);
         for chunk in recorder.chunks() {
-            let GradientPlanes { planes, scale, bits, factor } = planes[chunk.index];
+            let GradientPlanes { planes, scale, shared, bits, factor } = planes[chunk.index];
+            let rows = chunk.samples * grad.shape.pixels();
             let kernel = Dequantize {
-                rows: chunk.samples * grad.shape.pixels(),
+                rows,
                 k: grad.shape.channels,
                 bits,
                 kind: kernels::Kind::Sign,
                 factor,
-                rows_per_scale: grad.shape.pixels(),
+                rows_per_scale: if shared { rows } else { grad.shape.pixels() },
             };
             recorder.dispatch(kernel, &[planes, scale, result.chunks[chunk.index]])?;
         }

@@ -1,21 +1,37 @@
 //! DoReFa-Net activations, Eq 11.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
-use kernels::{ClipBackward, QuantizeActivation};
-use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm};
+use kernels::{ActivationForm, ClipBackward, QuantizeActivation, Rounding};
+use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm_by};
 
 use super::ActivationQuantizer;
-use crate::{GraphError, Packed, Recorder, Tensor};
+use crate::{GraphError, Method, Packed, Recorder, Tensor};
 
-/// `q = round(n * clip(x, 0, 1))`, value `q / n`; the gradient passes where `0 <= x <= 1`.
+/// `q = round(n * clip(x, 0, 1))`, value `q / n`; the gradient passes where `0 <= x <= 1`. With [`ActivationForm::Cabs`],
+/// `min(1, |x|)` in place of the clip, which is not monotone: its deployed form quantizes in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DorefaActivation {
     /// Bits of a code, 1 to 8.
     pub bits: u32,
+    /// What limits x to [0, 1].
+    pub form: ActivationForm,
+    /// How codes are rounded.
+    pub rounding: Rounding,
+}
+
+impl DorefaActivation {
+    /// Equation 11 with codes of `bits` bits.
+    pub fn new(bits: u32) -> Self {
+        Self { bits, form: ActivationForm::Clip, rounding: Rounding::Even }
+    }
 }
 
 impl ActivationQuantizer for DorefaActivation {
+    fn with_method(&self, method: &Method) -> Option<Arc<dyn ActivationQuantizer>> {
+        Some(Arc::new(Self { form: method.activation_form, rounding: method.rounding, ..*self }))
+    }
+
     fn bits(&self) -> u32 {
         self.bits
     }
@@ -29,20 +45,21 @@ impl ActivationQuantizer for DorefaActivation {
         channel: &BatchNormChannel,
         range: RangeInclusive<i64>,
     ) -> Option<ChannelThresholds> {
-        Some(fold_batch_norm(channel, self.bits, range))
+        let monotone = self.form == ActivationForm::Clip;
+        monotone.then(|| fold_batch_norm_by(channel, (self.bits, self.rounding), range))
     }
 
-    fn clips_to_unit(&self) -> bool {
-        true
+    fn unit_clip(&self) -> Option<Rounding> {
+        (self.form == ActivationForm::Clip).then_some(self.rounding)
     }
 
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
-        let (bits, shape) = (self.bits, input.shape);
+        let (shape, Self { bits, form, rounding }) = (input.shape, *self);
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
             let planes = recorder.per_sample("codes", chunk, Packed::words(shape, bits, chunk.samples));
             let rows = chunk.samples * shape.pixels();
-            let kernel = QuantizeActivation { rows, channels: shape.channels, bits };
+            let kernel = QuantizeActivation { rows, channels: shape.channels, bits, form, rounding };
             recorder.dispatch(kernel, &[input.chunks[chunk.index], planes])?;
             chunks.push(planes);
         }
@@ -53,7 +70,7 @@ impl ActivationQuantizer for DorefaActivation {
         let result = recorder.tensor("grad_input", input.shape);
         for chunk in recorder.chunks() {
             let at = chunk.index;
-            let kernel = ClipBackward { len: chunk.samples * input.shape.len() };
+            let kernel = ClipBackward { len: chunk.samples * input.shape.len(), form: self.form };
             recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
         }
         Ok(result)

@@ -1,26 +1,71 @@
 //! DoReFa-Net weights: Eq 7 for one bit, Eq 9 for more.
 
+use std::sync::Arc;
+
 use kernels::{
-    By, Kind, PlaneGroup, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightBackward, WeightRule,
+    By, Kind, PlaneGroup, QuantizeWeight, Reduce, ReduceMap, ReduceOp, Rounding, ScaleIndex, WeightBackward,
+    WeightMaxBackward, WeightMaxSums, WeightRule,
 };
 use recording::BufferSlice;
 
 use super::{WeightQuantizer, WeightRows};
 use crate::{
-    Convolution, GraphError, Parameter, Recorder,
+    Convolution, GraphError, Method, Parameter, Recorder,
     planes::{Group, Operand},
-    reduction::reduce_pieces,
+    reduction::{reduce_pieces, sum_partials},
 };
 
 /// One bit: `E * sgn(w)` with E the mean of `|w|` over the layer; the gradient passes unchanged. More bits:
-/// `(2q - n)/n` with `q = round(n * (tanh(w) / (2 max|tanh(w)|) + 1/2))`, the maximum taken as a constant.
+/// `(2q - n)/n` with `q = round(n * (tanh(w) / (2 max|tanh(w)|) + 1/2))`, the maximum taken as a constant unless
+/// `max_gradient` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DorefaWeight {
     /// Bits of a weight, 1 to 8.
     pub bits: u32,
+    /// How codes are rounded.
+    pub rounding: Rounding,
+    /// The gradient goes through the maximum too, spread over the weights that reach it.
+    pub max_gradient: bool,
+}
+
+impl DorefaWeight {
+    /// Equation 7 or 9 with codes of `bits` bits.
+    pub fn new(bits: u32) -> Self {
+        Self { bits, rounding: Rounding::Even, max_gradient: false }
+    }
+
+    /// Adds the gradient through the maximum to the latent one; both and the weights come in pieces.
+    fn max_backward(
+        recorder: &mut Recorder,
+        prepared: &[BufferSlice],
+        [values, quantized, gradients]: &[Vec<BufferSlice>; 3],
+    ) -> Result<(), GraphError> {
+        let &[scale, largest] = prepared else { unreachable!("both were prepared") };
+        let len =
+            |slice: &BufferSlice| u32::try_from(slice.words).expect("a binding has fewer than 2^32 words");
+        let mut partials = Vec::new();
+        for (value, quantized) in values.iter().zip(quantized) {
+            let kernel = WeightMaxSums { len: len(value) };
+            let partial = recorder.transient("sums of the maximum", 2 * u64::from(kernel.groups()));
+            recorder.dispatch(kernel, &[*value, *quantized, largest, partial])?;
+            partials.push((partial, kernel.groups()));
+        }
+        let sums = recorder.transient("sum of the maximum", 2);
+        sum_partials(recorder, &partials, 2, 1.0, sums)?;
+        for (value, gradient) in values.iter().zip(gradients) {
+            let kernel = WeightMaxBackward { len: len(value) };
+            recorder.dispatch(kernel, &[*value, scale, largest, sums, *gradient])?;
+        }
+        Ok(())
+    }
 }
 
 impl WeightQuantizer for DorefaWeight {
+    fn with_method(&self, method: &Method) -> Option<Arc<dyn WeightQuantizer>> {
+        let max_gradient = method.max_gradient && self.bits > 1;
+        Some(Arc::new(Self { rounding: method.rounding, max_gradient, ..*self }))
+    }
+
     fn stored_bits(&self) -> f64 {
         f64::from(self.bits)
     }
@@ -36,7 +81,12 @@ impl WeightQuantizer for DorefaWeight {
             _ => (ReduceMap::AbsTanh, ReduceOp::Max, 1.0),
         };
         let first = Reduce { rows: 1, len, map, op, factor };
-        Ok(vec![reduce_pieces(recorder, "weight scale", first, weight.value)?])
+        let mut prepared = vec![reduce_pieces(recorder, "weight scale", first, weight.value)?];
+        if self.max_gradient {
+            let first = Reduce { map: ReduceMap::Abs, ..first };
+            prepared.push(reduce_pieces(recorder, "largest weight", first, weight.value)?);
+        }
+        Ok(prepared)
     }
 
     fn pack(
@@ -49,7 +99,7 @@ impl WeightQuantizer for DorefaWeight {
     ) -> Result<Operand, GraphError> {
         let scale = prepared[0];
         let shape = [convolution.output.channels, convolution.taps(), convolution.input.channels];
-        let rule = if self.bits == 1 { WeightRule::Sign } else { WeightRule::Tanh };
+        let rule = if self.bits == 1 { WeightRule::Sign } else { WeightRule::tanh(self.rounding) };
         let kernel = match rows {
             WeightRows::ByOutput => QuantizeWeight::by_output(shape, self.bits, rule),
             WeightRows::ByInput => QuantizeWeight::by_input(shape, self.bits, rule),
@@ -86,6 +136,6 @@ impl WeightQuantizer for DorefaWeight {
             let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
             recorder.dispatch(WeightBackward { len }, &[*value, prepared[0], *quantized, *gradient])?;
         }
-        Ok(())
+        if self.max_gradient { Self::max_backward(recorder, prepared, &pieces) } else { Ok(()) }
     }
 }

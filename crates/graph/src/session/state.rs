@@ -53,6 +53,37 @@ impl<E: Executor> Session<E> {
         Ok(())
     }
 
+    /// Replaces parameters and running statistics, whether their values are finite or not, and leaves the optimizer's
+    /// state as it is. Tensors of other names are not read.
+    ///
+    /// # Errors
+    /// [`GraphError::State`] names every tensor that is missing or of another shape; then nothing was changed.
+    pub fn load_parameters(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
+        let given: BTreeMap<&str, &NamedTensor> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        let (mut found, mut problems) = (Vec::new(), Vec::new());
+        for (name, parameter) in &self.schedule.recorder.parameters {
+            match given.get(name.as_str()) {
+                None => problems.push(format!("`{name}` is missing")),
+                Some(tensor) if tensor.shape != parameter.spec.shape => {
+                    problems.push(format!(
+                        "`{name}` has shape {:?}, not {:?}",
+                        tensor.shape, parameter.spec.shape
+                    ));
+                }
+                Some(tensor) => found.push((parameter.value, tensor)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(GraphError::State { message: problems.join("; ") });
+        }
+        for (slice, tensor) in found {
+            let words: Vec<u32> = tensor.values.iter().map(|v| v.to_bits()).collect();
+            self.write(slice, &words)?;
+        }
+        self.frozen = false;
+        Ok(())
+    }
+
     fn saved(&self) -> Vec<(String, Vec<usize>, BufferSlice)> {
         let mut saved = Vec::new();
         for parameter in self.schedule.recorder.parameters.values() {

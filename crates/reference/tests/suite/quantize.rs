@@ -1,7 +1,8 @@
 use crate::data::normals;
 use reference::quantize::{
-    activation_backward, activation_codes, distance_to_rounding, levels, quantize_unit, round_half_even,
-    sign, weights_binary, weights_binary_backward, weights_tanh, weights_tanh_unrounded,
+    Rounding, activation_backward, activation_codes, distance_to_rounding, levels, quantize_unit,
+    quantize_unit_by, round_half_even, sign, weights_binary, weights_binary_backward, weights_tanh,
+    weights_tanh_by, weights_tanh_unrounded,
 };
 
 #[test]
@@ -91,6 +92,30 @@ fn activations_clip_and_pass_the_gradient_inside() {
     assert_eq!(activation_codes(&[-0.1, 0.0, 0.4, 0.5, 0.6, 1.0, 2.0], 2), [0, 0, 1, 2, 2, 3, 3]);
     let x = [-1e-9, 0.0, -0.0, 0.3, 1.0, 1.0 + 1e-9];
     assert_eq!(activation_backward(&x, &[2.0; 6]), [0.0, 2.0, 2.0, 2.0, 2.0, 0.0]);
+}
+
+#[test]
+fn ties_go_up_where_a_half_is_added_before_the_floor() {
+    let codes = |x: f64, bits| [Rounding::Even, Rounding::Floor].map(|r| quantize_unit_by(x, bits, r));
+    assert_eq!(codes(0.5, 1), [0, 1]);
+    assert_eq!(codes(0.5, 2), [2, 2]);
+    assert_eq!(codes(0.5 / 7.0, 3), [0, 1]);
+    assert_eq!(codes(2.5 / 7.0, 3), [2, 3]);
+    assert_eq!(codes(-1.0, 3), [0, 0]);
+    assert_eq!(codes(2.0, 3), [7, 7]);
+    // Both are the nearest code elsewhere.
+    for step in 0..1000 {
+        let x = f64::from(step) / 999.0 + 1e-7;
+        let [even, floor] = codes(x, 4);
+        assert_eq!(even, floor, "{x}");
+        assert!((f64::from(floor) - 15.0 * x.min(1.0)).abs() <= 0.5);
+    }
+    // A weight of 0 lies halfway between two codes.
+    let weights = [1.0, -1.0, 0.0];
+    assert_eq!(weights_tanh_by(&weights, 3, Rounding::Floor).codes, [7, 0, 4]);
+    assert_eq!(weights_tanh_by(&weights, 2, Rounding::Floor).codes, [3, 0, 2]);
+    assert_eq!(weights_tanh_by(&weights, 1, Rounding::Floor).codes, [1, 0, 1]);
+    assert_eq!(weights_tanh(&weights, 1).codes, [1, 0, 0]);
 }
 
 /// Dropping low bits of a rounded code gives the code of fewer bits for one bit only, but at the tie 1/2.

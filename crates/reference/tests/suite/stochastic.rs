@@ -2,12 +2,33 @@
 
 use crate::data::normals;
 use reference::dropout::{dropout, dropout_codes, keep, keep_mask};
-use reference::quantize::{distance_to_rounding, gradient_codes, gradient_scale, gradient_unrounded, levels};
+use reference::quantize::{
+    GradientScale, distance_to_rounding, gradient_codes, gradient_codes_by, gradient_scale,
+    gradient_scale_by, gradient_unrounded, levels, power_of_two_from,
+};
 use reference::random::uniform;
 
 #[test]
 fn scale_is_the_largest_magnitude_of_each_sample() {
     assert_eq!(gradient_scale(&[1.0, -3.0, 0.0, -0.0, 0.5, 0.25], 3), [3.0, 0.0, 0.5]);
+}
+
+#[test]
+fn other_scales_span_powers_of_two_or_the_batch() {
+    let g = [1.0, -3.0, 0.0, -0.0, 0.5, 0.25];
+    assert_eq!(gradient_scale_by(&g, 3, GradientScale::Sample), [3.0, 0.0, 0.5]);
+    assert_eq!(gradient_scale_by(&g, 3, GradientScale::Pow2), [4.0, 0.0, 0.5]);
+    assert_eq!(gradient_scale_by(&g, 3, GradientScale::Batch), [3.0; 3]);
+    for s in [1e-3, 0.7, 1.0, 1.0 + 1e-7, 3e30] {
+        let power = power_of_two_from(s);
+        assert_eq!(power.log2().fract(), 0.0);
+        assert!(s <= power && power < 2.0 * s, "{s} becomes {power}");
+    }
+    assert_eq!(power_of_two_from(1e-45), f64::from(f32::MIN_POSITIVE));
+    assert_eq!(power_of_two_from(3e38), 3e38);
+    // Scale 4 and n = 3: 3 (g / 8 + 1/2) without noise.
+    let quantized = gradient_codes_by(&[3.0, -3.0, 1.0, 0.0], 1, (2, GradientScale::Pow2), &[0.5; 4]);
+    assert_eq!((quantized.codes, quantized.scale), (vec![3, 0, 2, 2], vec![4.0]));
 }
 
 #[test]
@@ -36,13 +57,15 @@ fn stochastic_rounding_is_unbiased() {
     const DRAWS: u32 = 4000;
     let (samples, len) = (2, 8);
     let g: Vec<f64> = normals(1, samples * len).into_iter().map(|g| 1e-3 * g).collect();
-    let scales = gradient_scale(&g, samples);
-    for bits in [1, 2, 3, 4, 8] {
+    let of_samples = [1, 2, 3, 4, 8].map(|bits| (bits, GradientScale::Sample));
+    let others = [(2, GradientScale::Pow2), (4, GradientScale::Batch), (1, GradientScale::Batch)];
+    for (bits, rule) in of_samples.into_iter().chain(others) {
+        let scales = gradient_scale_by(&g, samples, rule);
         let n = f64::from(levels(bits));
         let mut mean = vec![0.0; g.len()];
         for step in 0..DRAWS {
             let noise: Vec<f64> = (0..g.len() as u32).map(|row| uniform(1, step, bits, row, 3)).collect();
-            let quantized = gradient_codes(&g, samples, bits, &noise);
+            let quantized = gradient_codes_by(&g, samples, (bits, rule), &noise);
             for (index, &code) in quantized.codes.iter().enumerate() {
                 let value = quantized.scale[index / len] * (2.0 * f64::from(code) - n) / n;
                 mean[index] += value / f64::from(DRAWS);
@@ -54,7 +77,10 @@ fn stochastic_rounding_is_unbiased() {
             let fraction = (n * (g / (2.0 * scale) + 0.5)).fract();
             let deviation = 2.0 * scale / n * (fraction * (1.0 - fraction)).sqrt();
             let error = deviation / f64::from(DRAWS).sqrt();
-            assert!((mean - g).abs() <= 5.0 * error + 1e-12, "{bits} bits, element {index}: {mean}, not {g}");
+            assert!(
+                (mean - g).abs() <= 5.0 * error + 1e-12,
+                "{bits} bits {rule:?}, element {index}: {mean}, not {g}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
+use reference::quantize::Rounding;
 use reference::quantize::{levels, round_half_even};
-use reference::threshold::{BatchNormChannel, ChannelThresholds, fold, fold_batch_norm};
+use reference::threshold::{BatchNormChannel, ChannelThresholds, fold, fold_batch_norm, fold_batch_norm_by};
 
 const PLAIN: BatchNormChannel =
     BatchNormChannel { scale: 1.0, mean: 0.0, var: 1.0, gamma: 1.0, beta: 0.0, eps: 0.0 };
@@ -85,5 +86,18 @@ proptest! {
         for v in -64..=64 {
             prop_assert_eq!(folded.apply(v), channel.code(v, bits), "accumulator {}", v);
         }
+    }
+}
+
+#[test]
+fn ties_of_the_other_rounding_pass_a_threshold() {
+    // n x = v / 2 at 2 bits: halves are ties.
+    let sixth = BatchNormChannel { scale: 1.0 / 6.0, ..PLAIN };
+    for (rounding, codes) in
+        [(Rounding::Even, [0, 0, 1, 2, 2, 2, 3]), (Rounding::Floor, [0, 1, 1, 2, 2, 3, 3])]
+    {
+        let folded = fold_batch_norm_by(&sixth, (2, rounding), -9..=9);
+        let found: Vec<u32> = (0..7).map(|v| folded.apply(v)).collect();
+        assert_eq!(found, codes, "{rounding:?}");
     }
 }

@@ -1,0 +1,43 @@
+//! Words of the settings that choose a variant of the method.
+
+use serde::{Deserialize, Serialize};
+
+/// What limits activations to [0, 1].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivationForm {
+    /// min(max(x, 0), 1)
+    #[default]
+    Clip,
+    /// min(1, |x|), which is evaluated in f32 and not by integer thresholds
+    Cabs,
+}
+
+/// Rounding of the codes of weights and activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounding {
+    /// To the nearest integer, ties to the even one
+    #[default]
+    Even,
+    /// floor(x + 1/2)
+    Floor,
+}
+
+/// What the scale of quantized gradients spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientScale {
+    /// One per sample, its largest gradient
+    #[default]
+    Sample,
+    /// One per sample, the power of two from its largest gradient on
+    Pow2,
+    /// One per batch, so that integer sums of weight gradients span samples
+    Batch,
+}
+
+/// True for the value that settings need not hold.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

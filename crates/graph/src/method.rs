@@ -1,0 +1,130 @@
+//! Variants of DoReFa-Net's method that a network takes on as a whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use kernels::{ActivationForm, Rounding};
+use reference::quantize::GradientScale;
+
+use crate::{
+    Bits, FULL_PRECISION, GraphError, Layer, Network, NetworkBuilder, Node,
+    layers::Quantize,
+    quantizers::{ActivationQuantizer, DorefaActivation, Pixels},
+};
+
+/// What the quantizers and nonlinearities of a network compute; the default is the paper's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Method {
+    /// What limits activations to [0, 1].
+    pub activation_form: ActivationForm,
+    /// How codes of weights and activations are rounded.
+    pub rounding: Rounding,
+    /// The maximum in equation 9 is differentiated too.
+    pub max_gradient: bool,
+    /// What the scale of a quantized gradient spans.
+    pub gradient_scale: GradientScale,
+    /// Widths of weights and gradients of the first layer, which reads the bytes of the pictures as 8 planes; none leaves it
+    /// in f32.
+    pub first: Option<Bits>,
+    /// Widths of the inputs, weights and gradients of the last layer; none leaves it in f32.
+    pub last: Option<Bits>,
+}
+
+/// What takes the place of a layer.
+struct Change {
+    layer: Arc<dyn Layer>,
+    /// A layer before it that quantizes its input, by name.
+    before: Option<(String, Arc<dyn Layer>)>,
+}
+
+impl Network {
+    /// The same network by `method`. Parameters keep their names, shapes and first values.
+    ///
+    /// # Errors
+    /// A first or last layer that has no quantized form.
+    pub fn with_method(self, method: &Method) -> Result<Self, GraphError> {
+        let mut network = self;
+        if let Some(bits) = method.first {
+            network = network.with_first(bits)?;
+        }
+        if let Some(bits) = method.last {
+            network = network.with_last(bits)?;
+        }
+        for layer in &mut network.layers {
+            if let Some(changed) = layer.layer.with_method(method) {
+                layer.layer = changed;
+            }
+        }
+        Ok(network)
+    }
+
+    fn with_first(self, bits: Bits) -> Result<Self, GraphError> {
+        let readers: Vec<usize> =
+            (0..self.layers.len()).filter(|&at| self.layers[at].inputs.contains(&None)).collect();
+        let [at] = readers[..] else {
+            return Err(GraphError::layer("network", "several layers read the picture; none is quantized"));
+        };
+        if bits.weight == FULL_PRECISION && bits.gradient == FULL_PRECISION {
+            return Ok(self);
+        }
+        let layer = self.quantized(at, bits)?;
+        let before = Some(quantize(&self.layers[at].name, "pixels", Arc::new(Pixels)));
+        self.rebuilt(&HashMap::from([(at, Change { layer, before })]))
+    }
+
+    fn with_last(self, bits: Bits) -> Result<Self, GraphError> {
+        let at = self.layers.len() - 1;
+        let mut changes = HashMap::from([(at, Change { layer: self.quantized(at, bits)?, before: None })]);
+        let is_code = self.layers[at].input_kinds[0].bits.is_some();
+        if bits.activation != FULL_PRECISION && !is_code {
+            let source = self.layers[at].inputs[0];
+            let readers =
+                self.layers.iter().flat_map(|layer| &layer.inputs).filter(|&&input| input == source);
+            let alone = readers.count() == 1;
+            let codes = source.filter(|_| alone).and_then(|source| {
+                Some((source, self.layers[source].layer.quantized_output(bits.activation)?))
+            });
+            match codes {
+                Some((source, layer)) => {
+                    changes.insert(source, Change { layer, before: None });
+                }
+                None => {
+                    let rule = Arc::new(DorefaActivation::new(bits.activation));
+                    let before = Some(quantize(&self.layers[at].name, "codes", rule));
+                    changes.entry(at).and_modify(|change| change.before = before);
+                }
+            }
+        }
+        self.rebuilt(&changes)
+    }
+
+    fn quantized(&self, at: usize, bits: Bits) -> Result<Arc<dyn Layer>, GraphError> {
+        let layer = &self.layers[at];
+        layer.layer.quantized(&layer.input_kinds, bits).ok_or_else(|| {
+            GraphError::layer(
+                &layer.name,
+                format!("a layer of kind {} has no quantized form", layer.layer.kind()),
+            )
+        })
+    }
+
+    fn rebuilt(&self, changes: &HashMap<usize, Change>) -> Result<Self, GraphError> {
+        let mut net = NetworkBuilder::new(self.input);
+        let mut nodes: Vec<Node> = Vec::new();
+        for (at, layer) in self.layers.iter().enumerate() {
+            let mut inputs: Vec<Node> =
+                layer.inputs.iter().map(|input| input.map_or(net.input(), |input| nodes[input])).collect();
+            let change = changes.get(&at);
+            if let Some((name, before)) = change.and_then(|change| change.before.as_ref()) {
+                inputs = vec![net.add_layer(name, before.clone(), &inputs)?];
+            }
+            let kept = change.map_or(&layer.layer, |change| &change.layer);
+            nodes.push(net.add_layer(&layer.name, kept.clone(), &inputs)?);
+        }
+        net.build()
+    }
+}
+
+/// A layer that quantizes the input of layer `name`.
+fn quantize(name: &str, what: &str, quantizer: Arc<dyn ActivationQuantizer>) -> (String, Arc<dyn Layer>) {
+    (format!("{name}.{what}"), Arc::new(Quantize { quantizer }))
+}
