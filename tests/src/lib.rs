@@ -11,10 +11,10 @@ pub use python::python;
 use bitplane::models::{self, Model, ModelInput};
 use gpu::Gpu;
 use graph::{
-    Batch, Bits, EpsilonForm, InputSpec, NamedTensor, Optimizer, Phase, Session, SessionOptions, StepReport,
+    Batch, Bits, EpsilonForm, InputSpec, NamedTensor, Optimizer, Session, SessionOptions, StepReport,
 };
 use pollster::block_on;
-use recording::{BufferSlice, Executor, HostExecutor};
+use recording::{Executor, HostExecutor};
 
 /// The best adapter, or `None` where tests without one were asked for.
 pub fn open_gpu() -> Option<Gpu> {
@@ -177,14 +177,9 @@ pub fn classes_of(logits: &[f32], classes: usize) -> Vec<usize> {
     logits.chunks(classes).map(|row| first_largest(row).expect("there are classes")).collect()
 }
 
-/// Where the values of parameter `name` lie: what its update writes first.
-pub fn parameter_slice<E: Executor>(session: &mut Session<E>, name: &str) -> BufferSlice {
-    let state = block_on(session.state()).expect("state");
-    let trained: Vec<&str> = state.iter().filter_map(|t| t.name.strip_suffix(".first_moment")).collect();
-    let position = trained.iter().position(|trained| *trained == name).expect("a trained parameter");
-    let apply = session.recording(Phase::Apply).expect("an update");
-    let update =
-        apply.dispatches.iter().filter(|d| d.kernel.name() == "adam").nth(position).expect("an update");
-    assert_eq!(name.rsplit_once('.').map(|(layer, _)| layer), Some(update.scope.layer.as_str()));
-    update.outputs().next().expect("it writes the values")
+/// Makes value `at` of parameter `name` `value`, on the device; `at` counts from the end where it is negative.
+pub fn plant<E: Executor>(session: &mut Session<E>, name: &str, at: i64, value: f32) {
+    let slice = *session.parameter_slices().get(name).expect("a trained parameter");
+    let at = if at < 0 { slice.words - at.unsigned_abs() } else { at.unsigned_abs() };
+    session.executor_mut().write(slice.buffer, slice.offset + at, &[value.to_bits()]).expect("writes");
 }

@@ -7,7 +7,7 @@ use gpu::Gpu;
 use graph::{Batch, GraphError, NamedTensor, Session, SessionOptions, Transform};
 use pollster::block_on;
 use recording::{BufferId, BufferSlice, Executor, ExecutorError, HostExecutor, Limits, Recording, Ticket};
-use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, parameter_slice, train};
+use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, plant, train};
 
 const SAMPLES: u32 = 8;
 
@@ -27,11 +27,7 @@ fn a_planted_value_that_is_not_finite_names_its_layer() {
                 let (model, options, pictures) = digits(widths);
                 let Some(mut session) = gpu_session(&model, &options) else { return };
                 train(&mut session, &pictures.batch(), 0, 1);
-                let slice = parameter_slice(&mut session, &format!("{layer}.weight"));
-                session
-                    .executor_mut()
-                    .write(slice.buffer, slice.words - 1, &[value.to_bits()])
-                    .expect("writes");
+                plant(&mut session, &format!("{layer}.weight"), -1, value);
                 let error = block_on(session.step(&pictures.batch(), 1, 1e-3)).expect_err("not finite");
                 let named =
                     matches!(&error, GraphError::NonFinite { layer: found, step: 1, .. } if found == layer);
@@ -49,8 +45,7 @@ fn a_planted_value_that_quantization_hides_is_found_by_the_end_of_the_step() {
     {
         let (model, options, pictures) = digits(widths);
         let Some(mut session) = gpu_session(&model, &options) else { return };
-        let slice = parameter_slice(&mut session, &format!("{layer}.{parameter}"));
-        session.executor_mut().write(slice.buffer, 0, &[f32::NAN.to_bits()]).expect("writes");
+        plant(&mut session, &format!("{layer}.{parameter}"), 0, f32::NAN);
         let error = block_on(session.step(&pictures.batch(), 0, 1e-3)).expect_err("not finite");
         assert!(
             matches!(&error, GraphError::NonFinite { layer: found, .. } if found == layer),

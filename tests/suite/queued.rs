@@ -4,7 +4,7 @@ use bitplane::models::Model;
 use graph::{Batch, GraphError, RING, SessionOptions};
 use pollster::block_on;
 use recording::Executor;
-use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, parameter_slice, train};
+use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, plant, train};
 
 const SAMPLES: u32 = 16;
 
@@ -72,11 +72,9 @@ fn a_value_that_is_not_finite_is_named_with_its_step_and_nothing_is_saved() {
     for layer in ["conv0", "conv2", "fc1"] {
         let (model, options, pictures) = digits([1, 2, 4]);
         let Some(mut session) = gpu_session(&model, &options) else { return };
-        let slice = parameter_slice(&mut session, &format!("{layer}.weight"));
         for step in 0..6 {
             if step == 3 {
-                let nan = [f32::NAN.to_bits()];
-                session.executor_mut().write(slice.buffer, slice.words - 1, &nan).expect("writes");
+                plant(&mut session, &format!("{layer}.weight"), -1, f32::NAN);
             }
             block_on(session.submit_step(&batch_of(&pictures, step), step, 1e-3)).expect("queues");
         }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use bitplane::models::Model;
 use graph::{
-    EpsilonForm, Geometry, InputSpec, NamedTensor, NetworkBuilder, Optimizer, Padding, SessionOptions, Shape,
+    EpsilonForm, Geometry, InputSpec, NamedTensor, NetworkBuilder, Optimizer, Padding, Phase, SessionOptions,
+    Shape,
     layers::{Conv2d, Linear},
 };
 use pollster::block_on;
 use reference::optimizer::{Adam, adam, sgd_nesterov};
-use tests::{Pictures, gpu_session, options};
+use tests::{Pictures, bits, gpu_session, host_session, options};
 
 const SAMPLES: u32 = 5;
 /// Decay of the linear layer's weights, beside the optimizer's.
@@ -127,4 +128,23 @@ fn adam_with_epsilon_on_the_raw_root() {
 fn sgd_with_and_without_nesterov() {
     updates_follow(Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1 });
     updates_follow(Optimizer::Sgd { momentum: 0.5, nesterov: false, weight_decay: 0.0 });
+}
+
+#[test]
+fn one_dispatch_updates_all_parameters_and_few_search_them() {
+    for (widths, most) in [([1, 2, 4], 8), ([32, 32, 32], 20)] {
+        let model = tests::model("svhn-d", 32, bits(widths));
+        let session = host_session(&model, &options(&model, 8));
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for phase in [Phase::Forward, Phase::Backward, Phase::Apply] {
+            for dispatch in &session.recording(phase).expect("recorded").dispatches {
+                *counts.entry(dispatch.kernel.name()).or_default() += 1;
+            }
+        }
+        let searches: u32 =
+            counts.iter().filter(|(name, _)| name.starts_with("check_finite")).map(|(_, n)| n).sum();
+        println!("{widths:?}: {} updates, {searches} searches", counts["adam"]);
+        assert_eq!(counts["adam"], 1, "{widths:?}");
+        assert!(searches <= most, "{widths:?}: {searches}");
+    }
 }

@@ -8,7 +8,7 @@
 //!
 //! It is read once, by `train` only, and is no part of the documented interface.
 
-use graph::{Phase, Session};
+use graph::Session;
 use recording::Executor;
 
 use crate::exit::Failure;
@@ -52,14 +52,12 @@ impl Fault {
 /// # Errors
 /// [`Failure::Usage`] where no such layer is trained, or the device's.
 pub fn plant_nan<E: Executor>(session: &mut Session<E>, layer: &str) -> Result<(), Failure> {
-    let updates = session.recording(Phase::Apply).into_iter().flat_map(|recording| &recording.dispatches);
-    let weights = updates.filter(|dispatch| dispatch.scope.layer == layer).filter_map(|dispatch| {
-        let index = dispatch.kernel.bindings().iter().position(|binding| binding.name == "weight")?;
-        Some(dispatch.buffers[index])
-    });
-    let slice = weights.max_by_key(|slice| slice.words).ok_or_else(|| Failure::Usage {
-        message: format!("BITPLANE_FAULT names layer `{}`, which has no weights", data::printable(layer)),
-    })?;
+    let of_layer = |name: &str| name.rsplit_once('.').is_some_and(|(found, _)| found == layer);
+    let slices = session.parameter_slices().into_iter().filter(|(name, _)| of_layer(name));
+    let slice =
+        slices.map(|(_, slice)| slice).max_by_key(|slice| slice.words).ok_or_else(|| Failure::Usage {
+            message: format!("BITPLANE_FAULT names layer `{}`, which has no weights", data::printable(layer)),
+        })?;
     let written = session.executor_mut().write(slice.buffer, slice.offset, &[f32::NAN.to_bits()]);
     Ok(written.map_err(graph::GraphError::from)?)
 }

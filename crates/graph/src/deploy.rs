@@ -180,7 +180,7 @@ impl Deferred {
     ) -> Result<Packed, GraphError> {
         let (bits, channels) = (quantizer.bits(), self.convolution.output.channels);
         let words = u64::from(channels) * u64::from(1 + levels(bits));
-        let thresholds = recorder.persistent("thresholds", words);
+        let thresholds = recorder.frozen("thresholds", words);
         let group = self.group();
         recorder.folds.push(Fold {
             thresholds,

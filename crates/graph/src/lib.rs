@@ -4,6 +4,7 @@
 //! evaluates it on any [`recording::Executor`]. Methods of the literature enter as [`quantizers`]. This crate knows no
 //! graphics API, no file, no clock and no thread.
 
+mod arena;
 mod batch;
 mod bisect;
 mod bit_convolution;

@@ -7,7 +7,7 @@ use std::{
 
 use recording::{Access, BufferId, Dispatch, SLICE_ALIGNMENT};
 
-use crate::recorder::{Phase, PlannedBuffer};
+use crate::recorder::{Life, Phase, PlannedBuffer};
 
 /// Which physical buffer each planned buffer lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +18,15 @@ pub struct MemoryPlan {
     pub slots: Vec<(String, u64)>,
 }
 
-/// A transient in a shared buffer: its words there and the first and last dispatch that uses it.
-#[derive(Clone, Copy, Debug)]
+/// First and last dispatch of each time during which a buffer holds something, counted over all phases.
+type Uses = Vec<(usize, usize)>;
+
+/// A transient in a shared buffer: its words there and when it needs them.
+#[derive(Clone, Debug)]
 struct Tenant {
     buffer: usize,
     words: (u64, u64),
-    uses: (usize, usize),
+    uses: Uses,
 }
 
 /// A slot grows to 64 MiB, a quarter of what every adapter allocates at once, or to the largest transient.
@@ -36,31 +39,31 @@ impl MemoryPlan {
     /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed one by
     /// one, each in the slot that has to grow least for it, at words whose other tenants live at other times, else in a new
     /// slot, as no slot outgrows its limit. A dispatch may not read and write the same physical buffer, so what one
-    /// reads and another thing that it writes never share a slot.
+    /// reads and another thing that it writes never share a slot; two that it writes may.
     ///
     /// No one order is the best for every network: the first try takes the largest first, the others rate each buffer up to
     /// three times as large, always the same way, and the smallest plan counts.
     pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
-        let (uses, apart) = (lifetimes(phases), bound_together(phases));
+        let (uses, apart) = (lifetimes(buffers, phases), read_and_written(phases));
         let plans = (0..TRIES).map(|seed| Self::with(buffers, &uses, &apart, seed));
         plans.min_by_key(Self::bytes).expect("there are tries")
     }
 
     fn with(
         buffers: &[PlannedBuffer],
-        uses: &HashMap<usize, (usize, usize)>,
+        uses: &HashMap<usize, Uses>,
         apart: &HashSet<(usize, usize)>,
         seed: u64,
     ) -> Self {
         let mut plan = Self { place: vec![(usize::MAX, 0); buffers.len()], slots: Vec::new() };
-        for (index, buffer) in buffers.iter().enumerate().filter(|(_, b)| b.persistent) {
+        for (index, buffer) in buffers.iter().enumerate().filter(|(_, b)| b.life == Life::Persistent) {
             plan.place[index] = (plan.slots.len(), 0);
             plan.slots.push((buffer.label.clone(), buffer.words));
         }
         let first_shared = plan.slots.len();
         let mut slots: Vec<Vec<Tenant>> = Vec::new();
         let mut transients: Vec<usize> = (0..buffers.len())
-            .filter(|index| !buffers[*index].persistent && uses.contains_key(index))
+            .filter(|index| buffers[*index].life != Life::Persistent && uses.contains_key(index))
             .collect();
         transients.sort_by_key(|index| {
             let noise = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_mul(2 * *index as u64 + 1) >> 56;
@@ -70,7 +73,7 @@ impl MemoryPlan {
         let largest = transients.iter().map(|index| buffers[*index].words).max().unwrap_or(0);
         let limit = largest.max(SLOT_WORDS);
         for index in transients {
-            let (words, uses) = (buffers[index].words, uses[&index]);
+            let (words, uses) = (buffers[index].words, &uses[&index]);
             let room = |slot: usize| {
                 let (tenants, size): (&Vec<Tenant>, u64) = (&slots[slot], plan.slots[first_shared + slot].1);
                 let separate =
@@ -88,7 +91,7 @@ impl MemoryPlan {
             }
             let size = &mut plan.slots[first_shared + slot].1;
             *size = (*size).max(first + words);
-            slots[slot].push(Tenant { buffer: index, words: (first, first + words), uses });
+            slots[slot].push(Tenant { buffer: index, words: (first, first + words), uses: uses.clone() });
             plan.place[index] = (first_shared + slot, first);
         }
         plan
@@ -100,10 +103,12 @@ impl MemoryPlan {
     }
 }
 
-/// The first word from which on `words` words are free while `uses` lasts.
-fn first_free(tenants: &[Tenant], words: u64, uses: (usize, usize)) -> u64 {
-    let mut taken: Vec<(u64, u64)> =
-        tenants.iter().filter(|t| t.uses.0 <= uses.1 && uses.0 <= t.uses.1).map(|t| t.words).collect();
+/// The first word from which on `words` words are free while `uses` last.
+fn first_free(tenants: &[Tenant], words: u64, uses: &Uses) -> u64 {
+    let meets = |tenant: &&Tenant| {
+        tenant.uses.iter().any(|(from, to)| uses.iter().any(|(first, last)| from <= last && first <= to))
+    };
+    let mut taken: Vec<(u64, u64)> = tenants.iter().filter(meets).map(|t| t.words).collect();
     taken.sort_unstable();
     taken.into_iter().fold(0, |first, (from, to)| match first + words <= from {
         true => first,
@@ -111,13 +116,13 @@ fn first_free(tenants: &[Tenant], words: u64, uses: (usize, usize)) -> u64 {
     })
 }
 
-/// Pairs of buffers, the lower number first, of which a dispatch writes one.
-fn bound_together(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashSet<(usize, usize)> {
+/// Pairs of buffers, the lower number first, of which a dispatch reads one and writes the other.
+fn read_and_written(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashSet<(usize, usize)> {
     let mut pairs = HashSet::new();
     for dispatch in phases.values().flatten() {
         for written in dispatch.outputs() {
-            for other in &dispatch.buffers {
-                let (a, b) = (written.buffer.0 as usize, other.buffer.0 as usize);
+            for read in dispatch.inputs() {
+                let (a, b) = (written.buffer.0 as usize, read.buffer.0 as usize);
                 pairs.insert((a.min(b), a.max(b)));
             }
         }
@@ -125,13 +130,36 @@ fn bound_together(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashSet<(usize, us
     pairs
 }
 
-/// First and last dispatch that uses each buffer, counted over all phases.
-fn lifetimes(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashMap<usize, (usize, usize)> {
-    let mut uses: HashMap<usize, (usize, usize)> = HashMap::new();
-    for (time, dispatch) in phases.values().flatten().enumerate() {
-        for slice in &dispatch.buffers {
-            uses.entry(slice.buffer.0 as usize).or_insert((time, time)).1 = time;
+/// When each buffer that shares memory holds something that is still needed.
+fn lifetimes(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashMap<usize, Uses> {
+    let mut uses: HashMap<usize, Uses> = HashMap::new();
+    let mut frozen = None;
+    let mut start = 0;
+    for (phase, dispatches) in phases {
+        let end = start + dispatches.len().saturating_sub(1);
+        if matches!(phase, Phase::Freeze | Phase::Evaluate) {
+            frozen = Some((frozen.map_or(start, |(first, _)| first), end));
         }
+        for (time, dispatch) in (start..).zip(dispatches) {
+            for slice in &dispatch.buffers {
+                let index = slice.buffer.0 as usize;
+                let uses = uses.entry(index).or_default();
+                // An evaluation can be run again on the same batch.
+                let upload_ends = if *phase == Phase::Evaluate { end } else { time };
+                match (buffers[index].life, uses.last_mut()) {
+                    (Life::Uploaded, Some((first, last))) if *first == start => *last = upload_ends,
+                    (Life::Uploaded, _) => uses.push((start, upload_ends)),
+                    (_, Some((_, last))) => *last = time,
+                    (_, None) => uses.push((time, time)),
+                }
+            }
+        }
+        start += dispatches.len();
+    }
+    if let Some(frozen) = frozen {
+        uses.iter_mut()
+            .filter(|(index, _)| buffers[**index].life == Life::Frozen)
+            .for_each(|(_, uses)| *uses = vec![frozen]);
     }
     uses
 }
@@ -146,7 +174,7 @@ pub(crate) fn read_before_write(
         for (slice, binding) in dispatch.buffers.iter().zip(dispatch.kernel.bindings()) {
             let BufferId(id) = slice.buffer;
             let buffer = &buffers[id as usize];
-            if binding.access == Access::Read && !written[id as usize] && !buffer.persistent {
+            if binding.access == Access::Read && !written[id as usize] && buffer.life == Life::Transient {
                 return Some((buffer.label.clone(), dispatch.kernel.name()));
             }
         }
@@ -166,8 +194,10 @@ mod tests {
 
     use super::*;
 
-    fn buffer(words: u64, persistent: bool) -> PlannedBuffer {
-        PlannedBuffer { label: format!("{words}"), words, persistent, samples: 0 }
+    use Life::*;
+
+    fn buffer(words: u64, life: Life) -> PlannedBuffer {
+        PlannedBuffer { label: format!("{words}"), words, life, samples: 0 }
     }
 
     fn add(a: u32, b: u32, c: u32) -> Dispatch {
@@ -177,7 +207,8 @@ mod tests {
 
     #[test]
     fn transients_share_memory_only_when_their_lifetimes_are_apart() {
-        let buffers = [buffer(1, true), buffer(8, false), buffer(4, false), buffer(6, false)];
+        let buffers =
+            [buffer(1, Persistent), buffer(8, Transient), buffer(4, Transient), buffer(6, Transient)];
         let phases = BTreeMap::from([(Phase::Forward, vec![add(0, 0, 1), add(1, 0, 2), add(2, 0, 3)])]);
         let plan = MemoryPlan::new(&buffers, &phases);
         assert_eq!(plan.place[1], plan.place[3], "buffer 1 is dead when 3 is first written");
@@ -187,9 +218,49 @@ mod tests {
     }
 
     #[test]
+    fn what_a_dispatch_reads_and_what_it_writes_are_kept_apart() {
+        let kernel = Arc::new(kernels::SoftmaxCrossEntropy { samples: 1, classes: 1, total_samples: 1 });
+        let slices = [0, 1, 2, 3, 4].map(|id| BufferSlice::whole(BufferId(id), 1)).to_vec();
+        let loss = Dispatch { kernel, buffers: slices, scope: Scope::default() };
+        let pairs = read_and_written(&BTreeMap::from([(Phase::Forward, vec![loss])]));
+        assert_eq!(pairs, HashSet::from([(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4)]));
+    }
+
+    #[test]
+    fn an_upload_holds_its_place_from_the_start_of_each_phase_that_reads_it() {
+        let buffers = [buffer(1, Persistent), buffer(8, Uploaded), buffer(8, Transient)];
+        let phases = BTreeMap::from([
+            (Phase::Forward, vec![add(0, 0, 0), add(0, 1, 0)]),
+            (Phase::Backward, vec![add(0, 0, 2), add(0, 2, 0)]),
+            (Phase::Evaluate, vec![add(1, 0, 0), add(0, 0, 0)]),
+        ]);
+        assert_eq!(lifetimes(&buffers, &phases)[&1], [(0, 1), (4, 5)]);
+        let plan = MemoryPlan::new(&buffers, &phases);
+        assert_eq!(
+            plan.place[1], plan.place[2],
+            "between the phases that read it, others may have its place"
+        );
+    }
+
+    #[test]
+    fn what_is_frozen_holds_its_place_until_evaluations_end() {
+        let buffers = [buffer(1, Persistent), buffer(8, Frozen), buffer(8, Transient), buffer(8, Transient)];
+        let phases = BTreeMap::from([
+            (Phase::Forward, vec![add(0, 0, 2), add(0, 2, 0)]),
+            (Phase::Freeze, vec![add(0, 0, 0), add(0, 0, 1)]),
+            (Phase::Evaluate, vec![add(1, 0, 0), add(0, 0, 3)]),
+        ]);
+        assert_eq!(lifetimes(&buffers, &phases)[&1], [(2, 5)]);
+        let plan = MemoryPlan::new(&buffers, &phases);
+        assert_eq!(plan.place[1], plan.place[2], "a step ends it");
+        assert_ne!(plan.place[1], plan.place[3], "the next evaluation reads it again");
+    }
+
+    #[test]
     fn a_small_early_transient_leaves_a_large_slot_to_a_large_one() {
         // 8 words live in the first dispatch and 2 from the second to the last one, whose other 8 take the first slot.
-        let buffers = [buffer(1, true), buffer(8, false), buffer(2, false), buffer(8, false)];
+        let buffers =
+            [buffer(1, Persistent), buffer(8, Transient), buffer(2, Transient), buffer(8, Transient)];
         let phases = BTreeMap::from([(Phase::Forward, vec![add(0, 0, 1), add(0, 0, 2), add(2, 0, 3)])]);
         let plan = MemoryPlan::new(&buffers, &phases);
         assert_eq!(plan.place[1], plan.place[3]);
@@ -198,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_transient_read_before_it_is_written_is_found() {
-        let buffers = [buffer(1, true), buffer(1, false), buffer(1, false)];
+        let buffers = [buffer(1, Persistent), buffer(1, Transient), buffer(1, Transient)];
         let good = BTreeMap::from([(Phase::Forward, vec![add(0, 0, 1), add(1, 0, 2)])]);
         assert_eq!(read_before_write(&buffers, &good), None);
         let bad = BTreeMap::from([(Phase::Forward, vec![add(0, 1, 2)])]);

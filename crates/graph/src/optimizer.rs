@@ -1,9 +1,10 @@
 //! Update rules.
 
-use kernels::{Adam, Sgd};
+use kernels::{Adam, DecayRun, Sgd};
+use recording::BufferSlice;
 use reference::optimizer::EpsilonForm;
 
-use crate::{GraphError, Parameter, Recorder};
+use crate::{GraphError, Recorder, arena::Arena};
 
 /// How gradients change parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,23 +59,26 @@ impl Optimizer {
         [learning_rate, rate, denominator].map(|value| (value as f32).to_bits())
     }
 
-    pub(crate) fn record(&self, recorder: &mut Recorder, parameter: &Parameter) -> Result<(), GraphError> {
+    /// Updates all parameters of `arena`; one that is larger than a binding is an arena of its own and goes piece by piece.
+    pub(crate) fn record(&self, recorder: &mut Recorder, arena: &Arena) -> Result<(), GraphError> {
         let step = recorder.step();
-        let extra = parameter.spec.weight_decay;
-        let [gradients, values] = [parameter.gradient, parameter.value].map(|slice| recorder.pieces(slice));
-        let moments: Vec<_> = parameter.moments.iter().map(|slice| recorder.pieces(*slice)).collect();
-        for (at, (gradient, value)) in gradients.into_iter().zip(values).enumerate() {
-            let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
+        let (Self::Sgd { weight_decay, .. } | Self::Adam { weight_decay, .. }) = *self;
+        let runs: Vec<DecayRun> =
+            arena.decays.iter().map(|run| DecayRun { decay: weight_decay + run.decay, ..*run }).collect();
+        let decays = recorder.constant("weight decays", DecayRun::words(&runs));
+        let runs = u32::try_from(runs.len()).expect("at most one a parameter");
+        let wholes = [arena.gradient, arena.value].into_iter().chain(arena.moments.iter().copied());
+        let pieces: Vec<Vec<BufferSlice>> = wholes.map(|whole| recorder.pieces(whole)).collect();
+        for at in 0..pieces[0].len() {
+            let mut buffers = vec![step, decays];
+            buffers.extend(pieces.iter().map(|pieces| pieces[at]));
+            let len = u32::try_from(buffers[3].words).expect("a binding has fewer than 2^32 words");
             match *self {
-                Self::Sgd { momentum, nesterov, weight_decay } => {
-                    let kernel = Sgd { len, momentum, weight_decay: weight_decay + extra, nesterov };
-                    recorder.dispatch(kernel, &[step, gradient, value, moments[0][at]])?;
+                Self::Sgd { momentum, nesterov, .. } => {
+                    recorder.dispatch(Sgd { len, runs, momentum, nesterov }, &buffers)?;
                 }
-                Self::Adam { beta1, beta2, epsilon, form, weight_decay } => {
-                    let weight_decay = weight_decay + extra;
-                    let kernel = Adam { len, beta1, beta2, epsilon, form, weight_decay };
-                    let [first, second] = [moments[0][at], moments[1][at]];
-                    recorder.dispatch(kernel, &[step, gradient, value, first, second])?;
+                Self::Adam { beta1, beta2, epsilon, form, .. } => {
+                    recorder.dispatch(Adam { len, runs, beta1, beta2, epsilon, form }, &buffers)?;
                 }
             }
         }

@@ -6,8 +6,8 @@ use kernels::{Arithmetic, ByteExpand, Tactic};
 use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
 use crate::{
-    GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, deploy::Fold, deployed::Deployment, scan,
-    scan::Scan, tap::Tap,
+    GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, arena::Arena, deploy::Fold,
+    deployed::Deployment, scan, scan::Scan, tap::Tap,
 };
 
 /// Samples are split at multiples of this many, so that every reduction over the batch has the same order however the
@@ -89,12 +89,26 @@ impl ProductNote {
     }
 }
 
+/// How long a buffer keeps what was written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Always.
+    Persistent,
+    /// From the first to the last dispatch that uses it.
+    Transient,
+    /// From before a phase, when the host writes it, to the last dispatch of that phase that uses it, or to the end of an
+    /// evaluation.
+    Uploaded,
+    /// From a freeze, of which it is a result, until the next training step.
+    Frozen,
+}
+
 /// A buffer before memory is assigned.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedBuffer {
     pub label: String,
     pub words: u64,
-    pub persistent: bool,
+    pub life: Life,
     pub samples: u32,
 }
 
@@ -112,6 +126,9 @@ pub struct Recorder {
     pub(crate) buffers: Vec<PlannedBuffer>,
     pub(crate) phases: BTreeMap<Phase, Vec<Dispatch>>,
     pub(crate) parameters: BTreeMap<String, Parameter>,
+    pub(crate) arenas: Vec<Arena>,
+    /// Buffers that no dispatch writes, and what the host puts there.
+    pub(crate) constants: Vec<(BufferSlice, Vec<u32>)>,
     pub(crate) products: Vec<ProductNote>,
     pub(crate) checks: Vec<(String, &'static str)>,
     pub(crate) folds: Vec<Fold>,
@@ -152,6 +169,8 @@ impl Recorder {
             buffers: Vec::new(),
             phases: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            arenas: Vec::new(),
+            constants: Vec::new(),
             products: Vec::new(),
             checks: Vec::new(),
             folds: Vec::new(),
@@ -252,22 +271,44 @@ impl Recorder {
 
     /// A buffer that lives from its first write to its last use in a step.
     pub fn transient(&mut self, label: &str, words: u64) -> BufferSlice {
-        self.buffer(label, words, self.constant, 0)
+        self.buffer(label, words, self.life(), 0)
     }
 
     /// A transient that grows with the samples of `chunk`; the batch is cut finer where it passes the binding limit.
     pub fn per_sample(&mut self, label: &str, chunk: Chunk, words: u64) -> BufferSlice {
-        self.buffer(label, words, self.constant, chunk.samples)
+        self.buffer(label, words, self.life(), chunk.samples)
+    }
+
+    /// What is computed once for all evaluations is kept for them.
+    fn life(&self) -> Life {
+        if self.constant { Life::Frozen } else { Life::Transient }
     }
 
     /// A buffer that keeps its contents between steps.
     pub fn persistent(&mut self, label: &str, words: u64) -> BufferSlice {
-        self.buffer(label, words, true, 0)
+        self.buffer(label, words, Life::Persistent, 0)
+    }
+
+    /// A buffer that the host fills after a freeze, for the evaluations up to the next training step.
+    pub(crate) fn frozen(&mut self, label: &str, words: u64) -> BufferSlice {
+        self.buffer(label, words, Life::Frozen, 0)
+    }
+
+    /// A buffer of `words` that the host writes once.
+    pub(crate) fn constant(&mut self, label: &str, words: Vec<u32>) -> BufferSlice {
+        let slice = self.persistent(label, words.len() as u64);
+        self.constants.push((slice, words));
+        slice
     }
 
     /// A buffer that keeps its contents between steps and grows with the samples of `chunk`.
     pub fn persistent_per_sample(&mut self, label: &str, chunk: Chunk, words: u64) -> BufferSlice {
-        self.buffer(label, words, true, chunk.samples)
+        self.buffer(label, words, Life::Persistent, chunk.samples)
+    }
+
+    /// A buffer that the host fills before each phase that reads it, and that grows with the samples of `chunk`.
+    pub(crate) fn uploaded(&mut self, label: &str, chunk: Chunk, words: u64) -> BufferSlice {
+        self.buffer(label, words, Life::Uploaded, chunk.samples)
     }
 
     /// An f32 tensor over all chunks.
@@ -277,14 +318,14 @@ impl Recorder {
         Tensor { shape, chunks, maxima: None }
     }
 
-    fn buffer(&mut self, label: &str, words: u64, persistent: bool, samples: u32) -> BufferSlice {
+    fn buffer(&mut self, label: &str, words: u64, life: Life, samples: u32) -> BufferSlice {
         let id = BufferId(u32::try_from(self.buffers.len()).expect("fewer than 2^32 buffers"));
         let label = if self.scope.layer.is_empty() {
             label.to_owned()
         } else {
             format!("{}.{label}", self.scope.layer)
         };
-        self.buffers.push(PlannedBuffer { label, words: words.max(1), persistent, samples });
+        self.buffers.push(PlannedBuffer { label, words: words.max(1), life, samples });
         BufferSlice::whole(id, words.max(1))
     }
 
@@ -352,7 +393,7 @@ impl Recorder {
         }
         let expand = |recorder: &mut Self| {
             let samples = recorder.buffers[planes.buffer.0 as usize].samples;
-            let bytes = recorder.buffer(label, kernel.words(), recorder.constant, samples);
+            let bytes = recorder.buffer(label, kernel.words(), recorder.life(), samples);
             recorder.dispatch(kernel, &[planes, bytes])?;
             Ok(bytes)
         };
@@ -440,10 +481,14 @@ impl Recorder {
     /// Buffers that do not fit.
     pub(crate) fn place_checks(&mut self) -> Result<(), GraphError> {
         let flags = self.status(FLAGS_OFFSET, u64::from(MAX_FLAGS));
-        for (phase, dispatches) in &mut self.phases {
+        let wholes = self.arenas.iter().flat_map(|arena| [arena.value, arena.gradient]);
+        let arenas: Vec<BufferSlice> = wholes.flat_map(|whole| self.pieces(whole)).collect();
+        let mut phases = std::mem::take(&mut self.phases);
+        for (phase, dispatches) in &mut phases {
             let scans: Vec<Scan> = self.scans.extract_if(.., |scan| scan.phase == *phase).collect();
-            *dispatches = scan::place(std::mem::take(dispatches), scans, flags)?;
+            *dispatches = scan::place(self, std::mem::take(dispatches), scans, (flags, &arenas))?;
         }
+        self.phases = phases;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 
 use crate::{
     GraphError, Network, Parameter, Recorder, Shape, Tensor, Value,
+    arena::declare_parameters,
     fusion::{Chain, chains},
     layer::{Backward, Place},
     layers::add,
@@ -63,7 +64,8 @@ impl Schedule {
         recorder.first_sample = options.first_sample;
         recorder.limit = limit;
         recorder.kernels = options.kernels.clone();
-        declare_parameters(&mut recorder, network, options);
+        let most = limit.min(recorder.most_weights());
+        declare_parameters(&mut recorder, network, options.optimizer.moments(), most);
         let mut ports = declare_ports(&mut recorder, network, options);
         ports.stores = declare_stores(&mut recorder, options, limit)?;
         let fused = if options.fuse { chains(network) } else { HashMap::new() };
@@ -132,33 +134,13 @@ fn check_change(options: &SessionOptions) -> Result<(), GraphError> {
     Ok(())
 }
 
-fn declare_parameters(recorder: &mut Recorder, network: &Network, options: &SessionOptions) {
-    for layer in &network.layers {
-        for spec in &layer.parameters {
-            let name = format!("{}.{}", layer.name, spec.name);
-            let words = spec.len() as u64;
-            let value = recorder.persistent(&name, words);
-            let trained = spec.trainable && !network.deployed;
-            let gradient =
-                if trained { recorder.persistent(&format!("{name}.gradient"), words) } else { value };
-            let names = if trained { options.optimizer.moments() } else { &[] };
-            let moments =
-                names.iter().map(|moment| recorder.persistent(&format!("{name}.{moment}"), words)).collect();
-            let position = u32::try_from(recorder.parameters.len()).expect("few parameters");
-            let parameter =
-                Parameter { name: name.clone(), position, spec: spec.clone(), value, gradient, moments };
-            recorder.parameters.insert(name, parameter);
-        }
-    }
-}
-
 fn declare_ports(recorder: &mut Recorder, network: &Network, options: &SessionOptions) -> Ports {
     let mut ports = Ports::default();
     let input = &options.input;
     for chunk in recorder.chunks() {
         let bytes = u64::from(chunk.samples) * u64::from(input.source_len());
         if options.resident == 0 {
-            ports.source.push(recorder.persistent_per_sample("source pixels", chunk, bytes.div_ceil(4)));
+            ports.source.push(recorder.uploaded("source pixels", chunk, bytes.div_ceil(4)));
         }
         ports.table.push(recorder.persistent_per_sample("views", chunk, 4 * u64::from(chunk.samples)));
         let words = u64::from(options.change.words()) * u64::from(chunk.samples);
@@ -408,10 +390,13 @@ fn backward(
 fn apply(recorder: &mut Recorder, options: &SessionOptions) -> Result<(), GraphError> {
     let parameters: Vec<Parameter> =
         recorder.parameters.values().filter(|p| p.spec.trainable).cloned().collect();
+    recorder.set_scope("step", "update");
+    for arena in recorder.arenas.clone() {
+        options.optimizer.record(recorder, &arena)?;
+    }
     for parameter in parameters {
         let layer = parameter.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned();
         recorder.set_scope(&layer, "update");
-        options.optimizer.record(recorder, &parameter)?;
         recorder.check_finite(parameter.spec.name, &[parameter.value])?;
     }
     recorder.set_scope("step", "update");

@@ -118,6 +118,9 @@ impl<E: Executor> Session<E> {
     fn initialize(&mut self) -> Result<(), GraphError> {
         let seed = self.options.seed;
         self.write(self.schedule.recorder.shared.one, &[1.0f32.to_bits()])?;
+        for (slice, words) in self.schedule.recorder.constants.clone() {
+            self.write(slice, &words)?;
+        }
         let parameters: Vec<_> = self.schedule.recorder.parameters.values().cloned().collect();
         for parameter in &parameters {
             let draw = |element: u32| match parameter.spec.init {
@@ -281,8 +284,10 @@ impl<E: Executor> Session<E> {
         self.recordings.get(&phase)
     }
 
-    /// The executor and the prepared recording of a phase, e.g. to time it kernel by kernel.
+    /// The executor and the prepared recording of a phase, e.g. to time it kernel by kernel. Run outside of a step, a phase
+    /// of training overwrites what a freeze left, so that the next evaluation needs another.
     pub fn prepared(&mut self, phase: Phase) -> (&mut E, Option<&E::Prepared>) {
+        self.frozen &= matches!(phase, Phase::Freeze | Phase::Evaluate);
         (&mut self.executor, self.prepared.get(&phase))
     }
 
@@ -294,6 +299,12 @@ impl<E: Executor> Session<E> {
     /// Bytes of all buffers.
     pub fn memory_bytes(&self) -> u64 {
         self.plan.bytes()
+    }
+
+    /// Where the values of each trainable parameter lie on the executor, by name.
+    pub fn parameter_slices(&self) -> BTreeMap<&str, BufferSlice> {
+        let trained = self.schedule.recorder.parameters.values().filter(|p| p.spec.trainable);
+        trained.map(|parameter| (parameter.name.as_str(), self.place(parameter.value))).collect()
     }
 
     /// Trainable values.

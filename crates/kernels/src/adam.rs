@@ -6,14 +6,15 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::optimizer::EpsilonForm;
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP,
+    Case, DecayRun, Entry, Mutation, Random, WORKGROUP,
+    decay_run::ranges,
     floats::{UNIT, to_f64},
     groups_for,
     tiling::vector,
 };
 
-/// One step of Adam (Kingma and Ba 2015) for `len` weights in place: `d = grad + weight_decay * weight`,
-/// moments `m`, `v` of `d`, `weight -= step[4] * m / (sqrt(v) * correction + epsilon)`.
+/// One step of Adam (Kingma and Ba 2015) for `len` weights in place: `d = grad + decay * weight` with the decay of the
+/// weight's [`DecayRun`], moments `m`, `v` of `d`, `weight -= step[4] * m / (sqrt(v) * correction + epsilon)`.
 ///
 /// The host puts the bias correction into `step`: uncorrected epsilon, word 4 is `lr sqrt(1 - beta2^t) / (1 -
 /// beta1^t)` and the correction 1; corrected, word 4 is `lr / (1 - beta1^t)` and the correction word 5, `1 /
@@ -22,6 +23,8 @@ use crate::{
 pub struct Adam {
     /// Values.
     pub len: u32,
+    /// Runs of equal weight decay.
+    pub runs: u32,
     /// Decay of the first moment.
     pub beta1: f32,
     /// Decay of the second moment.
@@ -30,19 +33,21 @@ pub struct Adam {
     pub epsilon: f32,
     /// Where epsilon is added.
     pub form: EpsilonForm,
-    /// Added to the gradient, times the weight.
-    pub weight_decay: f32,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
     shader: Shader {
         name: "adam",
         source: Cow::Borrowed(include_str!("../../../shaders/adam.wgsl")),
-        bindings: &[read("step"), read("grad"), write("weight"), write("m"), write("v")],
+        bindings: &[read("step"), read("decays"), read("grad"), write("weight"), write("m"), write("v")],
     },
     cases,
     mutations: &[
-        Mutation { rule: "weight decay", from: " + params.weight_decay * old", to: "" },
+        Mutation { rule: "weight decay", from: " + decay * old", to: "" },
+        Mutation { rule: "later runs", from: "run < params.runs", to: "run < 1u" },
+        Mutation { rule: "last run", from: "run < params.runs", to: "run + 1u < params.runs" },
+        Mutation { rule: "first value of a run", from: ">= decays[2u * run]", to: "> decays[2u * run]" },
+        Mutation { rule: "first run", from: "bitcast<f32>(decays[1])", to: "0.0" },
         Mutation { rule: "first moment", from: "(1.0 - params.beta1) * d", to: "d" },
         Mutation { rule: "second moment", from: "(d * d)", to: "d" },
         Mutation { rule: "epsilon", from: " + params.epsilon", to: "" },
@@ -70,7 +75,7 @@ impl Kernel for Adam {
             Param::f32("beta1", self.beta1),
             Param::f32("beta2", self.beta2),
             Param::f32("epsilon", self.epsilon),
-            Param::f32("weight_decay", self.weight_decay),
+            Param::u32("runs", self.runs),
         ]
     }
     fn constants(&self) -> Vec<Constant> {
@@ -87,10 +92,11 @@ impl Kernel for Adam {
         groups_for(u64::from(self.len / vector(self.len)))
     }
     fn lens(&self) -> Vec<u64> {
-        vec![8, u64::from(self.len), u64::from(self.len), u64::from(self.len), u64::from(self.len)]
+        let len = u64::from(self.len);
+        vec![8, 2 * u64::from(self.runs), len, len, len, len]
     }
     fn loop_trips(&self) -> u64 {
-        0
+        u64::from(self.runs)
     }
     fn work(&self) -> Work {
         Work { operations: 12 * u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
@@ -98,32 +104,41 @@ impl Kernel for Adam {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let word = |at: usize| f64::from(f32::from_bits(buffers[0][at]));
         let correction = if self.form == EpsilonForm::Corrected { word(5) } else { 1.0 };
-        let [grad, old, old_m, old_v] = [1, 2, 3, 4].map(|at| to_f64(buffers[at], self.len));
+        let [grad, old, old_m, old_v] = [2, 3, 4, 5].map(|at| to_f64(buffers[at], self.len));
         let (beta1, beta2) = (f64::from(self.beta1), f64::from(self.beta2));
-        let decay = f64::from(self.weight_decay);
         // Dividing rate and epsilon by the correction leaves the uncorrected form, whose first step undoes
         // itself here.
         let epsilon = f64::from(self.epsilon) / correction;
         let rate = word(4) / correction;
         let learning_rate = rate * (1.0 - beta1) / (1.0 - beta2).sqrt();
         let form = EpsilonForm::Uncorrected;
-        let adam =
-            reference::optimizer::Adam { learning_rate, beta1, beta2, epsilon, weight_decay: decay, form };
         let (mut weight, mut m, mut v) = (old.clone(), old_m.clone(), old_v.clone());
-        reference::optimizer::adam(&adam, &mut weight, &grad, &mut m, &mut v, 1);
         let mut bounds = [vec![], vec![], vec![]];
-        for index in 0..self.len as usize {
-            let size = grad[index].abs() + (decay * old[index]).abs();
-            let m_bound = 5.0 * UNIT * ((beta1 * old_m[index]).abs() + (1.0 - beta1) * size);
-            let v_bound = UNIT * (4.0 * v[index] + 6.0 * (1.0 - beta2) * size * size);
-            let root = v[index].sqrt();
-            let root_bound = if root > 0.0 { v_bound / root + 5.0 * UNIT * root } else { 0.0 };
-            let update = rate * m[index] / (root + epsilon);
-            let update_bound = rate * m_bound / (root + epsilon)
-                + update.abs() * (root_bound / (root + epsilon) + 8.0 * UNIT);
-            bounds[0].push(UNIT * old[index].abs() + update_bound);
-            bounds[1].push(m_bound);
-            bounds[2].push(v_bound);
+        for (run, decay) in ranges(buffers[1], self.runs, self.len) {
+            let adam = reference::optimizer::Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay: decay,
+                form,
+            };
+            let part = [&mut weight, &mut m, &mut v].map(|values| &mut values[run.clone()]);
+            let [weight, first, second] = part;
+            reference::optimizer::adam(&adam, weight, &grad[run.clone()], first, second, 1);
+            for index in run {
+                let size = grad[index].abs() + (decay * old[index]).abs();
+                let m_bound = 5.0 * UNIT * ((beta1 * old_m[index]).abs() + (1.0 - beta1) * size);
+                let v_bound = UNIT * (4.0 * v[index] + 6.0 * (1.0 - beta2) * size * size);
+                let root = v[index].sqrt();
+                let root_bound = if root > 0.0 { v_bound / root + 5.0 * UNIT * root } else { 0.0 };
+                let update = rate * m[index] / (root + epsilon);
+                let update_bound = rate * m_bound / (root + epsilon)
+                    + update.abs() * (root_bound / (root + epsilon) + 8.0 * UNIT);
+                bounds[0].push(UNIT * old[index].abs() + update_bound);
+                bounds[1].push(m_bound);
+                bounds[2].push(v_bound);
+            }
         }
         let results = [weight, m, v];
         results.iter().zip(&bounds).map(|(values, bounds)| Expected::within(values, bounds)).collect()
@@ -132,22 +147,32 @@ impl Kernel for Adam {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(34);
-    let mut case = |len: u32, form: EpsilonForm, epsilon: f32, weight_decay: f32| {
-        let kernel = Adam { len, beta1: 0.9, beta2: 0.999, epsilon, form, weight_decay };
+    let mut case = |len: u32, form: EpsilonForm, epsilon: f32, runs: &[(u32, f32)]| {
+        let label = format!("{len} {form:?} epsilon {epsilon:e} decay {runs:?}");
+        let runs: Vec<DecayRun> = runs.iter().map(|&(first, decay)| DecayRun { first, decay }).collect();
+        let kernel = Adam { len, runs: runs.len() as u32, beta1: 0.9, beta2: 0.999, epsilon, form };
         let mut floats = |low, high| random.floats(len as usize, low, high);
-        let mut inputs =
-            vec![step_words(), floats(-1.0, 1.0), floats(-1.0, 1.0), floats(-1.0, 1.0), floats(0.0, 0.1)];
+        let mut inputs = vec![
+            step_words(),
+            DecayRun::words(&runs),
+            floats(-1.0, 1.0),
+            floats(-1.0, 1.0),
+            floats(-1.0, 1.0),
+            floats(0.0, 0.1),
+        ];
         // A weight that was never touched: gradient and moments zero.
-        inputs[1..].iter_mut().for_each(|input| input[0] = 0);
-        Case::new(format!("{len} {form:?} epsilon {epsilon:e} decay {weight_decay}"), kernel, inputs)
+        inputs[2..].iter_mut().for_each(|input| input[0] = 0);
+        Case::new(label, kernel, inputs)
     };
     let mut cases: Vec<Case> = [1, 7, 63, 64, 65, 128, 1021]
         .into_iter()
-        .map(|len| case(len, EpsilonForm::Uncorrected, 1e-5, 0.0))
+        .map(|len| case(len, EpsilonForm::Uncorrected, 1e-5, &[(0, 0.0)]))
         .collect();
-    cases.push(case(65, EpsilonForm::Corrected, 1e-8, 0.0));
-    cases.push(case(65, EpsilonForm::Corrected, 0.1, 0.05));
-    cases.push(case(65, EpsilonForm::Uncorrected, 0.1, 0.05));
+    cases.push(case(65, EpsilonForm::Corrected, 1e-8, &[(0, 0.0)]));
+    cases.push(case(65, EpsilonForm::Corrected, 0.1, &[(0, 0.05)]));
+    cases.push(case(65, EpsilonForm::Uncorrected, 0.1, &[(0, 0.05)]));
+    cases.push(case(131, EpsilonForm::Uncorrected, 0.1, &[(0, 0.5), (64, 0.0), (128, 2.0)]));
+    cases.push(case(256, EpsilonForm::Corrected, 0.1, &[(0, 0.0), (64, 0.5), (192, 1.0)]));
     cases
 }
 
@@ -182,9 +207,10 @@ mod tests {
                 EpsilonForm::Uncorrected => [rate * second.sqrt() / first, 1.0],
             };
             let step = to_words(&[0.0, 0.0, 0.0, rate, rates[0], rates[1], 0.0, 0.0]);
-            let kernel = Adam { len: 1, beta1, beta2, epsilon: 0.5, form, weight_decay: 0.25 };
+            let kernel = Adam { len: 1, runs: 1, beta1, beta2, epsilon: 0.5, form };
+            let decays = DecayRun::words(&[DecayRun { first: 0, decay: 0.25 }]);
             let [grad, w, m, v] = [-1.0, 0.5, 0.25, 0.125].map(|value| to_words(&[value]));
-            let got = f32::from_bits(kernel.expected(&[&step, &grad, &w, &m, &v])[0].words[0]);
+            let got = f32::from_bits(kernel.expected(&[&step, &decays, &grad, &w, &m, &v])[0].words[0]);
             assert!((f64::from(got) - weight[0]).abs() < 1e-7, "{form:?}: {got} {}", weight[0]);
         }
     }

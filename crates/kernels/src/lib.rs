@@ -27,6 +27,8 @@ mod byte_product;
 mod case;
 mod check;
 mod check_finite;
+mod check_finite_list;
+mod check_finite_spans;
 mod clip_backward;
 mod clip_forward;
 mod color_gather;
@@ -43,6 +45,7 @@ mod conv2d_grad_weight_image;
 mod conv2d_grad_weight_subgroup;
 mod conv2d_grad_weight_vec4;
 mod copy_channels;
+mod decay_run;
 mod dequantize;
 mod dropout_backward;
 mod dropout_forward;
@@ -111,6 +114,8 @@ pub use byte_expand::ByteExpand;
 pub use case::{Case, Entry, Mutant, Mutation, Random};
 pub use check::{Checker, POISON};
 pub use check_finite::CheckFinite;
+pub use check_finite_list::{CheckFiniteList, LISTS};
+pub use check_finite_spans::{CheckFiniteSpans, Span};
 pub use clip_backward::ClipBackward;
 pub use clip_forward::ClipForward;
 pub use color_gather::ColorGather;
@@ -123,6 +128,7 @@ pub use conv2d_grad_input_subgroup::Conv2dGradInputSubgroup;
 pub use conv2d_grad_weight::Conv2dGradWeight;
 pub use conv2d_grad_weight_subgroup::Conv2dGradWeightSubgroup;
 pub use copy_channels::CopyChannels;
+pub use decay_run::DecayRun;
 pub use dequantize::Dequantize;
 pub use dropout_backward::DropoutBackward;
 pub use dropout_forward::DropoutForward;
@@ -206,6 +212,8 @@ pub static REGISTRY: &[&Entry] = &[
     &bit_unpack::ENTRY,
     &byte_expand::ENTRY,
     &check_finite::ENTRY,
+    &check_finite_list::ENTRY,
+    &check_finite_spans::ENTRY,
     &clip_backward::ENTRY,
     &clip_forward::ENTRY,
     &color_gather::ENTRY,

@@ -7,22 +7,24 @@ use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 use reference::optimizer::sgd_nesterov;
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP,
+    Case, DecayRun, Entry, Mutation, Random, WORKGROUP,
+    decay_run::ranges,
     floats::{UNIT, to_f64},
     groups_for,
     tiling::vector,
 };
 
-/// One step for `len` weights in place: `d = grad + weight_decay * weight`, `velocity = momentum * velocity +
-/// d`, `weight -= rate * (nesterov ? d + momentum * velocity : velocity)`, the rate from word 3 of `step`.
+/// One step for `len` weights in place: `d = grad + decay * weight` with the decay of the weight's [`DecayRun`], `velocity =
+/// momentum * velocity + d`, `weight -= rate * (nesterov ? d + momentum * velocity : velocity)`, the rate from word 3 of
+/// `step`.
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
     /// Values.
     pub len: u32,
+    /// Runs of equal weight decay.
+    pub runs: u32,
     /// Decay of the velocity.
     pub momentum: f32,
-    /// Added to the gradient, times the weight.
-    pub weight_decay: f32,
     /// Whether the step looks ahead by one velocity.
     pub nesterov: bool,
 }
@@ -31,11 +33,15 @@ pub(crate) static ENTRY: Entry = Entry {
     shader: Shader {
         name: "sgd",
         source: Cow::Borrowed(include_str!("../../../shaders/sgd.wgsl")),
-        bindings: &[read("step"), read("grad"), write("weight"), write("velocity")],
+        bindings: &[read("step"), read("decays"), read("grad"), write("weight"), write("velocity")],
     },
     cases,
     mutations: &[
-        Mutation { rule: "weight decay", from: " + params.weight_decay * old", to: "" },
+        Mutation { rule: "weight decay", from: " + decay * old", to: "" },
+        Mutation { rule: "later runs", from: "run < params.runs", to: "run < 1u" },
+        Mutation { rule: "last run", from: "run < params.runs", to: "run + 1u < params.runs" },
+        Mutation { rule: "first value of a run", from: ">= decays[2u * run]", to: "> decays[2u * run]" },
+        Mutation { rule: "first run", from: "bitcast<f32>(decays[1])", to: "0.0" },
         Mutation {
             rule: "momentum",
             from: "params.momentum * velocity[index] + d",
@@ -70,7 +76,7 @@ impl Kernel for Sgd {
         vec![
             Param::u32("vectors", self.len / vector(self.len)),
             Param::f32("momentum", self.momentum),
-            Param::f32("weight_decay", self.weight_decay),
+            Param::u32("runs", self.runs),
         ]
     }
     fn constants(&self) -> Vec<Constant> {
@@ -84,25 +90,29 @@ impl Kernel for Sgd {
         groups_for(u64::from(self.len / vector(self.len)))
     }
     fn lens(&self) -> Vec<u64> {
-        vec![8, u64::from(self.len), u64::from(self.len), u64::from(self.len)]
+        let len = u64::from(self.len);
+        vec![8, 2 * u64::from(self.runs), len, len, len]
     }
     fn loop_trips(&self) -> u64 {
-        0
+        u64::from(self.runs)
     }
     fn work(&self) -> Work {
         Work { operations: 6 * u64::from(self.len), bytes: 4 * self.lens().iter().sum::<u64>() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let rate = f64::from(f32::from_bits(buffers[0][3]));
-        let [grad, old, old_velocity] = [1, 2, 3].map(|at| to_f64(buffers[at], self.len));
-        let (momentum, decay) = (f64::from(self.momentum), f64::from(self.weight_decay));
+        let [grad, old, old_velocity] = [2, 3, 4].map(|at| to_f64(buffers[at], self.len));
+        let momentum = f64::from(self.momentum);
         let (mut weight, mut velocity) = (old.clone(), old_velocity.clone());
-        sgd_nesterov(&mut weight, &grad, &mut velocity, rate, momentum, decay, self.nesterov);
         let (mut weight_bounds, mut velocity_bounds) = (vec![], vec![]);
-        for ((grad, old), velocity) in grad.iter().zip(&old).zip(&old_velocity) {
-            let terms = grad.abs() + (decay * old).abs() + (momentum * velocity).abs();
-            velocity_bounds.push(3.0 * UNIT * terms);
-            weight_bounds.push(UNIT * (old.abs() + 8.0 * rate * (1.0 + momentum) * terms));
+        for (run, decay) in ranges(buffers[1], self.runs, self.len) {
+            let [weight, velocity] = [&mut weight, &mut velocity].map(|values| &mut values[run.clone()]);
+            sgd_nesterov(weight, &grad[run.clone()], velocity, rate, momentum, decay, self.nesterov);
+            for at in run {
+                let terms = grad[at].abs() + (decay * old[at]).abs() + (momentum * old_velocity[at]).abs();
+                velocity_bounds.push(3.0 * UNIT * terms);
+                weight_bounds.push(UNIT * (old[at].abs() + 8.0 * rate * (1.0 + momentum) * terms));
+            }
         }
         vec![Expected::within(&weight, &weight_bounds), Expected::within(&velocity, &velocity_bounds)]
     }
@@ -110,17 +120,20 @@ impl Kernel for Sgd {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(33);
-    let mut case = |len: u32, momentum: f32, weight_decay: f32, nesterov: bool| {
-        let kernel = Sgd { len, momentum, weight_decay, nesterov };
+    let mut case = |len: u32, momentum: f32, runs: &[(u32, f32)], nesterov: bool| {
+        let label = format!("{len} momentum {momentum} decay {runs:?} nesterov {nesterov}");
+        let runs: Vec<DecayRun> = runs.iter().map(|&(first, decay)| DecayRun { first, decay }).collect();
+        let kernel = Sgd { len, runs: runs.len() as u32, momentum, nesterov };
         let mut floats = |size: f32| random.floats(len as usize, -size, size);
-        let inputs = vec![step_words(), floats(1.0), floats(1.0), floats(2.0)];
-        let label = format!("{len} momentum {momentum} decay {weight_decay} nesterov {nesterov}");
+        let inputs = vec![step_words(), DecayRun::words(&runs), floats(1.0), floats(1.0), floats(2.0)];
         Case::new(label, kernel, inputs)
     };
     let mut cases: Vec<Case> =
-        [1, 7, 63, 64, 65, 128, 1021].into_iter().map(|len| case(len, 0.9, 0.01, false)).collect();
-    cases.push(case(65, 0.9, 0.01, true));
-    cases.push(case(65, 0.0, 0.0, false));
+        [1, 7, 63, 64, 65, 128, 1021].into_iter().map(|len| case(len, 0.9, &[(0, 0.01)], false)).collect();
+    cases.push(case(65, 0.9, &[(0, 0.01)], true));
+    cases.push(case(65, 0.0, &[(0, 0.0)], false));
+    cases.push(case(131, 0.9, &[(0, 0.5), (64, 0.0), (128, 2.0)], false));
+    cases.push(case(256, 0.9, &[(0, 0.0), (64, 0.5), (192, 1.0)], true));
     cases
 }
 

@@ -49,8 +49,17 @@ impl Dispatch {
 
     /// The written slices, in binding order.
     pub fn outputs(&self) -> impl Iterator<Item = BufferSlice> + '_ {
-        let written = |(_, b): &(&BufferSlice, &crate::Binding)| b.access == Access::Write;
-        self.buffers.iter().zip(self.kernel.bindings()).filter(written).map(|(s, _)| *s)
+        self.bound(Access::Write)
+    }
+
+    /// The slices that are only read, in binding order.
+    pub fn inputs(&self) -> impl Iterator<Item = BufferSlice> + '_ {
+        self.bound(Access::Read)
+    }
+
+    fn bound(&self, access: Access) -> impl Iterator<Item = BufferSlice> + '_ {
+        let bound = self.buffers.iter().zip(self.kernel.bindings());
+        bound.filter(move |(_, binding)| binding.access == access).map(|(slice, _)| *slice)
     }
 }
 

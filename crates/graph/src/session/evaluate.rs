@@ -23,6 +23,8 @@ impl<E: Executor> Session<E> {
     /// Reports of queued steps that nobody has taken, or a device failure.
     pub async fn freeze(&mut self) -> Result<(), GraphError> {
         self.expect_settled("freeze")?;
+        // What a forward pass leaves for its backward pass is overwritten.
+        self.ready = self.ready.filter(|phase| *phase == Phase::Apply);
         self.run(Phase::Freeze).await?;
         for fold in self.schedule.recorder.folds.clone() {
             let mut values = FoldValues::default();
