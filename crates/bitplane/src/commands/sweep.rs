@@ -20,14 +20,15 @@ use crate::sweep::tables;
 /// A refused plan, files that cannot be written, an interruption, and at the end [`Failure::Points`] where points failed.
 pub fn run(args: SweepArgs) -> Result<(), Failure> {
     let Some(path) = &args.plan else { return output::result(&plans::names().join("\n")) };
-    let plan = Plan::read(path, &args.settings)?;
-    let place = args.output_dir.clone().unwrap_or_else(|| Path::new("sweeps").join(&plan.stem));
-    let holds = |number: &usize| args.shard.is_none_or(|shard| shard.holds(*number));
+    let plan = Plan::read(path, &args.settings, args.output_dir.as_deref())?;
+    // A point goes with the one that it starts from.
+    let root = |number: usize| plan.points[number].after.unwrap_or(number);
+    let holds = |number: &usize| args.shard.is_none_or(|shard| shard.holds(root(*number)));
     let numbers: Vec<usize> = (0..plan.points.len()).filter(holds).collect();
     if args.list {
-        return list(&plan, &numbers, &place);
+        return list(&plan, &numbers);
     }
-    let folder = Folder::open(&place)?;
+    let folder = Folder::open(&plan.place)?;
     let program = std::env::current_exe().map_err(StorageError::at("find", Path::new("this program")))?;
     let runner = Runner { plan: &plan, folder: &folder, program: &program, jobs: args.jobs };
     runner.run(&numbers)?;
@@ -37,7 +38,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
     } else {
         output::result(&tables::closing(&results, &plan, &folder))?;
     }
-    judge(&results, &numbers, place)
+    judge(&results, &numbers, plan.place)
 }
 
 /// A failure where points of `numbers` failed.
@@ -50,8 +51,8 @@ fn judge(results: &Results, numbers: &[usize], folder: PathBuf) -> Result<(), Fa
     Err(Failure::Points { failed: failed.len(), total: numbers.len(), names: failed.join(", "), folder })
 }
 
-fn list(plan: &Plan, numbers: &[usize], place: &Path) -> Result<(), Failure> {
-    let folder = Folder::at(place);
+fn list(plan: &Plan, numbers: &[usize]) -> Result<(), Failure> {
+    let folder = Folder::at(&plan.place);
     for point in numbers.iter().map(|&number| &plan.points[number]) {
         let state = match folder.state(point) {
             State::Finished(measured) => format!("finished, {:.4}", measured.best_accuracy),

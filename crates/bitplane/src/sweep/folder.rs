@@ -62,6 +62,11 @@ pub enum State {
     Open,
 }
 
+/// The run folder of the point called `name` in the sweep at `place`.
+pub fn run_folder(place: &Path, name: &str) -> PathBuf {
+    place.join("runs").join(name)
+}
+
 impl State {
     /// Whether another attempt would only repeat this one: the training is done, or it diverged, which it would do again.
     pub fn is_final(&self) -> bool {
@@ -106,7 +111,7 @@ impl Folder {
 
     /// The run folder of a point.
     pub fn run(&self, point: &Point) -> PathBuf {
-        self.path.join("runs").join(&point.name)
+        run_folder(&self.path, &point.name)
     }
 
     /// What the point's training says goes here.
@@ -184,6 +189,8 @@ impl Folder {
         let run = self.run(point);
         let stored = resolve(Settings::default(), run::read_settings(&run).ok()?).ok()?;
         let mut differences = point.config.differences(&stored);
+        // A run keeps the sum of the weights it started with; a plan names their place only.
+        differences.retain(|difference| !difference.starts_with("init-sha256: not set"));
         if point.config.limit_test_batches != stored.limit_test_batches {
             differences.push("limit-test-batches".to_owned());
         }

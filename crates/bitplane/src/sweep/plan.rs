@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Table;
 
+use super::folder::run_folder;
 use super::plans;
-use super::point::{Point, shown};
-use super::source::{Line, MAX_POINTS, Source};
+use super::point::{INIT, Point, shown};
+use super::source::{Line, MAX_POINTS, Source, canonical};
 use crate::exit::Failure;
 use crate::output::{self, printable_lines};
 use crate::settings::{Settings, SettingsError};
@@ -71,8 +72,8 @@ pub struct Published {
 pub struct Plan {
     /// File or name.
     pub file: String,
-    /// Names the sweep's folder.
-    pub stem: String,
+    /// The sweep's folder.
+    pub place: PathBuf,
     /// Heading of the tables.
     pub title: String,
     /// In the order of the tables.
@@ -104,17 +105,19 @@ struct File {
 }
 
 impl Plan {
-    /// Reads the plan file at `path`, or the program's own plan of that name; `flags` win over it.
+    /// Reads the plan file at `path`, or the program's own plan of that name; `flags` win over it. The sweep lies in `place`, or
+    /// where it usually does.
     ///
     /// # Errors
     /// [`PlanError`] with the place in the file, or an unknown model.
-    pub fn read(path: &Path, flags: &Settings) -> Result<Self, Failure> {
+    pub fn read(path: &Path, flags: &Settings, place: Option<&Path>) -> Result<Self, Failure> {
+        let usual = |stem: &str| place.map_or_else(|| Path::new("sweeps").join(stem), Path::to_owned);
         let bytes = match Disk.read(path, FILE_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let own = path.to_str().and_then(|name| Some((name, plans::find(name)?)));
                 let (name, text) = own.ok_or_else(|| PlanError::Missing { path: path.to_owned() })?;
-                return Self::parse(text, name, name, flags);
+                return Self::parse(text, name, usual(name), flags);
             }
             Err(error) => return Err(PlanError::from(StorageError::at("read", path)(error)).into()),
         };
@@ -122,14 +125,14 @@ impl Plan {
         let message = "is not UTF-8 text".to_owned();
         let text = String::from_utf8(bytes).map_err(|_| PlanError::Parse { file: file.clone(), message })?;
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("sweep");
-        Self::parse(&text, &file, stem, flags)
+        Self::parse(&text, &file, usual(stem), flags)
     }
 
     /// Parses the text of `file`, which is named in messages only.
     ///
     /// # Errors
     /// As [`Plan::read`].
-    pub fn parse(text: &str, file: &str, stem: &str, flags: &Settings) -> Result<Self, Failure> {
+    pub fn parse(text: &str, file: &str, place: PathBuf, flags: &Settings) -> Result<Self, Failure> {
         let source = Source { text, file };
         let content: File =
             toml::from_str(text).map_err(|error| source.parse_error(printable_lines(&error.to_string())))?;
@@ -143,19 +146,20 @@ impl Plan {
         }
         let axes = varied.into_iter().filter(|key| !["model", "bits", "seed"].contains(&key.as_str()));
         let axes: Vec<String> = axes.cloned().collect();
-        let points = points(&source, &content, &axes, |line| {
+        let mut points = points(&source, &content, &axes, |line| {
             shared.clone().into_iter().chain(line).chain(flags.clone()).collect()
         })?;
+        link(&mut points, &place, &source)?;
         let baselines = content.baseline.iter().map(|line| source.single(line)).collect::<Result<_, _>>()?;
         let published = content.published.iter().map(|line| -> Result<Published, PlanError> {
             let Published { settings, accuracy } = source.published(line)?;
             Ok(Published { settings: shared.clone().into_iter().chain(settings).collect(), accuracy })
         });
         let published = published.collect::<Result<_, _>>()?;
-        let title = content.title.unwrap_or_else(|| stem.to_owned());
+        let title = content.title.unwrap_or_else(|| file.to_owned());
         let plan = Self {
             file: file.to_owned(),
-            stem: stem.to_owned(),
+            place,
             title: data::printable(&title),
             points,
             axes,
@@ -224,6 +228,29 @@ fn points(
         points.push(point);
     }
     Ok(points)
+}
+
+/// Lets a point whose `init-from` is `@W,A,G` start with the weights of the point that has these bits and is the same otherwise.
+fn link(points: &mut [Point], place: &Path, source: &Source<'_>) -> Result<(), PlanError> {
+    for number in 0..points.len() {
+        let point = &points[number];
+        let from =
+            point.settings.get(INIT).and_then(toml::Value::as_str).and_then(|from| from.strip_prefix('@'));
+        let Some(bits) = from else { continue };
+        let mut wanted = point.settings.clone();
+        wanted.remove(INIT);
+        wanted.insert("bits".to_owned(), canonical("bits", toml::Value::String(bits.to_owned())));
+        let Some(origin) = points.iter().position(|other| other.settings == wanted) else {
+            let message =
+                format!("{} starts from bits {}, and no point has these", point.name, data::printable(bits));
+            return Err(source.parse_error(message));
+        };
+        let run = run_folder(place, &points[origin].name);
+        let run = std::path::absolute(&run).unwrap_or(run);
+        points[number].config.init_from = Some(run.display().to_string());
+        points[number].after = Some(origin);
+    }
+    Ok(())
 }
 
 /// A group with the settings of `baseline` in place of its own; equal to none where the baseline sets what does not vary.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 fn parse(text: &str) -> Result<Plan, Failure> {
-    Plan::parse(text, "plan.toml", "plan", &Settings::default())
+    Plan::parse(text, "plan.toml", "sweeps/plan".into(), &Settings::default())
 }
 
 fn names(text: &str) -> Vec<String> {
@@ -95,12 +95,12 @@ fn what_is_wrong_is_named_with_its_line() {
 fn flags_win_but_not_over_what_varies() {
     let flags = Settings { epochs: Some(7), data: Some("cifar10:x".to_owned()), ..Settings::default() };
     let text = "[settings]\nepochs = 2\ndata = 'digits'\n[grid]\nseed = [0, 1]";
-    let plan = Plan::parse(text, "plan.toml", "plan", &flags).unwrap();
+    let plan = Plan::parse(text, "plan.toml", "sweeps/plan".into(), &flags).unwrap();
     assert!(
         plan.points.iter().all(|point| point.config.epochs == 7 && point.config.data_kind() == "cifar10")
     );
     let flags = Settings { seed: Some(3), ..Settings::default() };
-    let message = Plan::parse(text, "plan.toml", "plan", &flags).unwrap_err().to_string();
+    let message = Plan::parse(text, "plan.toml", "sweeps/plan".into(), &flags).unwrap_err().to_string();
     assert!(message.contains("--seed is what plan.toml varies"), "{message}");
 }
 
@@ -117,10 +117,17 @@ fn a_baseline_is_the_group_with_its_settings_in_place() {
 
 #[test]
 fn the_programs_own_plans_are_those_of_the_paper_and_its_figures_belong_to_points() {
-    let counts = [("digits", 6, 0), ("table1", 78, 78), ("cifar10-svhn-d", 39, 0), ("cifar10-svhn-c", 8, 0)];
+    let counts = [
+        ("digits", 6, 0),
+        ("table1", 78, 78),
+        ("table2", 15, 15),
+        ("table3", 12, 12),
+        ("cifar10-svhn-d", 39, 0),
+        ("cifar10-svhn-c", 8, 0),
+    ];
     assert_eq!(plans::names(), counts.map(|(name, ..)| name));
     for (name, points, published) in counts {
-        let plan = Plan::read(name.as_ref(), &Settings::default()).unwrap();
+        let plan = Plan::read(name.as_ref(), &Settings::default(), None).unwrap();
         assert_eq!((plan.points.len(), plan.published.len()), (points, published), "{name}");
         let groups: BTreeSet<_> = plan.points.iter().map(Point::group).collect();
         assert_eq!(
@@ -129,7 +136,7 @@ fn the_programs_own_plans_are_those_of_the_paper_and_its_figures_belong_to_point
             "{name}"
         );
     }
-    let table1 = Plan::read("table1".as_ref(), &Settings::default()).unwrap();
+    let table1 = Plan::read("table1".as_ref(), &Settings::default(), None).unwrap();
     let accuracy = |model: &str, bits: &str| {
         let point =
             table1.points.iter().find(|point| point.config.model == model && point.config.bits == bits);
@@ -139,4 +146,19 @@ fn the_programs_own_plans_are_those_of_the_paper_and_its_figures_belong_to_point
     assert_eq!(accuracy("svhn-b", "1,4,2"), Some(0.898));
     assert_eq!(accuracy("svhn-d", "8,8,8"), Some(0.955));
     assert!(table1.points.iter().all(|point| point.config.epochs == 200), "the paper's recipe");
+}
+
+#[test]
+fn points_start_from_points_at_other_bits() {
+    let text = "[grid]\nbits = ['1,2,32', '32,32,32']\nseed = [0, 1]\n[[point]]\nbits = '1,2,32'\nseed = [0, 1]\ninit-from = '@32,32,32'";
+    let plan = parse(text).unwrap();
+    assert_eq!(
+        plan.points.iter().map(|point| point.after).collect::<Vec<_>>(),
+        [None, None, None, None, Some(2), Some(3)]
+    );
+    let from = std::path::absolute("sweeps/plan/runs/digits-digits-32-32-32-s1").unwrap();
+    assert_eq!(plan.points[5].config.init_from.as_deref(), from.to_str());
+    assert_eq!(plan.points[5].name, "digits-digits-1-2-32-s1-init-from-_32_32_32");
+    let message = refusal("[[point]]\ninit-from = '@8,8,8'");
+    assert!(message.contains("starts from bits 8,8,8"), "{message}");
 }

@@ -3,6 +3,8 @@
 const PLANS: &[(&str, &str)] = &[
     ("digits", include_str!("../../../../plans/digits.toml")),
     ("table1", include_str!("../../../../plans/table1.toml")),
+    ("table2", include_str!("../../../../plans/table2.toml")),
+    ("table3", include_str!("../../../../plans/table3.toml")),
     ("cifar10-svhn-d", include_str!("../../../../plans/cifar10-svhn-d.toml")),
     ("cifar10-svhn-c", include_str!("../../../../plans/cifar10-svhn-c.toml")),
 ];

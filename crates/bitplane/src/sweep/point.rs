@@ -23,14 +23,23 @@ pub struct Point {
     pub config: Config,
     /// What varies in the sweep beside model, bits and seed, and its value here.
     pub axes: Vec<(String, String)>,
+    /// Number of the point whose weights it starts with, where it is one of the sweep's.
+    pub after: Option<usize>,
 }
+
+/// The setting that names the weights to start with.
+pub const INIT: &str = "init-from";
 
 impl Point {
     /// The training of these settings, which were checked one by one, in a sweep that varies `axes`.
     ///
     /// # Errors
     /// An unknown model.
-    pub fn new(settings: toml::Table, axes: &[String]) -> Result<Self, crate::exit::Failure> {
+    pub fn new(mut settings: toml::Table, axes: &[String]) -> Result<Self, crate::exit::Failure> {
+        // In a list, nothing stands for a training from scratch.
+        if settings.get(INIT).and_then(toml::Value::as_str) == Some("") {
+            settings.remove(INIT);
+        }
         let checked: Settings = settings.clone().try_into().expect("every setting was checked");
         let config = crate::commands::resolve(checked, Settings::default())?;
         let axes: Vec<_> = axes.iter().map(|key| (key.clone(), shown(settings.get(key)))).collect();
@@ -48,7 +57,7 @@ impl Point {
                 _ => name.push_str(&format!("-{key}-{}", plain(value))),
             }
         }
-        Ok(Self { name: name.trim_end_matches('-').to_owned(), settings, config, axes })
+        Ok(Self { name: name.trim_end_matches('-').to_owned(), settings, config, axes, after: None })
     }
 
     /// What the point shares with its repetitions at other seeds: model, bits, and the other axes.

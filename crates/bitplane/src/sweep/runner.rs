@@ -1,13 +1,15 @@
 //! Hands the points of a sweep to the trainings that run at the same time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::child::{self, Ending};
 use super::folder::{Attempt, Folder, State};
 use super::plan::Plan;
+use super::point::Point;
 use super::tables;
 use crate::exit::{Exit, Failure};
 use crate::output::note;
@@ -28,9 +30,23 @@ pub struct Runner<'a> {
 /// What the workers share.
 struct Work {
     queue: VecDeque<usize>,
+    running: BTreeSet<usize>,
     /// The first failure of the sweep itself.
     failure: Option<Failure>,
 }
+
+/// What a worker does next.
+enum Next {
+    /// Trains this point.
+    Point(usize),
+    /// Waits for a point that another starts from.
+    Later,
+    /// Ends.
+    Nothing,
+}
+
+/// How long a worker waits before it looks again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Runner<'_> {
     /// Trains the points with these numbers that need it, and writes the results after each.
@@ -49,7 +65,7 @@ impl Runner<'_> {
             crate::output::shown(self.folder.path())
         ));
         tables::write(self.folder, self.plan)?;
-        let work = Mutex::new(Work { queue: queue.into(), failure: None });
+        let work = Mutex::new(Work { queue: queue.into(), running: BTreeSet::new(), failure: None });
         signal::install();
         thread::scope(|scope| {
             for _ in 0..self.jobs {
@@ -66,22 +82,42 @@ impl Runner<'_> {
 
     fn work(&self, work: &Mutex<Work>) {
         loop {
-            let next = {
-                let mut work = lock(work);
-                let go_on = work.failure.is_none() && !signal::interrupted();
-                work.queue.pop_front().filter(|_| go_on)
-            };
-            let Some(number) = next else { return };
-            if let Err(failure) = self.train(number, work) {
-                lock(work).failure.get_or_insert(failure);
+            match self.next(&mut lock(work)) {
+                Next::Point(number) => {
+                    let trained = self.train(number, work);
+                    let mut work = lock(work);
+                    work.running.remove(&number);
+                    if let Err(failure) = trained {
+                        work.failure.get_or_insert(failure);
+                    }
+                }
+                Next::Later => thread::sleep(PAUSE),
+                Next::Nothing => return,
             }
+        }
+    }
+
+    /// The next point that need not wait for the one it starts from.
+    fn next(&self, work: &mut Work) -> Next {
+        if work.failure.is_some() || signal::interrupted() || work.queue.is_empty() {
+            return Next::Nothing;
+        }
+        let pending = |number: &usize| work.queue.contains(number) || work.running.contains(number);
+        let ready = |number: &usize| !self.plan.points[*number].after.as_ref().is_some_and(pending);
+        match work.queue.iter().position(ready) {
+            Some(index) => {
+                let number = work.queue.remove(index).expect("it was found there");
+                work.running.insert(number);
+                Next::Point(number)
+            }
+            None => Next::Later,
         }
     }
 
     fn train(&self, number: usize, work: &Mutex<Work>) -> Result<(), Failure> {
         let point = &self.plan.points[number];
         let label = format!("[{}/{}]", number + 1, self.plan.points.len());
-        if let Some(conflict) = self.folder.conflict(point) {
+        if let Some(conflict) = self.folder.conflict(point).or_else(|| self.unready(point)) {
             note(&format!("{label} {} failed: {conflict}", point.name));
             self.folder.fail(point, &Attempt::new(point, Some(Exit::Usage.code()), conflict))?;
             return tables::write(self.folder, self.plan);
@@ -105,6 +141,13 @@ impl Runner<'_> {
             State::Open => {}
         }
         tables::write(self.folder, self.plan)
+    }
+
+    /// Why the point cannot start yet, where the one whose weights it takes is not trained.
+    fn unready(&self, point: &Point) -> Option<String> {
+        let origin = &self.plan.points[point.after?];
+        let finished = matches!(self.folder.state(origin), State::Finished(_));
+        (!finished).then(|| format!("it starts with the weights of {}, which is not finished", origin.name))
     }
 
     /// Keeps an attempt that did not finish the point.

@@ -114,7 +114,7 @@ fn choices(key: &str, value: &Value) -> Vec<Value> {
 }
 
 /// Equal settings in equal words.
-fn canonical(key: &str, value: Value) -> Value {
+pub fn canonical(key: &str, value: Value) -> Value {
     let bits = value.as_str().filter(|_| key == "bits").and_then(|text| text.parse::<graph::Bits>().ok());
     bits.map_or(value, |bits| Value::String(bits.to_string()))
 }

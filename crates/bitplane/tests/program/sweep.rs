@@ -206,3 +206,26 @@ fn an_interrupted_sweep_saves_what_it_trains() {
             .unwrap();
     assert!(log.contains("interrupted in epoch"), "{log}");
 }
+
+#[test]
+fn a_point_waits_for_the_one_whose_weights_it_starts_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "[[point]]\ninit-from = '@32,32,32'\nbits = '1,2,32'\n[[point]]\nbits = '32,32,32'\n";
+    write_plan(folder.path(), plan);
+    run(folder.path(), "sweep plan.toml --jobs 2").expect(0, &[]);
+    let sweep = folder.path().join("sweeps/plan");
+    let config =
+        fs::read_to_string(sweep.join("runs/digits-digits-1-2-32-s0-init-from-_32_32_32/config.toml"))
+            .unwrap();
+    assert!(config.contains("digits-digits-32-32-32-s0") && config.contains("init-sha256"), "{config}");
+    run(folder.path(), "sweep plan.toml").expect(0, &["2 of them done already"]);
+    // Without the origin there is nothing to start from.
+    write_plan(
+        folder.path(),
+        &plan
+            .replace("bits = '32,32,32'", "bits = '32,32,32'\nlr = 1e6")
+            .replace("1,2,32'", "1,2,32'\nlr = 1e6"),
+    );
+    run(folder.path(), "sweep plan.toml --output-dir other")
+        .expect(8, &["2 of 2 points failed", "which is not finished"]);
+}
