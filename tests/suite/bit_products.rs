@@ -94,6 +94,38 @@ fn products_of_quantized_layers_bind_packed_words_only() {
     }
 }
 
+/// Forward and grad_input products whose rows hold more than the weights of a row or column of the result, by layer.
+fn sparse_rows(dispatches: &[Dispatch], weights: &BTreeMap<String, u64>) -> (usize, Vec<String>) {
+    let (mut dense, mut found) = (0, Vec::new());
+    for dispatch in dispatches.iter().filter(|d| is_bit_product(d.kernel.name())) {
+        let (layer, pass) = (dispatch.scope.layer.as_str(), dispatch.scope.pass);
+        let Some(&weights) = weights.get(layer).filter(|_| pass != "grad_weight") else { continue };
+        let params = dispatch.kernel.params();
+        let value = |name| params.iter().find(|p| p.name == name).expect("products have it").word;
+        let [columns, k, words, row_words] = ["n", "k", "words", "row_words"].map(value);
+        // Rows are padded to whole vectors of at most four words.
+        let packed = words == k.div_ceil(32) && row_words < words + 4;
+        if packed && u64::from(columns) * u64::from(k) == weights {
+            dense += 1;
+        } else {
+            found.push(format!("{layer} {pass}: {columns} columns of {k} elements in {row_words} words"));
+        }
+    }
+    (dense, found)
+}
+
+#[test]
+fn narrow_layers_fill_their_words_across_taps() {
+    for (name, size, count) in NETWORKS {
+        let (model, session) = recorded(name, size, [1, 2, 4]);
+        let quantized = quantized_layers(&model);
+        let summary = model.network.summary().into_iter();
+        let weights = summary.map(|l| (l.name, l.parameters)).filter(|(l, _)| quantized.contains_key(l));
+        let (dense, found) = sparse_rows(&dispatches(&session, &TRAINING), &weights.collect());
+        assert_eq!((dense, found), (2 * count, Vec::new()), "{name}: forward and grad_input of each layer");
+    }
+}
+
 #[test]
 fn the_notes_name_every_product_and_give_the_reason_of_each_exception() {
     for (name, size, _) in NETWORKS {

@@ -5,6 +5,9 @@
 //! | forward | ky, kx, ci | unfolded activations, unit | weights by output channel, sign |
 //! | grad_input | ky, kx, co | unfolded gradient with a mask of valid taps, sign | weights by input channel, sign |
 //! | grad_weight | positions of one sample | unfolded activations by position, unit | gradient by position, sign |
+//!
+//! Unfolded rows and weights are dense across taps: a tap begins at the bit behind the last one, not at the next word, so
+//! that 3x3 taps of 16 channels take 144 bits in 5 words where a word for every tap would be 9.
 
 use kernels::{
     BitTranspose, BitUnfold, BitUnfoldGrad, By, CopyChannels, Kind, Output, PlaneGroup, words_for,

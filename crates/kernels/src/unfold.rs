@@ -86,13 +86,19 @@ impl Gather {
     }
 }
 
-/// Geometries with strides 1 to 3, even and odd kernels, both paddings, and channel counts around the word; rows
-/// gathered whole, line by line and word by word.
+/// Geometries with strides 1 to 3, even and odd kernels, both paddings, and channel counts far below and around the word;
+/// rows gathered whole, line by line and word by word.
 pub(crate) fn geometries() -> Vec<Conv2d> {
     vec![
         Conv2d::same([1, 1, 1, 1], [1, 1], 1, 1),
         Conv2d::same([2, 5, 4, 1], [3, 3], 1, 1),
+        Conv2d::same([2, 6, 5, 1], [5, 5], 1, 2),
+        Conv2d::same([2, 5, 4, 3], [3, 3], 3, 2),
+        Conv2d::valid([2, 6, 7, 5], [5, 5], 5, 1),
         Conv2d::same([2, 4, 5, 6], [3, 3], 6, 1),
+        Conv2d::valid([1, 5, 6, 12], [2, 2], 12, 3),
+        Conv2d::same([2, 5, 3, 16], [3, 3], 16, 1),
+        Conv2d::valid([2, 5, 6, 16], [1, 1], 16, 2),
         Conv2d::same([2, 5, 5, 31], [2, 3], 31, 2),
         Conv2d::same([1, 6, 7, 32], [5, 5], 32, 2),
         Conv2d::valid([3, 7, 7, 33], [3, 3], 33, 2),

@@ -82,7 +82,9 @@ impl Runner<'_> {
 
     fn work(&self, work: &Mutex<Work>) {
         loop {
-            match self.next(&mut lock(work)) {
+            // Bound first: the lock must be free again while a point trains.
+            let next = self.next(&mut lock(work));
+            match next {
                 Next::Point(number) => {
                     let trained = self.train(number, work);
                     let mut work = lock(work);
