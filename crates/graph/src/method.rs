@@ -108,19 +108,22 @@ impl Network {
     }
 
     fn rebuilt(&self, changes: &HashMap<usize, Change>) -> Result<Self, GraphError> {
-        let mut net = NetworkBuilder::new(self.input);
+        let mut builder = NetworkBuilder::new(self.input);
         let mut nodes: Vec<Node> = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
-            let mut inputs: Vec<Node> =
-                layer.inputs.iter().map(|input| input.map_or(net.input(), |input| nodes[input])).collect();
+            let mut inputs: Vec<Node> = layer
+                .inputs
+                .iter()
+                .map(|input| input.map_or(builder.input(), |input| nodes[input]))
+                .collect();
             let change = changes.get(&at);
             if let Some((name, before)) = change.and_then(|change| change.before.as_ref()) {
-                inputs = vec![net.add_layer(name, before.clone(), &inputs)?];
+                inputs = vec![builder.add_layer(name, before.clone(), &inputs)?];
             }
             let kept = change.map_or(&layer.layer, |change| &change.layer);
-            nodes.push(net.add_layer(&layer.name, kept.clone(), &inputs)?);
+            nodes.push(builder.add_layer(&layer.name, kept.clone(), &inputs)?);
         }
-        net.build()
+        builder.build()
     }
 }
 
