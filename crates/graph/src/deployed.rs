@@ -168,7 +168,7 @@ impl Recorder {
 
     /// The layer whose parameter lies in `slice`.
     pub(crate) fn owner(&self, slice: BufferSlice) -> Option<String> {
-        let parameter = self.parameters.values().find(|parameter| parameter.value.buffer == slice.buffer)?;
+        let parameter = self.parameters.values().find(|parameter| parameter.value.overlaps(&slice))?;
         parameter.name.rsplit_once('.').map(|(layer, _)| layer.to_owned())
     }
 }
