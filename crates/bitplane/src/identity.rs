@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::models::ModelInput;
 
 /// What a checkpoint belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,13 @@ impl Identity {
             seed: config.seed,
             config_hash: config.hash(),
         }
+    }
+
+    /// The images and classes as a model takes them.
+    pub fn input(&self) -> ModelInput {
+        let [height, width, channels] = self.image;
+        let classes = u32::try_from(self.classes.len()).expect("a checkpoint's header bounds its classes");
+        ModelInput { height, width, channels, classes }
     }
 
     /// Where this, as found, differs from what is wanted, in words; the model's own description comes first.

@@ -77,6 +77,19 @@ pub(crate) static ENTRY: Entry = Entry {
 };
 
 impl ImageGather {
+    /// The sizes as the reference has them.
+    pub(crate) fn to_reference(self) -> Gather {
+        Gather {
+            height: self.source_height as usize,
+            width: self.source_width as usize,
+            channels: self.channels as usize,
+            resize_height: self.resize_height as usize,
+            resize_width: self.resize_width as usize,
+            out_height: self.out_height as usize,
+            out_width: self.out_width as usize,
+        }
+    }
+
     fn image_bytes(&self) -> u64 {
         u64::from(self.source_height) * u64::from(self.source_width) * u64::from(self.channels)
     }
@@ -122,15 +135,7 @@ impl Kernel for ImageGather {
         Work { operations: 12 * self.outputs(), bytes: samples + 4 * self.outputs() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let shape = Gather {
-            height: self.source_height as usize,
-            width: self.source_width as usize,
-            channels: self.channels as usize,
-            resize_height: self.resize_height as usize,
-            resize_width: self.resize_width as usize,
-            out_height: self.out_height as usize,
-            out_width: self.out_width as usize,
-        };
+        let shape = self.to_reference();
         let bytes: Vec<u8> = buffers[0].iter().flat_map(|word| word.to_le_bytes()).collect();
         let whole = bytes.len() - bytes.len() % (shape.height * shape.width * shape.channels);
         let stored =

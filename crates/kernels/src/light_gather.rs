@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use recording::{Bound, Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::image::{Gather, Light, View, gather_lit};
+use reference::image::{Light, View, gather_lit};
 
 use crate::{Case, Entry, ImageGather, Mutation, Random, WORKGROUP, floats::relative};
 
@@ -96,15 +96,7 @@ impl Kernel for LightGather {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let gather = &self.gather;
         let samples = gather.samples as usize;
-        let shape = Gather {
-            height: gather.source_height as usize,
-            width: gather.source_width as usize,
-            channels: gather.channels as usize,
-            resize_height: gather.resize_height as usize,
-            resize_width: gather.resize_width as usize,
-            out_height: gather.out_height as usize,
-            out_width: gather.out_width as usize,
-        };
+        let shape = gather.to_reference();
         let bytes: Vec<u8> = buffers[0].iter().flat_map(|word| word.to_le_bytes()).collect();
         let whole = bytes.len() - bytes.len() % (shape.height * shape.width * shape.channels);
         let size = shape.out_height * shape.out_width * shape.channels;

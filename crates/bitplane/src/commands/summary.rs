@@ -101,9 +101,7 @@ fn of_run(path: &Path) -> Result<(Config, ModelInput), Failure> {
     let config = resolve(Settings::default(), run::read_settings(path)?)?;
     let folder = run::checkpoints(path);
     let identity = Store::open(&Disk, &folder)?.load_for(&Which::Last, &config)?.checkpoint.identity;
-    let [height, width, channels] = identity.image;
-    let classes = u32::try_from(identity.classes.len()).expect("a checkpoint's header bounds its classes");
-    Ok((config, ModelInput { height, width, channels, classes }))
+    Ok((config, identity.input()))
 }
 
 fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput), Failure> {

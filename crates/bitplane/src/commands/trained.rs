@@ -14,7 +14,6 @@ use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::identity::Identity;
 use crate::kernel_choice::KernelChoice;
-use crate::models::ModelInput;
 use crate::output;
 use crate::packed_network::{identity, unpack};
 use crate::run;
@@ -105,12 +104,9 @@ impl Trained {
                 Ok((session, engine.input()))
             }
             Form::Run { config, checkpoint, run } => {
-                let [height, width, channels] = self.identity.image;
-                let classes = u32::try_from(self.identity.classes.len())
-                    .expect("a checkpoint's header bounds its classes");
-                let input = ModelInput { height, width, channels, classes };
-                let engine =
-                    Engine::new(config, &input, batch_size)?.preferring(run::kernels(run)).holding(pictures);
+                let engine = Engine::new(config, &self.identity.input(), batch_size)?
+                    .preferring(run::kernels(run))
+                    .holding(pictures);
                 let mut session = engine.open()?;
                 let tensors: &[NamedTensor] = &checkpoint.tensors;
                 match config.allow_nonfinite {

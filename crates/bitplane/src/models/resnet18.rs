@@ -3,12 +3,11 @@
 //! a quantized 1x1 convolution on the same codes as the block's first one.
 
 use graph::{
-    Bits, EpsilonForm, Geometry, GraphError, NetworkBuilder, Node, Optimizer, Padding,
+    Bits, Geometry, GraphError, NetworkBuilder, Node, Padding,
     layers::{Conv2d, Linear},
 };
 
-use super::{Model, ModelInput, Recipe, Size, adam_recipe, start};
-use crate::schedule::SchedulerKind;
+use super::{Model, ModelInput, Recipe, Size, alexnet, start};
 
 const BLOCKS: u32 = 2;
 
@@ -91,17 +90,7 @@ impl Block {
 
 /// No recipe is published; this is AlexNet's without its decay of weights.
 pub(super) fn recipe() -> Recipe {
-    let form = EpsilonForm::Uncorrected;
-    Recipe {
-        epochs: 90,
-        batch_size: 256,
-        optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, form, weight_decay: 0.0 },
-        lr: 2e-4,
-        lr_scheduler: SchedulerKind::Multistep,
-        lr_gamma: 0.2,
-        lr_milestones: vec![60, 75],
-        ..adam_recipe()
-    }
+    alexnet::recipe()
 }
 
 #[cfg(test)]
