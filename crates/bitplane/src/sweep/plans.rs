@@ -7,6 +7,8 @@ const PLANS: &[(&str, &str)] = &[
     ("table3", include_str!("../../../../plans/table3.toml")),
     ("cifar10-svhn-d", include_str!("../../../../plans/cifar10-svhn-d.toml")),
     ("cifar10-svhn-c", include_str!("../../../../plans/cifar10-svhn-c.toml")),
+    ("cifar10-gradient-scales", include_str!("../../../../plans/cifar10-gradient-scales.toml")),
+    ("cifar10-first-last", include_str!("../../../../plans/cifar10-first-last.toml")),
 ];
 
 /// All names.
