@@ -4,7 +4,9 @@
 //#import quads
 // Batch norm, maximum pool, clip and quantization in one pass. For channel c = 32 w + b of output pixel o, z is the
 // maximum over the window's taps inside the image of slope (x - mean) + beta, or of x unless NORMALIZE.
-// planes[p, o, w] bit b = bit p of round(n clip(z, 0, 1)), n = 2^BITS - 1; with FLOOR floor(n clip(z, 0, 1) + 1/2);
+// planes[p, o, w] bit b = bit p of round(n clip(z, 0, 1)), n = FACTOR = 2^BITS - 1; with ROUNDING 1
+// floor(n clip(z, 0, 1) + 1/2), with 2 min(floor(FACTOR clip(z, 0, 1)), n), FACTOR = 2^BITS; with a SHIFT bit p + SHIFT of
+// the rounded code of BITS + SHIFT bits;
 // route[0, o, w] bit b = 1 where 0 <= z <= 1,
 // and route[1 + t, o, w] bit b = bit t of the first tap ky * KERNEL + kx that reaches z.
 // x: in pixels x channels; coefficients: 4 x channels (mean, not read, slope, beta), not read unless NORMALIZE; planes:
@@ -38,7 +40,7 @@ struct Params {
 
 override WORKGROUP: u32;
 
-const LEVELS = f32((1u << {{ BITS }}u) - 1u);
+const LEVELS = f32({{ FACTOR }}u);
 const NONE = vec4(0xffffffffu);
 
 struct Normalization {
@@ -110,7 +112,12 @@ fn main(
 {% endif %}
             let inside = (z >= vec4(0.0)) & (z <= vec4(1.0)) & exists;
             pass{{ i }} |= pack_bits(select(vec4(0u), vec4(1u), inside)) << shift;
-            let rounded = vec4<u32>({{ "floor(0.5 + " if FLOOR else "round(" }}LEVELS * clamp(z, vec4(0.0), vec4(1.0))));
+            let scaled = LEVELS * clamp(z, vec4(0.0), vec4(1.0));
+{% if ROUNDING == 2 %}
+            let rounded = min(vec4<u32>(scaled), vec4((1u << {{ BITS }}u) - 1u));
+{% else %}
+            let rounded = vec4<u32>({{ "floor(0.5 + " if ROUNDING == 1 else "round(" }}scaled)) >> vec4({{ SHIFT }}u);
+{% endif %}
             let code = select(vec4(0u), rounded, exists);
 {% for plane in range(BITS) %}
             plane{{ i }}_{{ plane }} |= pack_bits((code >> vec4({{ plane }}u)) & vec4(1u)) << shift;

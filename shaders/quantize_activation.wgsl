@@ -1,8 +1,10 @@
 //#import dispatch
 //#import bits
 //#import code_words
-// planes[p, row, w] bit b = bit p of round(n a), n = 2^BITS - 1, with a = clip(x[row, 32 w + b], 0, 1) (DoReFa-Net,
-// equation 11), or min(1, |x|) where FORM is 1; where ROUNDING is 1, of floor(n a + 1/2).
+// planes[p, row, w] bit b = bit p of round(n a), n = FACTOR = 2^BITS - 1, with a = clip(x[row, 32 w + b], 0, 1)
+// (DoReFa-Net, equation 11), or min(1, |x|) where FORM is 1; where ROUNDING is 1, of floor(n a + 1/2). With ROUNDING 2
+// bit p of min(floor(FACTOR a), 2^BITS - 1), FACTOR = 2^BITS. With a SHIFT, bit p + SHIFT of round(FACTOR a), a code of
+// BITS + SHIFT bits.
 // x: rows x channels; planes: BITS x rows x words_for(channels).
 // One invocation quantizes and packs one word position of one row.
 struct Params {
@@ -18,6 +20,8 @@ override WORKGROUP: u32;
 override BITS: u32;
 override FORM: u32;
 override ROUNDING: u32;
+override FACTOR: u32;
+override SHIFT: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -32,13 +36,12 @@ fn main(
     }
     let row = index / words;
     let first = (index % words) * 32u;
-    let levels = f32((1u << BITS) - 1u);
     var packed = CodeWords();
     for (var block = 0u; block < 8u; block++) {
         let column = first + 4u * block;
         let value = limited(four_of(row, column));
         let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
-        put_codes(&packed, select(vec4(0u), vec4<u32>(rounded(levels * value)), inside), block);
+        put_codes(&packed, select(vec4(0u), code_of(value), inside), block);
     }
     for (var plane = 0u; plane < BITS; plane++) {
         planes[plane * params.rows * words + index] = plane_word(packed, plane);
@@ -50,6 +53,14 @@ fn limited(value: vec4<f32>) -> vec4<f32> {
         return min(abs(value), vec4(1.0));
     }
     return clamp(value, vec4(0.0), vec4(1.0));
+}
+
+fn code_of(value: vec4<f32>) -> vec4<u32> {
+    let scaled = f32(FACTOR) * value;
+    if ROUNDING == 2u {
+        return min(vec4<u32>(scaled), vec4((1u << BITS) - 1u));
+    }
+    return vec4<u32>(rounded(scaled)) >> vec4(SHIFT);
 }
 
 fn rounded(value: vec4<f32>) -> vec4<f32> {

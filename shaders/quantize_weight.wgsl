@@ -6,6 +6,7 @@
 // v = weight[row row_stride + (j / inner) outer_stride + (j % inner) inner_stride] (f32 bits).
 // RULE 0: code 1 where v >= 0 (DoReFa-Net, equation 7). RULE 1: round(n (tanh(v) / (2 m) + 1/2)) (equation 9) with
 // n = 2^BITS - 1 and m = scale[0] = max |tanh|; a tensor of zeros gives 1/2. RULE 2: floor(n (...) + 1/2) of the same.
+// RULE 3: min(floor(2^BITS (...)), n), whose upper bits are the codes of fewer bits.
 // planes: BITS x rows x words_for(k).
 {% if ALONG == 4 -%}
 // Rows are contiguous and in fours of elements: one invocation packs one word position of one row.
@@ -110,7 +111,11 @@ fn code_of(bits: u32) -> u32 {
     if scale[0] > 0.0 {
         x = clamp(tanh_bounded(bitcast<f32>(bits)) / (2.0 * scale[0]) + 0.5, 0.0, 1.0);
     }
-    let scaled = f32((1u << BITS) - 1u) * x;
+    let last = select(1u, 0u, RULE == 3u);
+    let scaled = f32((1u << BITS) - last) * x;
+    if RULE == 3u {
+        return min(u32(scaled), (1u << BITS) - 1u);
+    }
     if RULE == 2u {
         return u32(floor(scaled + 0.5));
     }

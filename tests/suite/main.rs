@@ -16,6 +16,7 @@ mod kernel_plans;
 mod matlab;
 mod memory;
 mod method;
+mod nested;
 mod observed;
 mod packed_files;
 mod plane_groups;

@@ -16,6 +16,7 @@ const PLAIN: Method = Method {
     gradient_scale: GradientScale::Sample,
     first: None,
     last: None,
+    nested: None,
 };
 
 const PARITY: Method =

@@ -179,6 +179,7 @@ impl Config {
                 GradientScale::Batch => graph::GradientScale::Batch,
             },
             first: self.quantize_first.then(|| self.bits()),
+            nested: None,
             last: self.quantize_last.then(|| self.bits()),
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Bits, GraphError, Link, Method, ParameterSpec, Recorder, Tensor,
+    Bits, Codes, GraphError, Link, Method, ParameterSpec, Recorder, Tensor,
     tensor::{Kind, Value},
 };
 
@@ -76,6 +76,16 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// The same nonlinearity with its output quantized to `bits`, where it has such a form.
     fn quantized_output(&self, _bits: u32) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// Codes that the layer makes.
+    fn codes(&self) -> Option<Codes> {
+        None
+    }
+
+    /// The same layer on the upper `bits` of its codes, where it has such a form.
+    fn cut(&self, _bits: u32) -> Option<Arc<dyn Layer>> {
         None
     }
 

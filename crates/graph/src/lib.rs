@@ -11,6 +11,7 @@ mod bit_convolution;
 mod bits;
 mod channel_parts;
 mod convolution;
+mod cut;
 mod deploy;
 mod deployed;
 mod error;
@@ -41,6 +42,7 @@ pub use bisect::{DispatchCheck, Sample};
 pub use bit_convolution::is_bit_product;
 pub use bits::{Bits, FULL_PRECISION};
 pub use convolution::Convolution;
+pub use cut::{Codes, Cut};
 pub use deploy::Deferred;
 pub use deployed::{DeployedLayer, DeployedOperation};
 pub use error::GraphError;
@@ -55,7 +57,7 @@ pub use optimizer::Optimizer;
 pub use parameter::{Init, Parameter, ParameterSpec};
 pub use plan::{plan_memory, plan_products};
 pub use recorder::{Chunk, Mode, Phase, ProductNote, Recorder, SAMPLE_BLOCK};
-pub use reference::{optimizer::EpsilonForm, quantize::GradientScale};
+pub use reference::{nested::NestedForm, optimizer::EpsilonForm, quantize::GradientScale};
 pub use session::{
     Change, Data, Evaluation, InputSpec, NamedTensor, Observed, RING, Session, SessionOptions, StepReport,
 };

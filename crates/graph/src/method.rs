@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use kernels::{ActivationForm, Rounding};
-use reference::quantize::GradientScale;
+use reference::{nested::NestedForm, quantize::GradientScale};
 
 use crate::{
     Bits, FULL_PRECISION, GraphError, Layer, Network, NetworkBuilder, Node,
@@ -27,13 +27,15 @@ pub struct Method {
     pub first: Option<Bits>,
     /// Widths of the inputs, weights and gradients of the last layer; none leaves it in f32.
     pub last: Option<Bits>,
+    /// Codes whose upper bits are the codes of fewer, with one scale for weights of all widths; none leaves DoReFa-Net's.
+    pub nested: Option<NestedForm>,
 }
 
 /// What takes the place of a layer.
-struct Change {
-    layer: Arc<dyn Layer>,
+pub(crate) struct Change {
+    pub layer: Arc<dyn Layer>,
     /// A layer before it that quantizes its input, by name.
-    before: Option<(String, Arc<dyn Layer>)>,
+    pub before: Option<(String, Arc<dyn Layer>)>,
 }
 
 impl Network {
@@ -107,7 +109,7 @@ impl Network {
         })
     }
 
-    fn rebuilt(&self, changes: &HashMap<usize, Change>) -> Result<Self, GraphError> {
+    pub(crate) fn rebuilt(&self, changes: &HashMap<usize, Change>) -> Result<Self, GraphError> {
         let mut builder = NetworkBuilder::new(self.input);
         let mut nodes: Vec<Node> = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {

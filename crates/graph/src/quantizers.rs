@@ -6,6 +6,7 @@
 mod dorefa_activation;
 mod dorefa_gradient;
 mod dorefa_weight;
+mod nested_weight;
 mod pixels;
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
@@ -14,6 +15,7 @@ pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
 pub use dorefa_weight::DorefaWeight;
 use kernels::{By, Rounding, ScaleIndex};
+pub use nested_weight::NestedWeight;
 pub use pixels::Pixels;
 use recording::BufferSlice;
 use reference::threshold::{BatchNormChannel, ChannelThresholds};
@@ -36,6 +38,11 @@ pub enum WeightRows {
 pub trait WeightQuantizer: fmt::Debug + Send + Sync {
     /// The same rule by another method, where that changes it.
     fn with_method(&self, _method: &Method) -> Option<Arc<dyn WeightQuantizer>> {
+        None
+    }
+
+    /// The same rule on the upper `bits` of its codes, where it has such a form.
+    fn cut(&self, _bits: u32) -> Option<Arc<dyn WeightQuantizer>> {
         None
     }
 
@@ -91,6 +98,11 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
 pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
     /// The same rule by another method, where that changes it.
     fn with_method(&self, _method: &Method) -> Option<Arc<dyn ActivationQuantizer>> {
+        None
+    }
+
+    /// The same rule on the upper `bits` of its codes, where it has such a form.
+    fn cut(&self, _bits: u32) -> Option<Arc<dyn ActivationQuantizer>> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kernels::{Arithmetic, ByteExpand, Tactic};
+use kernels::{Arithmetic, ByteExpand, QuantizeWeight, Tactic};
 use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
 
 use crate::{
@@ -150,6 +150,17 @@ pub struct Recorder {
     scans: Vec<Scan>,
     /// Operands that the current phase has expanded to bytes.
     expansions: Vec<(Phase, ByteExpand, BufferSlice, BufferSlice)>,
+    /// What layers that share a weight have computed from it, by phase and by whether it is kept for evaluations.
+    of_shared: Vec<((Phase, bool, SharedKey), Vec<BufferSlice>)>,
+}
+
+/// What several layers compute from a weight that they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SharedKey {
+    /// The largest tangent of a weight, and its scale where it has one.
+    Scales(BufferSlice, bool),
+    /// Planes of a weight.
+    Planes(BufferSlice, QuantizeWeight),
 }
 
 impl Recorder {
@@ -189,6 +200,7 @@ impl Recorder {
             constant: false,
             scans: Vec::new(),
             expansions: Vec::new(),
+            of_shared: Vec::new(),
         };
         recorder.shared = Shared {
             step: recorder.persistent("step", 8),
@@ -375,6 +387,24 @@ impl Recorder {
         let result = record(self);
         self.constant = before;
         result
+    }
+
+    /// What `record` gives, recorded once a phase however many layers ask for it.
+    ///
+    /// # Errors
+    /// Those of `record`.
+    pub(crate) fn once_for(
+        &mut self,
+        key: SharedKey,
+        record: impl FnOnce(&mut Self) -> Result<Vec<BufferSlice>, GraphError>,
+    ) -> Result<Vec<BufferSlice>, GraphError> {
+        let known = (self.phase, self.constant, key);
+        if let Some((_, found)) = self.of_shared.iter().find(|(key, _)| *key == known) {
+            return Ok(found.clone());
+        }
+        let result = record(self)?;
+        self.of_shared.push((known, result.clone()));
+        Ok(result)
     }
 
     /// The bytes of `planes`, which one dispatch a phase expands however many products read them.

@@ -5,10 +5,7 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::{
-    bits,
-    quantize::{self, Rounding},
-};
+use reference::{bits, quantize::Rounding};
 
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window,
@@ -16,7 +13,7 @@ use crate::{
     groups_for,
     pool::{apart_windows, to_reference, whole_image},
     quads::{normalized, tap_bits, template, unread},
-    rounding::{RoundedCodes, rounding_band},
+    rounding::{RoundedCodes, exact_band, rounding_band, rounding_number, shift_of},
     words_for,
 };
 
@@ -55,6 +52,13 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "padding takes part", from: " & vec4(inside)", to: "" },
         Mutation { rule: "ties to even", from: "else \"round(\"", to: "else \"floor(0.5 + \"" },
         Mutation { rule: "ties up", from: "\"floor(0.5 + \" if", to: "\"round(\" if" },
+        Mutation {
+            rule: "upper end of a floor",
+            from: "(1u << {{ BITS }}u) - 1u)",
+            to: "1u << {{ BITS }}u)",
+        },
+        Mutation { rule: "floor of nested codes", from: "if ROUNDING == 2", to: "if ROUNDING == 3" },
+        Mutation { rule: "upper bits", from: ">> vec4({{ SHIFT }}u)", to: "" },
         Mutation { rule: "clip above", from: "clamp(z, vec4(0.0), vec4(1.0))", to: "max(z, vec4(0.0))" },
         Mutation { rule: "lower end passes", from: "(z >= vec4(0.0))", to: "(z > vec4(0.0))" },
         Mutation { rule: "upper end passes", from: "(z <= vec4(1.0))", to: "(z < vec4(1.0))" },
@@ -107,7 +111,9 @@ impl Kernel for NormalizeQuantize {
             Constant::new("BITS", self.bits),
             Constant::new("NORMALIZE", u32::from(self.normalize)),
             Constant::new("PIXELS", self.pixels()),
-            Constant::new("FLOOR", u32::from(self.rounding == Rounding::Floor)),
+            Constant::new("ROUNDING", rounding_number(self.rounding)),
+            Constant::new("FACTOR", self.rounding.factor(self.bits) as u32),
+            Constant::new("SHIFT", shift_of(self.rounding, self.bits)),
         ];
         [template(&self.window, self.channels), own.to_vec()].concat()
     }
@@ -149,16 +155,18 @@ impl Kernel for NormalizeQuantize {
         let second_errors = pool.at_taps(&errors, &second_taps);
         let (firsts, rivals) = (pool.at_taps(&x, &taps), pool.at_taps(&x, &second_taps));
 
-        let n = f64::from(quantize::levels(self.bits));
+        let n = self.rounding.factor(self.bits);
         let mut codes = RoundedCodes::rounded(self.bits, self.rounding);
         let (mut routes, mut alternatives) = (Vec::new(), Vec::new());
         for (at, (&z, &error)) in maxima.iter().zip(&max_errors).enumerate() {
-            let z_times_n = n * z.clamp(0.0, 1.0);
-            // The clip leaves no doubt beyond its ends, and a product that is a half-integer exactly is exact on the
-            // device too where nothing else was rounded.
+            // The clip leaves no doubt beyond its ends.
             let clipped = !(z - error < 1.0 && z + error > 0.0);
-            let tie = error == 0.0 && quantize::distance_to_rounding(z_times_n) == 0.0;
-            codes.push(z, if clipped || tie { 0.0 } else { rounding_band(z_times_n) + n * error });
+            let doubt = match error {
+                _ if clipped => 0.0,
+                0.0 => exact_band(z, self.bits, self.rounding),
+                _ => rounding_band(n * z.clamp(0.0, 1.0)) + n * error,
+            };
+            codes.push(z, doubt);
             let route = |passes: bool, tap: u32| u32::from(passes) | tap << 1;
             let passes = (0.0..=1.0).contains(&z);
             let open = z.abs() < error || (z - 1.0).abs() < error;
@@ -195,7 +203,7 @@ fn cases() -> Vec<Case> {
         let label = format!("{window:?} channels {channels} bits {bits} normalize {normalize} {rounding:?}");
         Case::new(label, kernel, vec![x, coefficients, vec![], vec![]])
     };
-    use Rounding::{Even, Floor};
+    use Rounding::{Even, Floor, MidRise, Shift};
     let single = |samples, height, width| whole_image(samples, height, width);
     let mut cases = Vec::new();
     for (window, channels) in [
@@ -217,10 +225,16 @@ fn cases() -> Vec<Case> {
     cases.extend((1..=8).map(|bits| case(single(2, 3, 2), 45, bits, true, Even)));
     cases.extend([1, 8].map(|bits| case(apart_windows()[0], 20, bits, false, Even)));
     cases.extend([1, 3, 8].map(|bits| case(single(2, 3, 2), 45, bits, true, Floor)));
+    for rule in [MidRise, Shift { from: 8 }] {
+        cases.extend((1..=8).map(|bits| case(single(2, 3, 2), 45, bits, true, rule)));
+        cases.push(case(apart_windows()[0], 20, 2, false, rule));
+    }
     cases.push(case(single(2, 5, 1), 6, 4, false, Even));
     // Few different values, so that a window has several maxima and products fall halfway between two codes.
     let coarse = [(0, true), (1, true), (0, false), (3, false), (5, false)];
-    for ((window, normalize), rounding) in coarse.into_iter().flat_map(|c| [(c, Even), (c, Floor)]) {
+    for ((window, normalize), rounding) in
+        coarse.into_iter().flat_map(|c| [(c, Even), (c, Floor), (c, MidRise)])
+    {
         let mut case = case(apart_windows()[window], 20, 1, normalize, rounding);
         let coarse = |word: &mut u32| *word = ((f32::from_bits(*word) * 2.0).round() / 2.0).to_bits();
         case.inputs[0].iter_mut().for_each(coarse);

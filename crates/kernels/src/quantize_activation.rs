@@ -8,7 +8,7 @@ use reference::activation::{cabs_forward, clip_forward};
 use reference::quantize::Rounding;
 
 use crate::floats::to_f64;
-use crate::rounding::{RoundedCodes, rounding_band};
+use crate::rounding::{RoundedCodes, exact_band, rounding_number, shift_of};
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
 /// Quantizes `x[rows][channels]` to `planes[bits][rows][words]`: `round(n clip(x, 0, 1))`, equation 11 of DoReFa-Net, or
@@ -50,7 +50,14 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "clip above", from: "vec4(0.0), vec4(1.0));", to: "vec4(0.0), vec4(2.0));" },
         Mutation { rule: "magnitude", from: "min(abs(value)", to: "min(value" },
         Mutation { rule: "magnitude above", from: "abs(value), vec4(1.0)", to: "abs(value), vec4(2.0)" },
-        Mutation { rule: "levels", from: "f32((1u << BITS) - 1u)", to: "f32(1u << BITS)" },
+        Mutation { rule: "levels", from: "f32(FACTOR)", to: "f32(1u << BITS)" },
+        Mutation {
+            rule: "upper end of a floor",
+            from: ", vec4((1u << BITS) - 1u)",
+            to: ", vec4(1u << BITS)",
+        },
+        Mutation { rule: "floor of nested codes", from: "if ROUNDING == 2u {", to: "if false {" },
+        Mutation { rule: "upper bits", from: ">> vec4(SHIFT)", to: ">> vec4(0u)" },
         Mutation {
             rule: "row stride",
             from: "row * params.channels +",
@@ -85,7 +92,9 @@ impl Kernel for QuantizeActivation {
             Constant::new("WORKGROUP", WORKGROUP),
             Constant::new("BITS", self.bits),
             Constant::new("FORM", self.form as u32),
-            Constant::new("ROUNDING", self.rounding as u32),
+            Constant::new("ROUNDING", rounding_number(self.rounding)),
+            Constant::new("FACTOR", self.rounding.factor(self.bits) as u32),
+            Constant::new("SHIFT", shift_of(self.rounding, self.bits)),
         ]
     }
     fn template(&self) -> Vec<Constant> {
@@ -104,7 +113,6 @@ impl Kernel for QuantizeActivation {
         Work { operations: 2 * self.lens()[0], bytes: 4 * self.lens().iter().sum::<u64>() }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let levels = f64::from(reference::quantize::levels(self.bits));
         let mut codes = RoundedCodes::rounded(self.bits, self.rounding);
         let x = to_f64(buffers[0], self.rows * self.channels);
         let limited = match self.form {
@@ -112,10 +120,7 @@ impl Kernel for QuantizeActivation {
             ActivationForm::Cabs => cabs_forward(&x),
         };
         for x in limited {
-            let x_times_n = levels * x.clamp(0.0, 1.0);
-            // A product that is a half-integer exactly is exact on the device too, so its rounding is not open.
-            let tie = reference::quantize::distance_to_rounding(x_times_n) == 0.0;
-            codes.push(x, if tie { 0.0 } else { rounding_band(x_times_n) });
+            codes.push(x, exact_band(x, self.bits, self.rounding));
         }
         vec![codes.expected(self.rows, self.channels)]
     }
@@ -143,6 +148,8 @@ fn cases() -> Vec<Case> {
         (ActivationForm::Cabs, Rounding::Floor, -1.25),
     ];
     let usual = (ActivationForm::Clip, Rounding::Even, -0.25);
+    let nested =
+        [Rounding::MidRise, Rounding::Shift { from: 8 }].map(|rule| (ActivationForm::Clip, rule, -0.25));
     type Form = (ActivationForm, Rounding, f32);
     let mut case = |(rows, channels): (u32, u32), bits: u32, (form, rounding, low): Form| {
         let mut x = random.floats((rows * channels) as usize, low, 1.25);
@@ -158,6 +165,12 @@ fn cases() -> Vec<Case> {
     cases.extend(
         (1..=8).flat_map(|bits| [(11, 45), (7, 76)].map(|size| case(size, bits, usual))).collect::<Vec<_>>(),
     );
+    for form in nested {
+        cases.extend((1..=8).map(|bits| case((11, 45), bits, form)));
+        cases.extend([(1, 1), (9, 48)].map(|size| case(size, 2, form)));
+    }
+    cases.push(case((7, 76), 2, (ActivationForm::Cabs, Rounding::MidRise, -1.25)));
+    cases.push(case((7, 76), 3, (ActivationForm::Clip, Rounding::Shift { from: 4 }, -0.25)));
     for form in forms {
         cases.extend([(1, 1), (2, 33), (9, 48)].map(|size| case(size, 2, form)));
         cases.extend([1, 3, 8].map(|bits| case((11, 45), bits, form)));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::quantize::{Rounding, levels, sign};
+use reference::quantize::{Rounding, sign};
 
 use crate::floats::{UNIT, to_f64};
 use crate::rounding::{RoundedCodes, TANH_ERROR, rounding_band};
@@ -18,14 +18,25 @@ pub enum WeightRule {
     Tanh,
     /// The same with `floor(x + 1/2)` for the rounding.
     TanhFloor,
+    /// `min(floor(2^bits (tanh(w) / (2 max |tanh w|) + 1/2)), n)`: codes whose upper bits are codes too.
+    TanhMidRise,
 }
 
 impl WeightRule {
-    /// Equation 9 with codes rounded by `rounding`.
+    /// Equation 9 with codes rounded by `rounding`; of shifted ones the whole.
     pub fn tanh(rounding: Rounding) -> Self {
         match rounding {
-            Rounding::Even => Self::Tanh,
+            Rounding::Even | Rounding::Shift { .. } => Self::Tanh,
             Rounding::Floor => Self::TanhFloor,
+            Rounding::MidRise => Self::TanhMidRise,
+        }
+    }
+
+    fn rounding(self) -> Rounding {
+        match self {
+            Self::Sign | Self::Tanh => Rounding::Even,
+            Self::TanhFloor => Rounding::Floor,
+            Self::TanhMidRise => Rounding::MidRise,
         }
     }
 }
@@ -34,7 +45,7 @@ impl WeightRule {
 ///
 /// Element `j` of a row is `weight[row * row_stride + (j / inner) * outer_stride + (j % inner) * inner_stride]`, so the
 /// same kernel packs OHWI weights by output channel (`k = (ky, kx, ci)`) and by input channel (`k = (ky, kx, co)`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuantizeWeight {
     /// Rows of the packed matrix.
     pub rows: u32,
@@ -65,6 +76,13 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "sign of minus zero", from: "bits > 0x80000000u", to: "bits >= 0x80000000u" },
         Mutation { rule: "ties to even", from: "u32(round(scaled))", to: "u32(floor(0.5 + scaled))" },
         Mutation { rule: "ties up", from: "u32(floor(scaled + 0.5))", to: "u32(round(scaled))" },
+        Mutation { rule: "floor of nested codes", from: "if RULE == 3u {", to: "if false {" },
+        Mutation { rule: "levels of nested codes", from: "(1u << BITS) - last", to: "(1u << BITS) - 1u" },
+        Mutation {
+            rule: "upper end of a floor",
+            from: "min(u32(scaled), (1u << BITS) - 1u)",
+            to: "u32(scaled)",
+        },
         Mutation { rule: "scale", from: "(2.0 * scale[0])", to: "(2.0 * min(scale[0], 0.9))" },
         Mutation { rule: "tensor of zeros", from: "var x = 0.5;", to: "var x = 0.0;" },
         Mutation { rule: "odd tanh", from: "select(t, -t, x < 0.0)", to: "t" },
@@ -138,12 +156,12 @@ impl QuantizeWeight {
     }
 
     fn tanh_codes(&self, weight: &[f64], max: f64) -> RoundedCodes {
-        let n = f64::from(levels(self.bits));
-        let rounding = if self.rule == WeightRule::TanhFloor { Rounding::Floor } else { Rounding::Even };
+        let rounding = self.rule.rounding();
+        let n = rounding.factor(self.bits);
         let mut codes = RoundedCodes::rounded(self.bits, rounding);
         for &w in weight {
             let half = if max > 0.0 { w.tanh() / (2.0 * max) } else { 0.0 };
-            // Zero is halfway between two codes and exact on every device; elsewhere the tangent, the quotient (2.5 units)
+            // Zero is where two codes meet and exact on every device; elsewhere the tangent, the quotient (2.5 units)
             // and the sum widen the band.
             let error = n * half.abs() * (TANH_ERROR + 3.0 * UNIT) + rounding_band(n * (half + 0.5));
             codes.push(half + 0.5, if half == 0.0 { 0.0 } else { error });
@@ -193,7 +211,7 @@ impl Kernel for QuantizeWeight {
     fn work(&self) -> Work {
         let operations = match self.rule {
             WeightRule::Sign => 0,
-            WeightRule::Tanh | WeightRule::TanhFloor => 32 * u64::from(self.rows) * u64::from(self.k),
+            _ => 32 * u64::from(self.rows) * u64::from(self.k),
         };
         Work { operations, bytes: 4 * self.lens().iter().sum::<u64>() }
     }
@@ -207,7 +225,7 @@ impl Kernel for QuantizeWeight {
                 let (rows, k) = (self.rows as usize, self.k as usize);
                 vec![Expected::exact(reference::bits::pack(&codes, rows, k, self.bits))]
             }
-            WeightRule::Tanh | WeightRule::TanhFloor => {
+            _ => {
                 let max = f64::from(f32::from_bits(buffers[1][0]));
                 vec![self.tanh_codes(&weight, max).expected(self.rows, self.k)]
             }
@@ -258,6 +276,11 @@ fn cases() -> Vec<Case> {
         add("zeros ", [3, 1, 5], bits, WeightRule::Tanh, true);
     }
     add("zeros ", [3, 1, 5], 1, WeightRule::Sign, true);
+    for bits in 1..=8 {
+        add("", [9, 3, 20], bits, WeightRule::TanhMidRise, false);
+        add("", [5, 4, 11], bits, WeightRule::TanhMidRise, false);
+        add("zeros ", [3, 1, 5], bits, WeightRule::TanhMidRise, true);
+    }
     for bits in [1, 2, 3, 8] {
         add("", [9, 3, 20], bits, WeightRule::TanhFloor, false);
         add("zeros ", [3, 1, 5], bits, WeightRule::TanhFloor, true);

@@ -1,9 +1,26 @@
 //! Codes that a device may round either way.
 
 use recording::Expected;
-use reference::quantize::{Rounding, distance_to_rounding, levels, quantize_unit_by};
+use reference::quantize::{Rounding, distance_to_rounding, quantize_unit_by};
 
 use crate::floats::UNIT;
+
+/// The number by which shaders know a rule.
+pub(crate) fn rounding_number(rounding: Rounding) -> u32 {
+    match rounding {
+        Rounding::Even | Rounding::Shift { .. } => 0,
+        Rounding::Floor => 1,
+        Rounding::MidRise => 2,
+    }
+}
+
+/// Lower bits that a rule drops from a code.
+pub(crate) fn shift_of(rounding: Rounding, bits: u32) -> u32 {
+    match rounding {
+        Rounding::Shift { from } => from - bits,
+        _ => 0,
+    }
+}
 
 /// Error of the shared `tanh_bounded`, relative.
 pub(crate) const TANH_ERROR: f64 = 8.0 * UNIT;
@@ -11,6 +28,14 @@ pub(crate) const TANH_ERROR: f64 = 8.0 * UNIT;
 /// The band around a half-integer in which a device may round `x_times_n = n x` to the other code.
 pub(crate) fn rounding_band(x_times_n: f64) -> f64 {
     4.0 * UNIT * x_times_n.max(1.0)
+}
+
+/// The same band for an x in [0, 1] that is exact on the device: none where its product is exact too and ends halfway
+/// between two codes, and none where it is a product with a power of two.
+pub(crate) fn exact_band(x: f64, bits: u32, rounding: Rounding) -> f64 {
+    let scaled = rounding.factor(bits) * x.clamp(0.0, 1.0);
+    let exact = rounding == Rounding::MidRise || distance_to_rounding(scaled) == 0.0;
+    if exact { 0.0 } else { rounding_band(scaled) }
 }
 
 /// Codes, and beside each the other legal one where the value lies inside its rounding band.
@@ -33,15 +58,14 @@ impl RoundedCodes {
         Self { bits, rounding, codes: Vec::new(), alternative: Vec::new() }
     }
 
-    /// Adds `round(n x)` with `x` clamped to [0, 1]; `error` bounds how far a device's `n x` may be off.
+    /// Adds the code of `x` clamped to [0, 1]; `error` bounds how far a device's product of x with
+    /// [`Rounding::factor`] may be off.
     pub(crate) fn push(&mut self, x: f64, error: f64) {
-        let code = quantize_unit_by(x, self.bits, self.rounding);
-        let x_times_n = f64::from(levels(self.bits)) * x.clamp(0.0, 1.0);
-        let below = x_times_n.floor() as u32;
-        let other = if code == below { below + 1 } else { below };
-        let open = distance_to_rounding(x_times_n) < error;
-        self.codes.push(code);
-        self.alternative.push(if open { other } else { code });
+        let (x, error) = (x.clamp(0.0, 1.0), error / self.rounding.factor(self.bits));
+        let code = |x: f64| quantize_unit_by(x, self.bits, self.rounding);
+        let other = [x - error, x + error].map(code).into_iter().find(|other| *other != code(x));
+        self.codes.push(code(x));
+        self.alternative.push(other.unwrap_or(code(x)));
     }
 
     /// Packs `rows` x `k` codes.

@@ -21,6 +21,7 @@ pub mod dropout;
 pub mod image;
 pub mod linear;
 pub mod loss;
+pub mod nested;
 pub mod norm;
 pub mod optimizer;
 pub mod pool;

@@ -28,14 +28,33 @@ pub enum Rounding {
     Even,
     /// `floor(x + 1/2)`: ties go up.
     Floor,
+    /// No rounding to the nearest: `min(floor(2^bits x), n)`, so that a code's upper bits are the code of fewer bits.
+    MidRise,
+    /// The upper bits of the code of `from` bits that is rounded to the nearest, ties to the even one.
+    Shift {
+        /// Bits of the whole code.
+        from: u32,
+    },
 }
 
 impl Rounding {
-    /// Rounds to an integer.
-    pub fn round(self, x: f64) -> f64 {
+    /// What x in [0, 1] is multiplied by to become an integer and a fraction that is rounded.
+    pub fn factor(self, bits: u32) -> f64 {
         match self {
-            Self::Even => round_half_even(x),
-            Self::Floor => (x + 0.5).floor(),
+            Self::Even | Self::Floor => f64::from(levels(bits)),
+            Self::MidRise => f64::from(levels(bits) + 1),
+            Self::Shift { from } => f64::from(levels(from)),
+        }
+    }
+
+    /// The code of `bits` bits of an x in [0, 1].
+    fn code(self, x: f64, bits: u32) -> u32 {
+        let scaled = self.factor(bits) * x;
+        match self {
+            Self::Even => round_half_even(scaled) as u32,
+            Self::Floor => (scaled + 0.5).floor() as u32,
+            Self::MidRise => (scaled.floor() as u32).min(levels(bits)),
+            Self::Shift { from } => prefix(round_half_even(scaled) as u32, from, bits),
         }
     }
 }
@@ -57,7 +76,17 @@ pub fn quantize_unit(x: f64, bits: u32) -> u32 {
 
 /// [`quantize_unit`] with another rounding.
 pub fn quantize_unit_by(x: f64, bits: u32, rounding: Rounding) -> u32 {
-    rounding.round(f64::from(levels(bits)) * x.clamp(0.0, 1.0)) as u32
+    rounding.code(x.clamp(0.0, 1.0), bits)
+}
+
+/// The upper `bits` bits of a code of `from` bits, which is what a network keeps that is cut to fewer bits.
+///
+/// # Panics
+///
+/// When `bits` is above `from`.
+pub fn prefix(code: u32, from: u32, bits: u32) -> u32 {
+    assert!(bits <= from, "a code of {from} bits has no {bits} upper bits");
+    code >> (from - bits)
 }
 
 /// A quantized weight tensor: element `i` is `scale * (2 * codes[i] - n)`.
@@ -72,8 +101,13 @@ pub struct WeightCodes {
 /// Equation 7: one bit, code 1 where `sign(w) = +1`, scale `mean |w|` over the tensor.
 pub fn weights_binary(w: &[f64]) -> WeightCodes {
     let codes = w.iter().map(|&w| u32::from(sign(w) > 0.0)).collect();
+    WeightCodes { codes, scale: mean_magnitude(w) }
+}
+
+/// The mean of `|w|`; 0 without weights.
+pub(crate) fn mean_magnitude(w: &[f64]) -> f64 {
     let sum: f64 = w.iter().map(|w| w.abs()).sum();
-    WeightCodes { codes, scale: if w.is_empty() { 0.0 } else { sum / w.len() as f64 } }
+    if w.is_empty() { 0.0 } else { sum / w.len() as f64 }
 }
 
 /// Equation 8: the gradient of [`weights_binary`] passes unchanged, neither clipped nor scaled.
@@ -90,7 +124,8 @@ pub fn weights_tanh(w: &[f64], bits: u32) -> WeightCodes {
 
 /// [`weights_tanh`] with another rounding.
 pub fn weights_tanh_by(w: &[f64], bits: u32, rounding: Rounding) -> WeightCodes {
-    let codes = weights_tanh_unrounded(w, bits).into_iter().map(|x| rounding.round(x) as u32).collect();
+    let max = max_abs_tanh(w);
+    let codes = w.iter().map(|&w| quantize_unit_by(unit_tanh(w, max), bits, rounding)).collect();
     WeightCodes { codes, scale: 1.0 / f64::from(levels(bits)) }
 }
 
@@ -98,8 +133,12 @@ pub fn weights_tanh_by(w: &[f64], bits: u32, rounding: Rounding) -> WeightCodes 
 pub fn weights_tanh_unrounded(w: &[f64], bits: u32) -> Vec<f64> {
     let n = f64::from(levels(bits));
     let max = max_abs_tanh(w);
-    let unit = |w: &f64| if max > 0.0 { w.tanh() / (2.0 * max) + 0.5 } else { 0.5 };
-    w.iter().map(|w| n * unit(w).clamp(0.0, 1.0)).collect()
+    w.iter().map(|&w| n * unit_tanh(w, max).clamp(0.0, 1.0)).collect()
+}
+
+/// Equation 9 before the rounding; 1/2 where there is no maximum to divide by.
+pub(crate) fn unit_tanh(w: f64, max: f64) -> f64 {
+    if max > 0.0 { w.tanh() / (2.0 * max) + 0.5 } else { 0.5 }
 }
 
 /// The gradient of [`weights_tanh`] with the rounding passed straight through.
@@ -227,6 +266,6 @@ fn of_sample(values: &[f64], samples: usize, sample: usize) -> &[f64] {
     &values[sample * len..(sample + 1) * len]
 }
 
-fn max_abs_tanh(w: &[f64]) -> f64 {
+pub(crate) fn max_abs_tanh(w: &[f64]) -> f64 {
     w.iter().fold(0.0, |max: f64, w| max.max(w.tanh().abs()))
 }

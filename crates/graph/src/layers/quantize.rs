@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::single_dense;
 use crate::{
-    GraphError, Link, Method, ParameterSpec, Recorder,
+    Codes, GraphError, Link, Method, ParameterSpec, Recorder,
     deployed::{self, DeployedOperation, Origin},
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
@@ -37,6 +37,14 @@ impl Layer for Quantize {
 
     fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {
         Some(Arc::new(Self { quantizer: self.quantizer.with_method(method)? }))
+    }
+
+    fn codes(&self) -> Option<Codes> {
+        Some(Codes::Activations(self.quantizer.bits()))
+    }
+
+    fn cut(&self, bits: u32) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { quantizer: self.quantizer.cut(bits)? }))
     }
 
     fn forward(

@@ -7,8 +7,8 @@ use recording::BufferSlice;
 
 use super::{add, single};
 use crate::{
-    Bits, FULL_PRECISION, Geometry, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Shape,
-    Tensor,
+    Bits, Codes, FULL_PRECISION, Geometry, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder,
+    Shape, Tensor,
     channel_parts::ChannelPart,
     convolution::Convolution,
     deploy::{Deferred, add_bias, bit_forward},
@@ -194,6 +194,15 @@ impl Layer for QuantizedConv2d {
         let weight = self.weight.as_ref().map(|rule| rule.with_method(method).unwrap_or(rule.clone()));
         let gradient = self.gradient.as_ref().map(|rule| rule.with_method(method).unwrap_or(rule.clone()));
         Some(Arc::new(Self { weight, gradient, ..self.clone() }))
+    }
+
+    fn codes(&self) -> Option<Codes> {
+        self.weight_planes().map(Codes::Weights)
+    }
+
+    fn cut(&self, bits: u32) -> Option<Arc<dyn Layer>> {
+        let weight = Some(self.weight.as_ref()?.cut(bits)?);
+        Some(Arc::new(Self { weight, ..self.clone() }))
     }
 
     fn forward(

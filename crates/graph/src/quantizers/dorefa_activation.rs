@@ -29,7 +29,19 @@ impl DorefaActivation {
 
 impl ActivationQuantizer for DorefaActivation {
     fn with_method(&self, method: &Method) -> Option<Arc<dyn ActivationQuantizer>> {
-        Some(Arc::new(Self { form: method.activation_form, rounding: method.rounding, ..*self }))
+        let rounding = method.nested.map_or(method.rounding, |form| form.rounding(self.bits));
+        Some(Arc::new(Self { form: method.activation_form, rounding, ..*self }))
+    }
+
+    fn cut(&self, bits: u32) -> Option<Arc<dyn ActivationQuantizer>> {
+        let rounding = match self.rounding {
+            rounding if bits == self.bits => rounding,
+            Rounding::MidRise => Rounding::MidRise,
+            Rounding::Shift { from } => Rounding::Shift { from },
+            Rounding::Even => Rounding::Shift { from: self.bits },
+            Rounding::Floor => return None,
+        };
+        (bits <= self.bits).then(|| Arc::new(Self { bits, rounding, ..*self }) as Arc<_>)
     }
 
     fn bits(&self) -> u32 {

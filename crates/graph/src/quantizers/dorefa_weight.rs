@@ -7,8 +7,9 @@ use kernels::{
     WeightMaxBackward, WeightMaxSums, WeightRule,
 };
 use recording::BufferSlice;
+use reference::nested::NestedForm;
 
-use super::{WeightQuantizer, WeightRows};
+use super::{NestedWeight, WeightQuantizer, WeightRows};
 use crate::{
     Convolution, GraphError, Method, Parameter, Recorder,
     planes::{Group, Operand},
@@ -62,8 +63,21 @@ impl DorefaWeight {
 
 impl WeightQuantizer for DorefaWeight {
     fn with_method(&self, method: &Method) -> Option<Arc<dyn WeightQuantizer>> {
+        if let Some(form) = method.nested {
+            return Some(Arc::new(NestedWeight { widest: self.bits, bits: self.bits, form, scaled: true }));
+        }
         let max_gradient = method.max_gradient && self.bits > 1;
         Some(Arc::new(Self { rounding: method.rounding, max_gradient, ..*self }))
+    }
+
+    /// The upper planes of Eq 9's codes on the grid of fewer bits; without a scale, as the whole codes have none.
+    fn cut(&self, bits: u32) -> Option<Arc<dyn WeightQuantizer>> {
+        if bits == self.bits {
+            return Some(Arc::new(*self));
+        }
+        let can = bits < self.bits && self.rounding == Rounding::Even;
+        let form = NestedForm::Shift;
+        can.then(|| Arc::new(NestedWeight { widest: self.bits, bits, form, scaled: false }) as Arc<_>)
     }
 
     fn stored_bits(&self) -> f64 {
@@ -134,7 +148,8 @@ impl WeightQuantizer for DorefaWeight {
         let [values, quantized, gradients] = &pieces;
         for ((value, quantized), gradient) in values.iter().zip(quantized).zip(gradients) {
             let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
-            recorder.dispatch(WeightBackward { len }, &[*value, prepared[0], *quantized, *gradient])?;
+            let buffers = [*value, prepared[0], recorder.one(), *quantized, *gradient];
+            recorder.dispatch(WeightBackward { len }, &buffers)?;
         }
         if self.max_gradient { Self::max_backward(recorder, prepared, &pieces) } else { Ok(()) }
     }

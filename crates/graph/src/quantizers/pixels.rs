@@ -1,5 +1,7 @@
 //! Bytes of pictures, the input of a quantized first layer.
 
+use std::sync::Arc;
+
 use kernels::{ActivationForm, QuantizeActivation, Rounding};
 
 use super::ActivationQuantizer;
@@ -14,6 +16,11 @@ pub struct Pixels;
 const BITS: u32 = 8;
 
 impl ActivationQuantizer for Pixels {
+    /// Pictures keep all their bits.
+    fn cut(&self, _: u32) -> Option<Arc<dyn ActivationQuantizer>> {
+        Some(Arc::new(*self))
+    }
+
     fn bits(&self) -> u32 {
         BITS
     }

@@ -7,6 +7,7 @@ mod data;
 mod gradients;
 mod image;
 mod layers;
+mod nested;
 mod optimizer;
 mod product;
 mod quantize;
