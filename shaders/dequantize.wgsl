@@ -1,13 +1,16 @@
 //#import dispatch
 //#import bits
-// dst[row, i] = factor * scale[row / rows_per_scale] * value(q), q = the code of element i, value = q, or 2 q - n
-// with n = 2^BITS - 1 where SIGN is 1.
-// planes: BITS x rows x words_for(k); scale: one for rows_per_scale rows; dst: rows x k.
+// dst[row, i] = factor * scale[row / rows_per_scale] * value(q), added to what is there where ACCUMULATE is 1; q = the code
+// of element i in BITS planes from first_plane on, value = q, or 2 q - n with n = 2^BITS - 1 where SIGN is 1, and 0 where
+// MASKED is 1 and the bit of mask_plane is 0.
+// planes: planes x rows x words_for(k); scale: one for rows_per_scale rows; dst: rows x k.
 // One invocation writes VECTOR neighboring elements.
 struct Params {
     rows: u32,
     k: u32,
     rows_per_scale: u32,
+    first_plane: u32,
+    mask_plane: u32,
     factor: f32,
 }
 
@@ -20,6 +23,8 @@ struct Params {
 override WORKGROUP: u32;
 override BITS: u32;
 override SIGN: u32;
+override MASKED: u32;
+override ACCUMULATE: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -38,12 +43,21 @@ fn main(
     var code = {{ "vec4(0u)" if VECTOR == 4 else "0u" }};
     let places = {{ "vec4(0u, 1u, 2u, 3u)" if VECTOR == 4 else "0u" }} + column % 32u;
     for (var plane = 0u; plane < BITS; plane++) {
-        let word = planes[(plane * params.rows + row) * words + column / 32u];
+        let word = planes[((params.first_plane + plane) * params.rows + row) * words + column / 32u];
         code |= (({{ "vec4(word) >> places) & vec4(1u)) << vec4(plane)" if VECTOR == 4 else "word >> places) & 1u) << plane" }};
     }
     var value = {{ integers }}(code);
     if SIGN == 1u {
         value = 2 * value - i32((1u << BITS) - 1u);
     }
-    dst[index] = params.factor * scale[row / params.rows_per_scale] * {{ "vec4<f32>" if VECTOR == 4 else "f32" }}(value);
+    if MASKED == 1u {
+        let word = planes[(params.mask_plane * params.rows + row) * words + column / 32u];
+        value *= {{ integers }}({{ "(vec4(word) >> places) & vec4(1u)" if VECTOR == 4 else "(word >> places) & 1u" }});
+    }
+    let result = params.factor * scale[row / params.rows_per_scale] * {{ "vec4<f32>" if VECTOR == 4 else "f32" }}(value);
+    if ACCUMULATE == 1u {
+        dst[index] = dst[index] + result;
+    } else {
+        dst[index] = result;
+    }
 }

@@ -26,24 +26,19 @@ use crate::{
 
 /// Packed rows of activations of one chunk: by pixel with k = ci, or unfolded, by output position with k = (ky, kx, ci).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows {
+pub(crate) struct Rows<'a> {
     pub planes: BufferSlice,
-    pub bits: u32,
-    pub factor: f32,
+    pub of: &'a Packed,
 }
 
 impl Packed {
     /// The rows by pixel of one chunk.
-    pub(crate) fn rows(&self, chunk: Chunk) -> Rows {
-        Rows { planes: self.chunks[chunk.index], bits: self.bits, factor: self.factor }
+    pub(crate) fn rows(&self, chunk: Chunk) -> Rows<'_> {
+        Rows { planes: self.chunks[chunk.index], of: self }
     }
-}
 
-impl Rows {
-    fn operand(&self, planes: BufferSlice) -> Operand {
-        let group = PlaneGroup { first_plane: 0, planes: self.bits, mask: None };
-        let groups = vec![Group { planes: group, factor: self.factor, scale: None }];
-        Operand { buffer: planes, kind: Kind::Unit, groups }
+    fn operand(&self, buffer: BufferSlice) -> Operand {
+        Operand { buffer, kind: self.kind, groups: self.groups.clone() }
     }
 }
 
@@ -65,21 +60,21 @@ impl Convolution {
         self.taps() == 1 && self.geometry.stride == 1 && self.input.pixels() == self.output.pixels()
     }
 
-    pub(crate) fn unfold(
+    pub(crate) fn unfold<'a>(
         &self,
         recorder: &mut Recorder,
         chunk: Chunk,
-        input: Rows,
-    ) -> Result<Rows, GraphError> {
-        let Rows { planes: source, bits, factor } = input;
+        input: Rows<'a>,
+    ) -> Result<Rows<'a>, GraphError> {
         if self.is_pointwise() {
             return Ok(input);
         }
+        let (source, bits) = (input.planes, input.of.planes());
         let window = self.window(chunk.samples);
         let words = u64::from(bits) * u64::from(window.out_pixels()) * u64::from(words_for(self.fan_in()));
         let planes = recorder.per_sample("unfolded", chunk, words);
         recorder.dispatch(BitUnfold { window, channels: self.input.channels, bits }, &[source, planes])?;
-        Ok(Rows { planes, bits, factor })
+        Ok(Rows { planes, ..input })
     }
 
     /// Records `output[position, co]` of one chunk as f32, or as the raw i32 accumulator.
@@ -87,7 +82,7 @@ impl Convolution {
         &self,
         recorder: &mut Recorder,
         chunk: Chunk,
-        unfolded: Rows,
+        unfolded: Rows<'_>,
         weight: &Operand,
         (dst, output): (Columns, Output),
     ) -> Result<(), GraphError> {
@@ -101,7 +96,7 @@ impl Convolution {
             dst_col_stride: 1,
         };
         let dst = Destination { buffer: dst.slice, output, accumulate: false };
-        record_product(recorder, chunk, shape, (&unfolded.operand(unfolded.planes), weight), dst)
+        record_product(recorder, chunk, shape, (&unfolded.of.operand(unfolded.planes), weight), dst)
     }
 
     /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel, or adds it to `dst`. Called on the
@@ -191,15 +186,15 @@ impl Convolution {
         recorder: &mut Recorder,
         chunk: Chunk,
         gradient: &GradientPlanes,
-        unfolded: Rows,
+        unfolded: Rows<'_>,
         dst: BufferSlice,
     ) -> Result<(), GraphError> {
         let (channels, k) = (self.output.channels, self.fan_in());
-        let samples = self.segment_samples(recorder, gradient, unfolded.bits);
-        let lhs = self.by_position(recorder, chunk, unfolded.planes, (k, unfolded.bits, samples))?;
+        let samples = self.segment_samples(recorder, gradient, unfolded.of);
+        let lhs = self.by_position(recorder, chunk, unfolded.planes, (k, unfolded.of.planes(), samples))?;
         let rhs = self.by_position(recorder, chunk, gradient.planes, (channels, gradient.bits, samples))?;
         let group = Group {
-            planes: PlaneGroup { first_plane: 0, planes: gradient.bits, mask: None },
+            planes: PlaneGroup::first(gradient.bits),
             factor: gradient.factor,
             scale: Some((gradient.scale, gradient.index(By::Segment, 1))),
         };
@@ -213,16 +208,21 @@ impl Convolution {
             dst_col_stride: k,
         };
         let dst = Destination { buffer: dst, output: Output::F32, accumulate: chunk.index > 0 };
-        record_product(recorder, chunk, shape, (&unfolded.operand(lhs), &rhs), dst)
+        record_product(recorder, chunk, shape, (&unfolded.of.operand(lhs), &rhs), dst)
     }
 
     /// Samples whose positions make up one segment of a weight gradient: one, or where all have the same scale as many as
     /// keep integer sums within 32 bits, up to the block at which batches are cut.
-    pub(crate) fn segment_samples(&self, recorder: &Recorder, gradient: &GradientPlanes, bits: u32) -> u32 {
+    pub(crate) fn segment_samples(
+        &self,
+        recorder: &Recorder,
+        gradient: &GradientPlanes,
+        input: &Packed,
+    ) -> u32 {
         if !gradient.shared {
             return 1;
         }
-        let largest = u64::from(levels(bits)) * u64::from(levels(gradient.bits));
+        let largest = u64::from(input.largest()) * u64::from(levels(gradient.bits));
         let fits = |samples: &u32| {
             u64::from(*samples) * u64::from(self.output.pixels()) * largest <= i32::MAX as u64
         };

@@ -141,9 +141,15 @@ impl ChannelPart {
     }
 
     /// The part's input channels of packed activations.
-    pub fn input_rows(&self, recorder: &mut Recorder, chunk: Chunk, rows: Rows) -> Result<Rows, GraphError> {
+    pub fn input_rows<'a>(
+        &self,
+        recorder: &mut Recorder,
+        chunk: Chunk,
+        rows: Rows<'a>,
+    ) -> Result<Rows<'a>, GraphError> {
         let pixels = chunk.samples * self.whole.input.pixels();
-        Ok(Rows { planes: slice(recorder, chunk, (rows.planes, rows.bits), pixels, self.inputs())?, ..rows })
+        let planes = (rows.planes, rows.of.planes());
+        Ok(Rows { planes: slice(recorder, chunk, planes, pixels, self.inputs())?, ..rows })
     }
 
     /// The part's input channels of an f32 tensor.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use kernels::{AddBias, BatchNormForward, By, Dequantize, Kind, Output, ScaleIndex, ThresholdPack, Window};
+use kernels::{AddBias, BatchNormForward, By, Kind, Output, ScaleIndex, ThresholdPack, Window};
 use recording::BufferSlice;
 use reference::{quantize::levels, threshold};
 
@@ -16,7 +16,7 @@ use crate::{
     convolution::Convolution,
     deployed::{self, DeployedOperation, Origin},
     layers::max_pool,
-    planes::{Group, Operand},
+    planes::{Group, Operand, record_dequantize},
     quantizers::ActivationQuantizer,
     recorder::Chunk,
 };
@@ -125,7 +125,7 @@ impl Deferred {
 
     /// Describes the convolution alone.
     fn describe(&self, recorder: &mut Recorder) -> Option<usize> {
-        let unit = deployed::has_unit_steps(self.input.bits, self.input.factor);
+        let unit = deployed::is_plain_codes(&self.input);
         let one = recorder.one();
         match deployed::bit_convolution(&self.convolution, &self.weights, one).filter(|_| unit) {
             Some((operation, tensors)) => {
@@ -186,23 +186,22 @@ impl Deferred {
             thresholds,
             channels,
             quantizer: quantizer.clone(),
-            factor: self.input.factor * group.factor,
+            factor: self.input.groups[0].factor * group.factor,
             scale: group.scale,
             bias: self.bias,
             batch_norm: self.batch_norm,
             range: self.range(),
         });
-        let (bits, factor) = (quantizer.bits(), quantizer.factor());
-        self.compare(recorder, thresholds, bits, factor)
+        self.compare(recorder, thresholds, (quantizer.kind(), quantizer.bits(), quantizer.factor()))
     }
 
-    /// Closes with the integer `thresholds` and packs codes of `bits` bits, code 1 of which stands for `factor`.
+    /// Closes with the integer `thresholds` and packs codes of `bits` bits in planes of `kind`, code 1 of which stands for
+    /// `factor`.
     pub(crate) fn compare(
         &self,
         recorder: &mut Recorder,
         thresholds: BufferSlice,
-        bits: u32,
-        factor: f32,
+        (kind, bits, factor): (Kind, u32, f32),
     ) -> Result<Packed, GraphError> {
         let channels = self.convolution.output.channels;
         let mut weights = self.weights.clone();
@@ -219,24 +218,25 @@ impl Deferred {
             chunks.push(planes);
         }
         let name = recorder.scope.layer.clone();
-        if deployed::has_unit_steps(bits, factor) {
+        let packed = Packed::codes(self.shape, (kind, bits, factor), chunks);
+        if deployed::is_plain_codes(&packed) {
             if let Some(sums) = self.describe(recorder) {
                 let pool = self.pool.map(|_| self.pool_window(1));
                 let operation = DeployedOperation::Threshold { bits, pool };
                 let tensors = vec![("thresholds", thresholds)];
-                recorder.describe(&name, operation, &[Origin::Layer(sums)], tensors, Some(chunks[0]));
+                recorder.describe(&name, operation, &[Origin::Layer(sums)], tensors, Some(packed.chunks[0]));
             }
         } else {
             recorder.describe_nothing(&name);
         }
-        Ok(Packed { shape: self.shape, bits, factor, chunks })
+        Ok(packed)
     }
 
-    /// True where the code is a step function of one integer per channel: a single plane group, a scale per tensor or per
-    /// channel, a rule with thresholds, and no pool before a batch norm, whose negative factors would turn its maximum
+    /// True where the code is a step function of one integer per channel: a single plane group on both sides, a scale of the
+    /// weights per tensor or per channel, a rule with thresholds, and no pool before a batch norm, whose negative factors would turn its maximum
     /// into a minimum.
     pub(crate) fn has_thresholds(&self, quantizer: &dyn ActivationQuantizer) -> bool {
-        if self.weights.iter().any(|(_, weight)| weight.groups.len() != 1) {
+        if self.input.single().is_none() || self.weights.iter().any(|(_, weight)| weight.groups.len() != 1) {
             return false;
         }
         let group = self.group();
@@ -256,7 +256,7 @@ impl Deferred {
     /// Largest absolute accumulator.
     fn range(&self) -> i64 {
         let planes = self.group().planes.planes;
-        i64::from(levels(self.input.bits)) * i64::from(levels(planes)) * i64::from(self.convolution.fan_in())
+        i64::from(self.input.largest()) * i64::from(levels(planes)) * i64::from(self.convolution.fan_in())
     }
 
     fn pool_window(&self, samples: u32) -> Window {
@@ -316,19 +316,12 @@ impl Recorder {
                 let result = self.tensor("dequantized", packed.shape);
                 for chunk in self.chunks() {
                     let rows = chunk.samples * packed.shape.pixels();
-                    let kernel = Dequantize {
-                        rows,
-                        k: packed.shape.channels,
-                        bits: packed.bits,
-                        kind: Kind::Unit,
-                        factor: packed.factor,
-                        rows_per_scale: rows,
-                    };
-                    let one = self.one();
-                    self.dispatch(kernel, &[packed.chunks[chunk.index], one, result.chunks[chunk.index]])?;
+                    let (source, dst) = (packed.chunks[chunk.index], result.chunks[chunk.index]);
+                    let values = (packed.kind, packed.groups.as_slice());
+                    record_dequantize(self, values, source, (rows, packed.shape.channels), dst)?;
                 }
                 let name = format!("{}.dequantize", self.scope.layer);
-                if deployed::has_unit_steps(packed.bits, packed.factor) {
+                if deployed::is_plain_codes(packed) {
                     let (input, output) = ([Origin::Buffer(packed.chunks[0])], Some(result.chunks[0]));
                     self.describe(&name, DeployedOperation::Dequantize, &input, Vec::new(), output);
                 } else {

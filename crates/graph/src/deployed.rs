@@ -8,7 +8,8 @@ use recording::{BufferId, BufferSlice};
 use reference::quantize::levels;
 
 use crate::{
-    Convolution, Mode, Recorder, channel_parts::ChannelPart, planes::Operand, quantizers::ActivationQuantizer,
+    Convolution, Mode, Packed, Recorder, channel_parts::ChannelPart, planes::Operand,
+    quantizers::ActivationQuantizer,
 };
 
 /// One operation of a deployed network.
@@ -221,12 +222,17 @@ pub(crate) fn bit_convolution(
     Some((operation, tensors))
 }
 
-/// True for codes that stand for multiples of 1/n.
-pub(crate) fn has_unit_steps(bits: u32, factor: f32) -> bool {
-    factor.to_bits() == (1.0 / levels(bits) as f32).to_bits()
+/// True for unit codes in one group that stand for multiples of 1/n.
+pub(crate) fn is_plain_codes(packed: &Packed) -> bool {
+    packed.single().is_some_and(|group| has_unit_steps(packed.kind, group.planes.planes, group.factor))
+}
+
+fn has_unit_steps(kind: Kind, bits: u32, factor: f32) -> bool {
+    kind == Kind::Unit && factor.to_bits() == (1.0 / levels(bits) as f32).to_bits()
 }
 
 /// True where codes are `round(n clip(x, 0, 1))` and stand for multiples of 1/n.
 pub(crate) fn is_plain(quantizer: &dyn ActivationQuantizer) -> bool {
-    quantizer.unit_clip() == Some(Rounding::Even) && has_unit_steps(quantizer.bits(), quantizer.factor())
+    quantizer.unit_clip() == Some(Rounding::Even)
+        && has_unit_steps(quantizer.kind(), quantizer.bits(), quantizer.factor())
 }

@@ -162,7 +162,7 @@ impl Chain {
             codes.push(planes);
             route.push(passed);
         }
-        let packed = Packed { shape, bits, factor: self.quantizer.factor(), chunks: codes };
+        let packed = Packed::codes(shape, (self.quantizer.kind(), bits, self.quantizer.factor()), codes);
         self.describe(recorder, network, &input, &packed);
         let saved = Saved { input, route, normalization };
         Ok((
@@ -185,7 +185,7 @@ impl Chain {
             source = described.map(Origin::Layer);
         }
         if let Some(source) = source {
-            let operation = DeployedOperation::Quantize { bits: packed.bits };
+            let operation = DeployedOperation::Quantize { bits: self.quantizer.bits() };
             recorder.describe(name, operation, &[source], Vec::new(), Some(packed.chunks[0]));
         }
     }

@@ -4,7 +4,8 @@
 //! and share an integer accumulator; every pair of groups contributes with one real factor, in a fixed order.
 
 use kernels::{
-    AndProduct, Arithmetic, By, Form, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex, Tactic,
+    AndProduct, Arithmetic, By, Dequantize, Form, Kind, Output, PlaneGroup, Product, RowSums, ScaleIndex,
+    Tactic,
 };
 use recording::BufferSlice;
 
@@ -36,6 +37,16 @@ pub struct Operand {
 }
 
 impl Group {
+    /// Codes of `bits` bits from the first plane on, code 1 of which stands for `factor`.
+    pub fn codes(bits: u32, factor: f32) -> Self {
+        Self { planes: PlaneGroup::first(bits), factor, scale: None }
+    }
+
+    /// The group begins with the first plane and has no mask.
+    pub fn is_codes(&self) -> bool {
+        self.planes.first_plane == 0 && self.planes.mask.is_none()
+    }
+
     fn scale_buffer(&self, none: BufferSlice) -> BufferSlice {
         self.scale.map_or(none, |(slice, _)| slice)
     }
@@ -184,6 +195,33 @@ fn record_row_sums(
     };
     recorder.dispatch(kernel, &[planes, sums])?;
     Ok(sums)
+}
+
+/// Records the f32 values of `rows` rows of `k` elements: the groups' values, added in order.
+///
+/// # Errors
+/// Buffers that do not fit, or a scale that is neither one number nor one for equally many rows.
+pub fn record_dequantize(
+    recorder: &mut Recorder,
+    (kind, groups): (Kind, &[Group]),
+    buffer: BufferSlice,
+    (rows, k): (u32, u32),
+    dst: BufferSlice,
+) -> Result<(), GraphError> {
+    for (at, group) in groups.iter().enumerate() {
+        let (scale, rows_per_scale) = match group.scale {
+            None => (recorder.one(), rows),
+            Some((scale, ScaleIndex { by: By::One, .. })) => (scale, rows),
+            Some((scale, ScaleIndex { by: By::Row | By::Column, div })) => (scale, div),
+            Some((_, ScaleIndex { by: By::Segment, .. })) => {
+                return Err(GraphError::layer(&recorder.scope.layer, "a scale of segments has no rows"));
+            }
+        };
+        let (planes, factor, accumulate) = (group.planes, group.factor, at > 0);
+        let kernel = Dequantize { rows, k, planes, kind, factor, rows_per_scale, accumulate };
+        recorder.dispatch(kernel, &[buffer, scale, dst])?;
+    }
+    Ok(())
 }
 
 /// Where a product goes.

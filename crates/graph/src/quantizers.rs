@@ -94,7 +94,8 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
     ) -> Result<(), GraphError>;
 }
 
-/// Activations to unit planes.
+/// Activations to planes. What [`ActivationQuantizer::pack`] gives may be several groups; a rule with thresholds, or
+/// one that fused kernels stand for, gives codes in a single one of [`ActivationQuantizer::kind`].
 pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
     /// The same rule by another method, where that changes it.
     fn with_method(&self, _method: &Method) -> Option<Arc<dyn ActivationQuantizer>> {
@@ -106,10 +107,15 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Bits of a code.
+    /// Bits of a code, or planes of all groups.
     fn bits(&self) -> u32;
 
-    /// Value of code 1.
+    /// Unit bits {0, 1} or sign bits {-1, +1}.
+    fn kind(&self) -> kernels::Kind {
+        kernels::Kind::Unit
+    }
+
+    /// Value of code 1, or with sign bits of the unit of the odd integers.
     fn factor(&self) -> f32;
 
     /// Parameters and statistics of the rule itself; they become parameters of the layer.

@@ -94,13 +94,17 @@ impl Recorder {
                 Some(Value::Dense(tensor)) => {
                     Form::Values { values: tensor.chunks[chunk.index], samples: chunk.samples }
                 }
-                Some(Value::Packed(packed)) => Form::Codes {
-                    planes: packed.chunks[chunk.index],
-                    rows: chunk.samples * packed.shape.pixels(),
-                    k: packed.shape.channels,
-                    bits: packed.bits,
-                    kind: Kind::Unit,
-                    scale: None,
+                Some(Value::Packed(packed)) => match packed.single() {
+                    Some(group) => Form::Codes {
+                        planes: packed.chunks[chunk.index],
+                        rows: chunk.samples * packed.shape.pixels(),
+                        k: packed.shape.channels,
+                        bits: group.planes.planes,
+                        kind: packed.kind,
+                        scale: None,
+                    },
+                    // Several groups have no common code.
+                    None => continue,
                 },
                 _ => continue,
             };

@@ -2,8 +2,9 @@
 
 use kernels::words_for;
 use recording::BufferSlice;
+use reference::quantize::levels;
 
-use crate::{Shape, deploy::Deferred};
+use crate::{Shape, deploy::Deferred, planes::Group};
 
 /// An f32 tensor `[samples, height, width, channels]`, cut into chunks of samples that each fit one binding.
 #[derive(Clone, Debug)]
@@ -26,23 +27,53 @@ pub struct Maxima {
     pub chunks: Vec<BufferSlice>,
 }
 
-/// Quantized activations in unit planes `[plane][pixel][words(channels)]`; a code q stands for `factor * q`.
+/// Quantized activations `[plane][pixel][words(channels)]`: the sum of the values of one or several plane groups.
+///
+/// A group's scale, where it has one, is a single number: channels are contracted by one product and pixels by another, so
+/// that no product could apply one per channel or pixel.
 #[derive(Clone, Debug)]
 pub struct Packed {
     /// Shape of one sample.
     pub shape: Shape,
-    /// Planes.
-    pub bits: u32,
-    /// Value of code 1.
-    pub factor: f32,
+    /// Unit bits {0, 1} or sign bits {-1, +1}, the same in all groups.
+    pub kind: kernels::Kind,
+    /// Groups in the order in which they are added.
+    pub groups: Vec<Group>,
     /// One slice per chunk.
     pub chunks: Vec<BufferSlice>,
 }
 
 impl Packed {
-    /// Words of a chunk of `samples` samples.
-    pub fn words(shape: Shape, bits: u32, samples: u32) -> u64 {
-        u64::from(bits)
+    /// Codes of `bits` bits in one group, code 1 of which stands for `factor`.
+    pub fn codes(
+        shape: Shape,
+        (kind, bits, factor): (kernels::Kind, u32, f32),
+        chunks: Vec<BufferSlice>,
+    ) -> Self {
+        Self { shape, kind, groups: vec![Group::codes(bits, factor)], chunks }
+    }
+
+    /// Planes of a chunk, with those of the masks.
+    pub fn planes(&self) -> u32 {
+        self.groups.iter().map(|group| group.planes.end()).max().unwrap_or(0)
+    }
+
+    /// The only group, where its planes are all there is and no device computed a factor of it.
+    pub fn single(&self) -> Option<&Group> {
+        match self.groups.as_slice() {
+            [group] if group.is_codes() && group.scale.is_none() => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Largest integer that an element of any group stands for.
+    pub fn largest(&self) -> u32 {
+        self.groups.iter().map(|group| levels(group.planes.planes)).max().unwrap_or(0)
+    }
+
+    /// Words of a chunk of `samples` samples with `planes` planes.
+    pub fn words(shape: Shape, planes: u32, samples: u32) -> u64 {
+        u64::from(planes)
             * u64::from(samples)
             * u64::from(shape.pixels())
             * u64::from(words_for(shape.channels))

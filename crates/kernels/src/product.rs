@@ -56,6 +56,18 @@ pub struct PlaneGroup {
     pub mask: Option<u32>,
 }
 
+impl PlaneGroup {
+    /// The first `planes` planes of a buffer, without a mask.
+    pub fn first(planes: u32) -> Self {
+        Self { first_plane: 0, planes, mask: None }
+    }
+
+    /// Planes that a buffer needs to hold the group and its mask.
+    pub fn end(&self) -> u32 {
+        (self.first_plane + self.planes).max(self.mask.map_or(0, |mask| mask + 1))
+    }
+}
+
 /// What selects an element of a scale buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
@@ -336,8 +348,7 @@ impl Product {
     /// Words of lhs, rhs, lhs_scale, rhs_scale and dst.
     pub(crate) fn lens(&self) -> [u64; 5] {
         let operand = |group: PlaneGroup, rows: u32| {
-            let planes = (group.first_plane + group.planes).max(group.mask.map_or(0, |mask| mask + 1));
-            u64::from(planes) * u64::from(rows) * u64::from(self.row_words)
+            u64::from(group.end()) * u64::from(rows) * u64::from(self.row_words)
         };
         let last = |rows: u32, stride: u32| u64::from(rows - 1) * u64::from(stride);
         [

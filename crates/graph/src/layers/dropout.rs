@@ -6,6 +6,7 @@ use super::single;
 use crate::{
     GraphError, Packed, Recorder,
     layer::{Backward, Layer, Place, no_backward},
+    planes::Group,
     recorder::Mode,
     tensor::{Kind, Value},
 };
@@ -79,7 +80,7 @@ impl Dropout {
         packed: &Packed,
         tensor: u32,
     ) -> Result<Packed, GraphError> {
-        let (shape, bits, step) = (packed.shape, packed.bits, recorder.step());
+        let (shape, bits, step) = (packed.shape, packed.planes(), recorder.step());
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
             let planes = recorder.per_sample("kept codes", chunk, Packed::words(shape, bits, chunk.samples));
@@ -94,6 +95,8 @@ impl Dropout {
             recorder.dispatch(kernel, &[packed.chunks[chunk.index], step, planes])?;
             chunks.push(planes);
         }
-        Ok(Packed { factor: packed.factor / (1.0 - self.rate), chunks, ..packed.clone() })
+        let grown = |group: &Group| Group { factor: group.factor / (1.0 - self.rate), ..*group };
+        let groups = packed.groups.iter().map(grown).collect();
+        Ok(Packed { groups, chunks, ..packed.clone() })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernels::{By, Dequantize, Output, ScaleIndex};
+use kernels::{By, Output};
 use recording::BufferSlice;
 
 use super::{add, single};
@@ -14,7 +14,7 @@ use crate::{
     deploy::{Deferred, add_bias, bit_forward},
     deployed::{self, Origin},
     layer::{Backward, Layer, Place, no_backward},
-    planes::Operand,
+    planes::{Group, Operand, record_dequantize},
     quantizers::{GradientPlanes, GradientQuantizer, WeightQuantizer, WeightRows},
     recorder::Mode,
     tensor::{Kind, Value},
@@ -104,32 +104,10 @@ impl QuantizedConv2d {
         let (convolution, rows) = (part.convolution, part.convolution.output.channels);
         let operand =
             self.pack(recorder, quantizer.as_ref(), (weight, prepared), part, WeightRows::ByOutput)?;
-        let group = match operand.groups.as_slice() {
-            [group] if group.planes.first_plane == 0 && group.planes.mask.is_none() => *group,
-            _ => return Err(GraphError::layer(&weight.name, "several plane groups have no f32 product")),
-        };
-        // In the forward product the rows of the weight are the columns of the result.
-        let (scale, rows_per_scale) = match group.scale {
-            None => (recorder.one(), rows),
-            Some((scale, ScaleIndex { by: By::One, .. })) => (scale, rows),
-            Some((scale, ScaleIndex { by: By::Column, div })) => (scale, div),
-            Some(_) => {
-                return Err(GraphError::layer(
-                    &weight.name,
-                    "its scale is neither per tensor nor per channel",
-                ));
-            }
-        };
         let result = recorder.transient("dequantized weight", u64::from(convolution.weight_len()));
-        let kernel = Dequantize {
-            rows,
-            k: convolution.fan_in(),
-            bits: group.planes.planes,
-            kind: kernels::Kind::Sign,
-            factor: group.factor,
-            rows_per_scale,
-        };
-        recorder.dispatch(kernel, &[operand.buffer, scale, result])?;
+        // In the forward product the rows of the weight are the columns of the result.
+        let groups = (operand.kind, operand.groups.as_slice());
+        record_dequantize(recorder, groups, operand.buffer, (rows, convolution.fan_in()), result)?;
         Ok(result)
     }
 
@@ -347,7 +325,7 @@ impl Saved {
         let positions = self.convolution.output.pixels();
         match (&self.input.packed, planes) {
             (Some(packed), Some(planes))
-                if positions * self.convolution.segment_samples(recorder, &planes[0], packed.bits)
+                if positions * self.convolution.segment_samples(recorder, &planes[0], packed)
                     >= MIN_BIT_POSITIONS =>
             {
                 for part in &self.parts {
@@ -463,17 +441,12 @@ impl Saved {
         }
         let result = recorder.tensor("dequantized gradient", grad.shape);
         for chunk in recorder.chunks() {
-            let GradientPlanes { planes, scale, shared, bits, factor } = planes[chunk.index];
-            let rows = chunk.samples * grad.shape.pixels();
-            let kernel = Dequantize {
-                rows,
-                k: grad.shape.channels,
-                bits,
-                kind: kernels::Kind::Sign,
-                factor,
-                rows_per_scale: if shared { rows } else { grad.shape.pixels() },
-            };
-            recorder.dispatch(kernel, &[planes, scale, result.chunks[chunk.index]])?;
+            let gradient = planes[chunk.index];
+            let size = (chunk.samples * grad.shape.pixels(), grad.shape.channels);
+            let scale = Some((gradient.scale, gradient.index(By::Row, grad.shape.pixels())));
+            let groups = [Group { scale, ..Group::codes(gradient.bits, gradient.factor) }];
+            let (groups, dst) = ((kernels::Kind::Sign, groups.as_slice()), result.chunks[chunk.index]);
+            record_dequantize(recorder, groups, gradient.planes, size, dst)?;
         }
         *kept = Some(result.clone());
         Ok(result)

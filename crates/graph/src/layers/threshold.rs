@@ -55,7 +55,7 @@ impl Layer for Threshold {
             None => deferred.as_ref().clone(),
         };
         let factor = 1.0 / levels(self.bits) as f32;
-        let packed = deferred.compare(recorder, thresholds, self.bits, factor)?;
+        let packed = deferred.compare(recorder, thresholds, (kernels::Kind::Unit, self.bits, factor))?;
         Ok((Value::Packed(packed), no_backward()))
     }
 }

@@ -75,7 +75,7 @@ impl ActivationQuantizer for DorefaActivation {
             recorder.dispatch(kernel, &[input.chunks[chunk.index], planes])?;
             chunks.push(planes);
         }
-        Ok(Packed { shape, bits, factor: self.factor(), chunks })
+        Ok(Packed::codes(shape, (self.kind(), bits, self.factor()), chunks))
     }
 
     fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {

@@ -44,7 +44,7 @@ impl ActivationQuantizer for Pixels {
             recorder.dispatch(kernel, &[input.chunks[chunk.index], planes])?;
             chunks.push(planes);
         }
-        Ok(Packed { shape, bits: BITS, factor: self.factor(), chunks })
+        Ok(Packed::codes(shape, (self.kind(), BITS, self.factor()), chunks))
     }
 
     fn backward(&self, _: &mut Recorder, _: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
