@@ -91,6 +91,21 @@ pub enum CheckpointName {
     Last,
 }
 
+/// What a trained network is cut to before it is used.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CutArgs {
+    /// Use the upper bits of its codes alone: K of weights and activations, or WK,AK
+    #[arg(long, value_name = "K|WK,AK")]
+    pub bits: Option<String>,
+    /// Bits of the weights or activations that single layers make, where they are not those: LAYER=BITS, separated by commas
+    /// or on the lines of a file
+    #[arg(long, value_name = "LIST|FILE")]
+    pub bits_map: Option<String>,
+    /// Take batch norm's statistics again after the cut, from the training images of this data set
+    #[arg(long, value_name = "DATA")]
+    pub reestimate: Option<String>,
+}
+
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -100,6 +115,9 @@ pub struct EvalArgs {
     /// Data set, where it is not the one trained on
     #[arg(long, value_name = "SPEC", visible_alias = "data-path")]
     pub data: Option<String>,
+    /// What the network is cut to.
+    #[command(flatten)]
+    pub cut: CutArgs,
     /// Which checkpoint of the run [default: best]
     #[arg(long, value_name = "NAME")]
     pub checkpoint: Option<CheckpointName>,
@@ -132,6 +150,9 @@ pub struct PredictArgs {
     /// Classes to show for each image
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: u32,
+    /// What the network is cut to.
+    #[command(flatten)]
+    pub cut: CutArgs,
     /// Which checkpoint of the run [default: best]
     #[arg(long, value_name = "NAME")]
     pub checkpoint: Option<CheckpointName>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use gpu::{AdapterInfo, DeviceType, Gpu};
 use graph::{
-    Change, GraphError, InputSpec, Network, Optimizer, ProductKey, ProductNote, Session, SessionOptions,
+    Change, Cut, GraphError, InputSpec, Network, Optimizer, ProductKey, ProductNote, Session, SessionOptions,
     plan_products,
 };
 use kernels::Arithmetic;
@@ -51,6 +51,24 @@ impl<'a> Engine<'a> {
         let (optimizer, seed, change) = (config.optimizer(), config.seed, config.augment.change());
         let options = SessionOptions { optimizer, seed, change, ..engine.options };
         Ok(Self { options, ..engine })
+    }
+
+    /// For an evaluation of the network that `config` names, cut to `cut` where there is one.
+    ///
+    /// # Errors
+    /// As [`Engine::new`], and a cut that the network has no form for.
+    pub fn cut(
+        config: &Config,
+        input: &ModelInput,
+        batch_size: u32,
+        cut: Option<&Cut>,
+    ) -> Result<Self, Failure> {
+        let engine = Self::new(config, input, batch_size)?;
+        let network = match cut {
+            Some(cut) => engine.network.cut(cut)?,
+            None => engine.network,
+        };
+        Ok(Self { network, ..engine })
     }
 
     /// For a network of a packed file.

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod commands;
 pub mod complexity;
 pub mod config;
+pub mod cut;
 pub mod engine;
 pub mod evaluation;
 pub mod exit;

@@ -7,6 +7,9 @@ use crate::GraphError;
 /// A width of 32 means "leave in f32".
 pub const FULL_PRECISION: u32 = 32;
 
+/// The most bits that a code has.
+pub const MAX_BITS: u32 = 8;
+
 /// Widths W, A and G of DoReFa-Net; each is 1 to 8, or [`FULL_PRECISION`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bits {
@@ -25,7 +28,7 @@ impl Bits {
     /// [`GraphError::Bits`] names the first width out of range.
     pub fn new(weight: u32, activation: u32, gradient: u32) -> Result<Self, GraphError> {
         for (what, bits) in [("weights", weight), ("activations", activation), ("gradients", gradient)] {
-            if !(1..=8).contains(&bits) && bits != FULL_PRECISION {
+            if !(1..=MAX_BITS).contains(&bits) && bits != FULL_PRECISION {
                 return Err(GraphError::Bits { what, bits });
             }
         }

@@ -40,7 +40,7 @@ mod trial;
 pub use batch::{Batch, Color, Input, Light, Selection, Transform};
 pub use bisect::{DispatchCheck, Sample};
 pub use bit_convolution::is_bit_product;
-pub use bits::{Bits, FULL_PRECISION};
+pub use bits::{Bits, FULL_PRECISION, MAX_BITS};
 pub use convolution::Convolution;
 pub use cut::{Codes, Cut};
 pub use deploy::Deferred;

@@ -307,6 +307,11 @@ impl<E: Executor> Session<E> {
         trained.map(|parameter| (parameter.name.as_str(), self.place(parameter.value))).collect()
     }
 
+    /// How pictures become input.
+    pub fn input(&self) -> InputSpec {
+        self.options.input
+    }
+
     /// Trainable values.
     pub fn parameter_count(&self) -> u64 {
         self.parameter_count

@@ -4,7 +4,6 @@ use crate::batches::Source;
 use crate::cli::EvalArgs;
 use crate::evaluation::{Portions, evaluate};
 use crate::exit::Failure;
-use crate::fetch;
 use crate::output;
 use crate::report::{DeviceReport, EvalReport, SCHEMA, print_json};
 use crate::settings::Settings;
@@ -23,27 +22,9 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
         allow_nonfinite: args.allow_nonfinite.then_some(true),
         ..Settings::default()
     };
-    let trained = find(&args.run, args.checkpoint, flags)?;
+    let trained = find(&args.run, args.checkpoint, flags)?.cut(&args.cut)?;
     let spec = args.data.as_deref().unwrap_or(&trained.data);
-    let dataset = data::open_with(&fetch::located(spec), trained.bad_images)?;
-    dataset
-        .warnings
-        .iter()
-        .for_each(|warning| output::note(&format!("warning: {}", data::printable(warning))));
-    let found = ([dataset.height, dataset.width, dataset.channels], dataset.classes.len());
-    let wanted = (trained.identity.image, trained.identity.classes.len());
-    if found != wanted {
-        let message = format!(
-            "the data set {} has images of {:?} in {} classes, the network was trained on {:?} in {}; \
-             choose a --data that fits",
-            data::printable(&dataset.name),
-            found.0,
-            found.1,
-            wanted.0,
-            wanted.1
-        );
-        return Err(Failure::Usage { message });
-    }
+    let dataset = trained.dataset(spec)?;
     let portions = Portions { batch_size: trained.batch_size, limit: args.limit_test_batches };
     let (mut session, input) = trained.open(portions.batch_size, &[&dataset.test.pixels])?;
     let layers = forward(&session);

@@ -51,7 +51,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         allow_nonfinite: args.allow_nonfinite.then_some(true),
         ..Settings::default()
     };
-    let trained = find(&args.run, args.checkpoint, flags)?;
+    let trained = find(&args.run, args.checkpoint, flags)?.cut(&args.cut)?;
     let Trained { identity, file, .. } = &trained;
     let [height, width, channels] = identity.image;
     // A picture that cannot be used is refused before the device does anything.

@@ -1,17 +1,23 @@
 //! A trained network, found in its run folder or in a packed file and loaded on a device.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use data::Dataset;
 use gpu::Gpu;
-use graph::{InputSpec, NamedTensor, Session};
+use graph::{Cut, FULL_PRECISION, InputSpec, NamedTensor, Session};
 use packed::File;
+use pollster::block_on;
 
 use super::config::resolve;
+use crate::batches::{Assembly, Epoch, Source};
 use crate::checkpoint::Checkpoint;
-use crate::cli::CheckpointName;
+use crate::cli::{CheckpointName, CutArgs};
 use crate::config::Config;
+use crate::cut;
 use crate::engine::Engine;
 use crate::exit::Failure;
+use crate::fetch;
 use crate::identity::Identity;
 use crate::kernel_choice::KernelChoice;
 use crate::output;
@@ -20,10 +26,13 @@ use crate::run;
 use crate::settings::Settings;
 use crate::storage::Disk;
 use crate::store::{Store, Which};
-use crate::trainer::Backend;
+use crate::trainer::{Backend, steps_per_epoch};
 
 /// Images that a packed network is evaluated on at once; no result depends on it.
 const PACKED_BATCH: u32 = 128;
+
+/// Batches from which running statistics are taken again after a cut: the old ones are left with 0.9^64 of their weight.
+const REESTIMATION_BATCHES: u32 = 64;
 
 /// A trained network as the disk holds it; no device is open yet.
 pub struct Trained {
@@ -41,8 +50,15 @@ pub struct Trained {
 }
 
 enum Form {
-    Run { config: Box<Config>, checkpoint: Box<Checkpoint>, run: PathBuf },
+    Run { config: Box<Config>, checkpoint: Box<Checkpoint>, run: PathBuf, cut: Option<CutRun> },
     Packed { file: Box<File>, device: Option<String>, kernels: KernelChoice },
+}
+
+/// What a run is cut to.
+struct CutRun {
+    cut: Cut,
+    /// The data set that batch norm's statistics are taken again from.
+    reestimate: Option<Box<Dataset>>,
 }
 
 /// Finds the network in the run folder or packed file `path`; `flags` go before its settings.
@@ -67,7 +83,7 @@ pub fn find(path: &Path, checkpoint: Option<CheckpointName>, flags: Settings) ->
         (loaded.checkpoint.identity.clone(), config.data.clone(), config.batch_size);
     let bad_images = config.bad_images();
     let (config, checkpoint) = (Box::new(config), Box::new(loaded.checkpoint));
-    let form = Form::Run { config, checkpoint, run: path.to_owned() };
+    let form = Form::Run { config, checkpoint, run: path.to_owned(), cut: None };
     Ok(Trained { identity, file: loaded.file, data, bad_images, batch_size, form })
 }
 
@@ -103,19 +119,109 @@ impl Trained {
                 session.load_deployed(&unpacked.tensors)?;
                 Ok((session, engine.input()))
             }
-            Form::Run { config, checkpoint, run } => {
-                let engine = Engine::new(config, &self.identity.input(), batch_size)?
-                    .preferring(run::kernels(run))
-                    .holding(pictures);
-                let mut session = engine.open()?;
-                let tensors: &[NamedTensor] = &checkpoint.tensors;
-                match config.allow_nonfinite {
-                    true => session.load_parameters(tensors)?,
-                    false => session.load_state(tensors)?,
+            Form::Run { config, checkpoint, run, cut } => {
+                let engine = |batch_size| -> Result<Engine<'_>, Failure> {
+                    let cut = cut.as_ref().map(|cut| &cut.cut);
+                    let engine = Engine::cut(config, &self.identity.input(), batch_size, cut)?;
+                    Ok(engine.preferring(run::kernels(run)))
+                };
+                let mut tensors = Cow::Borrowed(checkpoint.tensors.as_slice());
+                if let Some(dataset) = cut.as_ref().and_then(|cut| cut.reestimate.as_deref()) {
+                    let mut session = engine(config.batch_size)?.open()?;
+                    load(&mut session, config, &tensors)?;
+                    tensors = Cow::Owned(reestimated(session, config, dataset)?);
                 }
+                let engine = engine(batch_size)?.holding(pictures);
+                let mut session = engine.open()?;
+                load(&mut session, config, &tensors)?;
                 Ok((session, engine.input()))
             }
         }
+    }
+
+    /// The same network cut to what `args` ask for.
+    ///
+    /// # Errors
+    /// Widths that are none, widths above the network's, a packed file, a data set that does not fit.
+    pub fn cut(mut self, args: &CutArgs) -> Result<Self, Failure> {
+        let wanted = |this: &Self, [weight, activation]: [u32; 2]| -> Result<Option<CutRun>, Failure> {
+            let Some(cut) = cut::read(args, [weight, activation])? else {
+                return match args.reestimate {
+                    None => Ok(None),
+                    Some(_) => usage("--reestimate follows a cut; give --bits or --bits-map too"),
+                };
+            };
+            if args.bits.is_some() && weight.max(activation) == FULL_PRECISION {
+                return usage(
+                    "weights or activations are in f32, which has no upper bits; --bits-map cuts others",
+                );
+            }
+            if cut.weight > weight || cut.activation > activation {
+                return usage(&format!(
+                    "the network has {weight} bits of weights and {activation} of activations and cannot be cut to {cut}"
+                ));
+            }
+            if [cut.weight, cut.activation] == [weight, activation] && cut.layers.is_empty() {
+                return Ok(None);
+            }
+            let reestimate =
+                args.reestimate.as_ref().map(|spec| this.dataset(spec).map(Box::new)).transpose()?;
+            Ok(Some(CutRun { cut, reestimate }))
+        };
+        let [weight, activation, gradient] = self.identity.bits;
+        let found = match &self.form {
+            Form::Run { .. } => wanted(&self, [weight, activation])?,
+            Form::Packed { .. }
+                if args.bits.is_none() && args.bits_map.is_none() && args.reestimate.is_none() =>
+            {
+                None
+            }
+            Form::Packed { .. } => {
+                return usage(
+                    "a packed file has the widths that it was written with; cut the run in its folder",
+                );
+            }
+        };
+        if let (Some(found), Form::Run { cut, .. }) = (found, &mut self.form) {
+            let Cut { weight: to_weight, activation: to_activation, .. } = found.cut;
+            self.identity.bits = [to_weight.min(weight), to_activation.min(activation), gradient];
+            output::note(&format!(
+                "note: a network that was not trained for it is cut to {}{}",
+                found.cut,
+                if found.reestimate.is_some() {
+                    ""
+                } else {
+                    "; --reestimate DATA takes batch norm's statistics again"
+                }
+            ));
+            *cut = Some(found);
+        }
+        Ok(self)
+    }
+
+    /// The data set `spec`, if the network reads its pictures and knows its classes; warns of what could not be used.
+    ///
+    /// # Errors
+    /// A refused data set, or one that does not fit.
+    pub fn dataset(&self, spec: &str) -> Result<Dataset, Failure> {
+        let dataset = data::open_with(&fetch::located(spec), self.bad_images)?;
+        let warn = |warning: &String| output::note(&format!("warning: {}", data::printable(warning)));
+        dataset.warnings.iter().for_each(warn);
+        let found = ([dataset.height, dataset.width, dataset.channels], dataset.classes.len());
+        let wanted = (self.identity.image, self.identity.classes.len());
+        if found != wanted {
+            let message = format!(
+                "the data set {} has images of {:?} in {} classes, the network was trained on {:?} in {}; \
+                 choose a --data that fits",
+                data::printable(&dataset.name),
+                found.0,
+                found.1,
+                wanted.0,
+                wanted.1
+            );
+            return Err(Failure::Usage { message });
+        }
+        Ok(dataset)
     }
 
     /// The checkpoint, where the network lies in a run folder.
@@ -125,4 +231,36 @@ impl Trained {
             Form::Packed { .. } => None,
         }
     }
+}
+
+/// Puts parameters and statistics in place.
+fn load(session: &mut Session<Gpu>, config: &Config, tensors: &[NamedTensor]) -> Result<(), Failure> {
+    match config.allow_nonfinite {
+        true => session.load_parameters(tensors)?,
+        false => session.load_state(tensors)?,
+    }
+    Ok(())
+}
+
+/// The state of `session`, with running statistics of the first training batches as training showed them.
+fn reestimated(
+    mut session: Session<Gpu>,
+    config: &Config,
+    dataset: &Dataset,
+) -> Result<Vec<NamedTensor>, Failure> {
+    let steps = steps_per_epoch(config, dataset)?;
+    let (input, epoch) = (session.input(), Epoch::new(config.seed, 0, dataset.train.len()));
+    let source = Source::new(&dataset.train, &session, 0);
+    let mut assembly = Assembly::default();
+    for step in 0..REESTIMATION_BATCHES {
+        let show = |sample| epoch.transform(sample, config.augment, config.crop_padding, &input);
+        let batch = assembly.fill(&source, epoch.samples(step % steps, config.batch_size), show);
+        block_on(session.forward(batch, step))?;
+    }
+    block_on(session.report())?;
+    Ok(block_on(session.state())?)
+}
+
+fn usage<T>(message: &str) -> Result<T, Failure> {
+    Err(Failure::Usage { message: message.to_owned() })
 }
