@@ -1,5 +1,5 @@
 //#import dispatch
-// p = softmax(logits[s]), shifted by the row's maximum: losses[s] = -ln p[label], grad[s, c] = (p[c] - [c =
+// p = softmax(logits[s]), shifted by the row's maximum: losses[s] = -weight * ln p[label], grad[s, c] = (p[c] - [c =
 // label]) * factor, hits[s] bit 0 where the label ranks first and bit 1 where it ranks among the first five;
 // of equal logits the lower class ranks first.
 // logits, grad: samples x classes floats; labels: samples classes; losses, hits: samples.
@@ -7,7 +7,9 @@
 struct Params {
     samples: u32,
     classes: u32,
+    // weight / samples of the whole batch.
     factor: f32,
+    weight: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -47,7 +49,7 @@ fn main(
         let probability = exponential(logits[first + c] - largest) / sum;
         grad[first + c] = (probability - select(0.0, 1.0, c == label)) * params.factor;
     }
-    losses[index] = log(sum) - (own - largest);
+    losses[index] = params.weight * (log(sum) - (own - largest));
     hits[index] = select(0u, 1u, rank < 1u) | select(0u, 2u, rank < 5u);
 }
 

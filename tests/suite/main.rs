@@ -11,6 +11,7 @@ mod fan_out;
 mod faults;
 mod fusion;
 mod half_batches;
+mod heads;
 mod host_executor;
 mod kernel_plans;
 mod matlab;

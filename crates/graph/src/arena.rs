@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kernels::DecayRun;
+use kernels::{ColumnSum, DecayRun};
 use recording::{BufferSlice, SLICE_ALIGNMENT};
 
-use crate::{Network, Parameter, ParameterSpec, Recorder};
+use crate::{GraphError, Network, Parameter, ParameterSpec, Recorder};
 
 /// Trainable parameters in the same order and at the same offsets in a buffer of values, one of gradients and one of each
 /// moment. The zeros between them, which their alignment leaves, are updated too and belong to none.
@@ -52,13 +52,55 @@ pub(crate) fn declare_parameters(
         let parameter = Parameter { name: name.clone(), position, spec, value, gradient, moments };
         recorder.parameters.insert(name, parameter);
     }
+    declare_shared(recorder, network);
+}
+
+/// Gives every layer that computes with another's parameters a place of its own for their gradients.
+fn declare_shared(recorder: &mut Recorder, network: &Network) {
+    for layer in network.layers.iter().filter(|layer| layer.prefix != layer.name) {
+        for spec in layer.reads() {
+            let mut parameter = recorder.parameters[&layer.parameter_name(spec)].clone();
+            let name = format!("{}.{}", layer.name, spec.name);
+            if spec.trainable && layer.parameters.is_empty() && !network.deployed {
+                let total = parameter.gradient;
+                parameter.gradient = recorder.transient(&format!("{name}.gradient"), total.words);
+                recorder.contributions.push((parameter.name.clone(), parameter.gradient, total));
+            }
+            recorder.shared_parameters.insert(name, parameter);
+        }
+    }
+}
+
+/// Records the sums of the gradients of shared parameters: to the owner's are added those of the others, in the order of
+/// the layers, once all are written.
+pub(crate) fn add_contributions(recorder: &mut Recorder) -> Result<(), GraphError> {
+    for (name, part, total) in recorder.contributions.clone() {
+        let owner = name.rsplit_once('.').map_or("", |(owner, _)| owner);
+        recorder.set_scope(owner, "backward");
+        for (part, total) in recorder.pieces(part).into_iter().zip(recorder.pieces(total)) {
+            accumulate(recorder, part, total)?;
+        }
+    }
+    Ok(())
+}
+
+/// Records `total += part`.
+pub(crate) fn accumulate(
+    recorder: &mut Recorder,
+    part: BufferSlice,
+    total: BufferSlice,
+) -> Result<(), GraphError> {
+    let len = u32::try_from(part.words).expect("a binding has fewer than 2^32 words");
+    let kernel = ColumnSum { accumulate: true, ..ColumnSum::new(1, len, 1) };
+    recorder.dispatch(kernel, &[part, total])
 }
 
 /// All parameters with their names, in the network's order.
 fn specs(network: &Network) -> impl Iterator<Item = (String, &ParameterSpec)> {
-    network.layers.iter().flat_map(|layer| {
-        layer.parameters.iter().map(move |spec| (format!("{}.{}", layer.name, spec.name), spec))
-    })
+    network
+        .layers
+        .iter()
+        .flat_map(|layer| layer.parameters.iter().map(move |spec| (layer.parameter_name(spec), spec)))
 }
 
 /// Words from the start of a parameter to that of the next.

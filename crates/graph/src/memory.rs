@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn what_a_dispatch_reads_and_what_it_writes_are_kept_apart() {
-        let kernel = Arc::new(kernels::SoftmaxCrossEntropy { samples: 1, classes: 1, total_samples: 1 });
+        let kernel =
+            Arc::new(kernels::SoftmaxCrossEntropy { samples: 1, classes: 1, total_samples: 1, weight: 1.0 });
         let slices = [0, 1, 2, 3, 4].map(|id| BufferSlice::whole(BufferId(id), 1)).to_vec();
         let loss = Dispatch { kernel, buffers: slices, scope: Scope::default() };
         let pairs = read_and_written(&BTreeMap::from([(Phase::Forward, vec![loss])]));

@@ -60,6 +60,7 @@ impl Network {
     }
 
     fn with_first(self, bits: Bits) -> Result<Self, GraphError> {
+        self.single_head("first")?;
         let readers: Vec<usize> =
             (0..self.layers.len()).filter(|&at| self.layers[at].inputs.contains(&None)).collect();
         let [at] = readers[..] else {
@@ -73,7 +74,20 @@ impl Network {
         self.rebuilt(&HashMap::from([(at, Change { layer, before })]))
     }
 
+    /// A network with one head and no shared parameters, whose layers can be exchanged one by one.
+    fn single_head(&self, which: &str) -> Result<(), GraphError> {
+        let shared = self.layers.iter().find(|layer| layer.prefix != layer.name);
+        if self.heads.len() == 1 && shared.is_none() {
+            return Ok(());
+        }
+        let layer = shared.map_or("network", |layer| layer.name.as_str());
+        let message =
+            format!("the {which} layer of a network of several heads is quantized when it is built");
+        Err(GraphError::layer(layer, message))
+    }
+
     fn with_last(self, bits: Bits) -> Result<Self, GraphError> {
+        self.single_head("last")?;
         let at = self.layers.len() - 1;
         let mut changes = HashMap::from([(at, Change { layer: self.quantized(at, bits)?, before: None })]);
         let is_code = self.layers[at].input_kinds[0].bits.is_some();
@@ -124,7 +138,9 @@ impl Network {
             }
             let kept = change.map_or(&layer.layer, |change| &change.layer);
             nodes.push(builder.add_layer(&layer.name, kept.clone(), &inputs)?);
+            builder.inherit(layer);
         }
+        self.heads.iter().for_each(|head| builder.head(head.moved(&nodes)));
         builder.build()
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use crate::{
-    Bits, FULL_PRECISION, GraphError, LayerSummary, Shape,
+    Bits, FULL_PRECISION, GraphError, Head, LayerSummary, Shape, heads,
     layer::Layer,
     layers::{
         AvgPool, BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
@@ -20,7 +20,7 @@ const MAX_VALUES: u64 = 1 << 26;
 
 /// The output of a layer, to be the input of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node(usize);
+pub struct Node(pub(crate) usize);
 
 #[derive(Clone, Debug)]
 pub(crate) struct NetworkLayer {
@@ -30,7 +30,12 @@ pub(crate) struct NetworkLayer {
     pub inputs: Vec<Option<usize>>,
     pub input_kinds: Vec<Kind>,
     pub output: Kind,
+    /// Names its parameters: its own name, or that of the layer whose parameters it shares.
+    pub prefix: String,
+    /// Parameters that it declares.
     pub parameters: Vec<ParameterSpec>,
+    /// Parameters that another layer declares.
+    pub shared: Vec<ParameterSpec>,
 }
 
 /// A network from an image to class scores.
@@ -41,6 +46,8 @@ pub struct Network {
     pub input: Shape,
     /// Number of classes.
     pub classes: u32,
+    /// Outputs with a loss, the main one first.
+    pub(crate) heads: Vec<Head>,
     /// Evaluated only: there are no gradients.
     pub(crate) deployed: bool,
 }
@@ -54,16 +61,16 @@ impl Network {
 
     /// Parameters with a decay of their own, by name.
     pub fn weight_decays(&self) -> Vec<(String, f32)> {
-        let named = |l: &NetworkLayer, p: &ParameterSpec| (format!("{}.{}", l.name, p.name), p.weight_decay);
+        let named = |l: &NetworkLayer, p: &ParameterSpec| (l.parameter_name(p), p.weight_decay);
         let all = self.layers.iter().flat_map(|l| l.parameters.iter().map(move |p| named(l, p)));
         all.filter(|(_, decay)| *decay != 0.0).collect()
     }
 
-    /// Parameters and running statistics with their shapes, `(layer.name, shape)`, in the order of the layers.
+    /// Parameters and running statistics with their shapes, `(layer.name, shape)`, in the order of the layers; what several
+    /// layers share stands once.
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let of = |layer: &NetworkLayer, spec: &ParameterSpec| {
-            (format!("{}.{}", layer.name, spec.name), spec.shape.clone())
-        };
+        let of =
+            |layer: &NetworkLayer, spec: &ParameterSpec| (layer.parameter_name(spec), spec.shape.clone());
         self.layers
             .iter()
             .flat_map(|layer| layer.parameters.iter().map(move |spec| of(layer, spec)))
@@ -77,6 +84,15 @@ impl Network {
 }
 
 impl NetworkLayer {
+    /// Parameters that it computes with, its own or shared ones.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &ParameterSpec> {
+        self.parameters.iter().chain(&self.shared)
+    }
+
+    pub(crate) fn parameter_name(&self, spec: &ParameterSpec) -> String {
+        format!("{}.{}", self.prefix, spec.name)
+    }
+
     fn summary(&self) -> LayerSummary {
         let trainable = self.parameters.iter().filter(|p| p.trainable);
         LayerSummary {
@@ -112,12 +128,13 @@ pub struct NetworkBuilder {
     input: Shape,
     layers: Vec<NetworkLayer>,
     names: HashSet<String>,
+    pub(crate) heads: Vec<Head>,
 }
 
 impl NetworkBuilder {
     /// A network over images of `input`.
     pub fn new(input: Shape) -> Self {
-        Self { input, layers: Vec::new(), names: HashSet::new() }
+        Self { input, layers: Vec::new(), names: HashSet::new(), heads: Vec::new() }
     }
 
     /// The image.
@@ -144,6 +161,32 @@ impl NetworkBuilder {
         layer: Arc<dyn Layer>,
         inputs: &[Node],
     ) -> Result<Node, GraphError> {
+        self.add(name, layer, inputs, None)
+    }
+
+    /// Adds a layer that computes with the parameters of layer `owner`, running statistics included. Its gradients are added
+    /// to the owner's, in the order of the layers; saved, counted and updated they are once, under the owner's name. What is
+    /// not shared, such as the batch norm of one width, is added by [`NetworkBuilder::add_layer`].
+    ///
+    /// # Errors
+    /// As [`NetworkBuilder::add_layer`]; an owner that does not exist or whose parameters have other names or shapes.
+    pub fn add_shared_layer(
+        &mut self,
+        name: &str,
+        layer: Arc<dyn Layer>,
+        inputs: &[Node],
+        owner: &str,
+    ) -> Result<Node, GraphError> {
+        self.add(name, layer, inputs, Some(owner))
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        layer: Arc<dyn Layer>,
+        inputs: &[Node],
+        owner: Option<&str>,
+    ) -> Result<Node, GraphError> {
         if !self.names.insert(name.to_owned()) {
             return Err(GraphError::Duplicate { layer: name.to_owned() });
         }
@@ -158,6 +201,10 @@ impl NetworkBuilder {
                 format!("{largest} values in one tensor, at most {MAX_VALUES} are handled"),
             ));
         }
+        let (prefix, parameters, shared) = match owner {
+            None => (name.to_owned(), parameters, Vec::new()),
+            Some(owner) => (self.prefix_of(owner, name, &parameters)?, Vec::new(), parameters),
+        };
         let inputs = inputs.iter().map(|&Node(at)| (at < self.layers.len()).then_some(at)).collect();
         self.layers.push(NetworkLayer {
             name: name.to_owned(),
@@ -165,9 +212,40 @@ impl NetworkBuilder {
             inputs,
             input_kinds,
             output,
+            prefix,
             parameters,
+            shared,
         });
         Ok(Node(self.layers.len() - 1))
+    }
+
+    /// Gives the last layer added, which takes the place of `layer` of another network, that one's claim to parameters.
+    pub(crate) fn inherit(&mut self, layer: &NetworkLayer) {
+        if let Some(last) = self.layers.last_mut() {
+            last.prefix.clone_from(&layer.prefix);
+            if !layer.shared.is_empty() {
+                last.shared = std::mem::take(&mut last.parameters);
+            }
+        }
+    }
+
+    /// What names the parameters of `owner`, which layer `name` wants to share.
+    fn prefix_of(&self, owner: &str, name: &str, wanted: &[ParameterSpec]) -> Result<String, GraphError> {
+        let Some(found) = self.layers.iter().find(|layer| layer.name == owner) else {
+            return Err(GraphError::layer(
+                name,
+                format!("shares parameters of `{owner}`, which is no layer"),
+            ));
+        };
+        if !found.reads().eq(wanted) {
+            let list = |specs: &mut dyn Iterator<Item = &ParameterSpec>| {
+                specs.map(|spec| format!("{} {:?}", spec.name, spec.shape)).collect::<Vec<_>>().join(", ")
+            };
+            let (ours, theirs) = (list(&mut wanted.iter()), list(&mut found.reads()));
+            let message = format!("needs {ours}; `{owner}`, whose parameters it shares, has {theirs}");
+            return Err(GraphError::layer(name, message));
+        }
+        Ok(found.prefix.clone())
     }
 
     /// Convolution in f32.
@@ -294,27 +372,21 @@ impl NetworkBuilder {
         self.add_layer(name, Arc::new(layer), &[input])
     }
 
-    /// The network that ends in the class scores of the last layer added.
+    /// The network of the heads that were added, or else the one that ends in the class scores of the last layer.
     ///
     /// # Errors
-    /// No layer, a last layer that is not one f32 value per class, or a layer whose output nobody uses.
+    /// No layer; heads that are no f32 value per class, differ in their classes, or have nothing to learn; a layer whose
+    /// output nobody uses, or with parameters that no loss trains.
     pub fn build(self) -> Result<Network, GraphError> {
-        let Some(last) = self.layers.last() else {
+        let Self { input, layers, mut heads, .. } = self;
+        if layers.is_empty() {
             return Err(GraphError::layer("network", "a network needs at least one layer"));
-        };
-        let Kind { shape, bits } = last.output;
-        if shape.pixels() != 1 || bits.is_some() {
-            return Err(GraphError::layer(
-                &last.name,
-                format!("class scores must be 1x1 in f32, not {shape}"),
-            ));
         }
-        let used: HashSet<usize> =
-            self.layers.iter().flat_map(|l| l.inputs.iter().flatten().copied()).collect();
-        if let Some(at) = (0..self.layers.len() - 1).find(|at| !used.contains(at)) {
-            return Err(GraphError::layer(&self.layers[at].name, "nobody uses its output"));
+        if heads.is_empty() {
+            heads.push(Head::labeled(Node(layers.len() - 1)));
         }
-        Ok(Network { classes: shape.channels, input: self.input, layers: self.layers, deployed: false })
+        let classes = heads::check(&layers, &heads)?;
+        Ok(Network { classes, heads, input, layers, deployed: false })
     }
 
     /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.

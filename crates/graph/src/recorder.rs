@@ -126,6 +126,10 @@ pub struct Recorder {
     pub(crate) buffers: Vec<PlannedBuffer>,
     pub(crate) phases: BTreeMap<Phase, Vec<Dispatch>>,
     pub(crate) parameters: BTreeMap<String, Parameter>,
+    /// Parameters of layers that compute with another's, by layer and suffix.
+    pub(crate) shared_parameters: BTreeMap<String, Parameter>,
+    /// Name of a shared parameter, a layer's part of its gradient, and the whole of it.
+    pub(crate) contributions: Vec<(String, BufferSlice, BufferSlice)>,
     pub(crate) arenas: Vec<Arena>,
     /// Buffers that no dispatch writes, and what the host puts there.
     pub(crate) constants: Vec<(BufferSlice, Vec<u32>)>,
@@ -180,6 +184,8 @@ impl Recorder {
             buffers: Vec::new(),
             phases: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            shared_parameters: BTreeMap::new(),
+            contributions: Vec::new(),
             arenas: Vec::new(),
             constants: Vec::new(),
             products: Vec::new(),
@@ -451,7 +457,8 @@ impl Recorder {
     /// A parameter of the current layer, by suffix.
     pub fn parameter(&self, suffix: &str) -> Parameter {
         let name = format!("{}.{suffix}", self.scope.layer);
-        self.parameters.get(&name).cloned().expect("a layer asks for parameters that it declared")
+        let found = self.shared_parameters.get(&name).or_else(|| self.parameters.get(&name));
+        found.cloned().expect("a layer asks for parameters that it declared")
     }
 
     /// Notes which kernel carries a product of the current layer and pass.

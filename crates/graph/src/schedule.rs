@@ -1,16 +1,17 @@
 //! From a network to recordings: forward, backward, apply, freeze and evaluate.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
 
-use kernels::{ColorGather, ImageGather, LightGather, Metrics, SoftmaxCrossEntropy, StepToken};
+use kernels::{ColorGather, ImageGather, LightGather, Metrics, StepToken};
 use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 
 use crate::{
-    GraphError, Network, Parameter, Recorder, Shape, Tensor, Value,
-    arena::declare_parameters,
+    GraphError, Head, Network, Node, Parameter, Recorder, Shape, Tensor, Value,
+    arena::{add_contributions, declare_parameters},
     fusion::{Chain, chains},
     layer::{Backward, Place},
     layers::add,
+    loss::record_loss,
     network::NetworkLayer,
     recorder::{MAX_FLAGS, Mode, Phase, TOKEN_OFFSET},
     session::{Change, InputSpec, SessionOptions},
@@ -77,22 +78,25 @@ impl Schedule {
 
         recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
-        let tape = forward(&mut recorder, network, (options, &ports), fused.clone())?;
+        let tape = forward(&mut recorder, network, (options, &ports), fused)?;
         recorder.set_scope("loss", "forward");
-        let loss = record_loss(&mut recorder, network, &ports, &tape.logits)?;
+        let loss = record_loss(&mut recorder, network, &ports, &tape.read)?;
         for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
             let metrics = recorder.status(0, 4);
             recorder.dispatch(Metrics { samples: chunk.samples }, &[*losses, *hits, metrics])?;
         }
 
         recorder.phase = Phase::Backward;
-        backward(&mut recorder, network, tape.entries, loss.grad)?;
+        backward(&mut recorder, network, tape.entries, loss.gradients)?;
+        add_contributions(&mut recorder)?;
 
         recorder.phase = Phase::Apply;
         apply(&mut recorder, options)?;
         recorder.place_checks()?;
 
-        record_evaluation(&mut recorder, network, options, &mut ports, fused)?;
+        let main = network.head(0);
+        let fused = if options.fuse { chains(&main) } else { HashMap::new() };
+        record_evaluation(&mut recorder, &main, options, &mut ports, fused)?;
         Ok(Self { recorder, ports })
     }
 }
@@ -108,10 +112,12 @@ fn record_evaluation(
     recorder.mode = Mode::Evaluate { fold: options.fold || network.deployed };
     let tape = forward(recorder, network, (options, ports), fused)?;
     recorder.set_scope("loss", "forward");
-    ports.logits = persistent_copies(recorder, &tape.logits, network)?;
-    let logits = Tensor { chunks: ports.logits.clone(), ..tape.logits };
+    let Node(scores) = network.heads[0].scores;
+    let logits = tape.read[&scores].clone();
+    ports.logits = persistent_copies(recorder, &logits, network)?;
+    let logits = Tensor { chunks: ports.logits.clone(), ..logits };
     declare_results(recorder, ports);
-    record_loss(recorder, network, ports, &logits)?;
+    record_loss(recorder, network, ports, &HashMap::from([(scores, logits)]))?;
     Ok(())
 }
 
@@ -175,7 +181,8 @@ fn declare_stores(
 }
 
 struct Tape {
-    logits: Tensor,
+    /// What the loss reads, by position of its layer.
+    read: HashMap<usize, Tensor>,
     entries: Vec<Entry>,
 }
 
@@ -226,15 +233,20 @@ fn forward(
             entries.push(Entry { first: at, last: at, backward });
         }
     }
-    let logits = recorder.dense(&values[&(network.layers.len() - 1)])?;
-    Ok(Tape { logits, entries })
+    let mut read = HashMap::new();
+    for at in network.heads.iter().flat_map(Head::reads) {
+        if let hash_map::Entry::Vacant(place) = read.entry(at) {
+            place.insert(recorder.dense(&values[&at])?);
+        }
+    }
+    Ok(Tape { read, entries })
 }
 
 /// Whether the output of each layer depends on a trainable parameter.
 fn trained(network: &Network) -> Vec<bool> {
     let mut trained: Vec<bool> = Vec::new();
     for layer in &network.layers {
-        let own = layer.parameters.iter().any(|parameter| parameter.trainable);
+        let own = layer.reads().any(|parameter| parameter.trainable);
         let through = layer.inputs.iter().flatten().any(|&input| trained[input]);
         trained.push(own || through);
     }
@@ -295,38 +307,6 @@ fn color_gather(gather: &ImageGather) -> ColorGather {
     ColorGather { samples, source_height, source_width, out_height, out_width, first_image, images }
 }
 
-struct Loss {
-    losses: Vec<BufferSlice>,
-    hits: Vec<BufferSlice>,
-    grad: Tensor,
-}
-
-/// Losses and hits go to the ports where those have a place for them, else to transients.
-fn record_loss(
-    recorder: &mut Recorder,
-    network: &Network,
-    ports: &Ports,
-    logits: &Tensor,
-) -> Result<Loss, GraphError> {
-    let grad = recorder.tensor("grad_logits", logits.shape);
-    let (mut losses, mut hits) = (ports.losses.clone(), ports.hits.clone());
-    for chunk in recorder.chunks() {
-        let (at, words) = (chunk.index, u64::from(chunk.samples));
-        if ports.results.is_none() {
-            losses.push(recorder.per_sample("losses", chunk, words));
-            hits.push(recorder.per_sample("hits", chunk, words));
-        }
-        let kernel = SoftmaxCrossEntropy {
-            samples: chunk.samples,
-            classes: network.classes,
-            total_samples: recorder.batch(),
-        };
-        let buffers = [logits.chunks[at], ports.labels[at], losses[at], hits[at], grad.chunks[at]];
-        recorder.dispatch(kernel, &buffers)?;
-    }
-    Ok(Loss { losses, hits, grad })
-}
-
 /// One buffer for the losses and hits of all chunks, so that one read brings them to the host.
 fn declare_results(recorder: &mut Recorder, ports: &mut Ports) {
     let mut words = 0;
@@ -365,9 +345,8 @@ fn backward(
     recorder: &mut Recorder,
     network: &Network,
     entries: Vec<Entry>,
-    grad_logits: Tensor,
+    mut gradients: HashMap<usize, Tensor>,
 ) -> Result<(), GraphError> {
-    let mut gradients: HashMap<usize, Tensor> = HashMap::from([(network.layers.len() - 1, grad_logits)]);
     for Entry { first, last, backward } in entries.into_iter().rev() {
         // A layer before all parameters receives none.
         let Some(grad) = gradients.remove(&last) else { continue };

@@ -75,6 +75,7 @@ mod rounding;
 mod row_sums;
 mod running_update;
 mod sgd;
+mod soft_cross_entropy;
 mod softmax_cross_entropy;
 mod step_token;
 mod subgroup_byte_product;
@@ -155,6 +156,7 @@ pub use relu_forward::ReluForward;
 pub use row_sums::RowSums;
 pub use running_update::RunningUpdate;
 pub use sgd::Sgd;
+pub use soft_cross_entropy::SoftCrossEntropy;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 pub use step_token::StepToken;
 pub use subgroup_byte_product::SubgroupByteProduct;
@@ -253,6 +255,7 @@ pub static REGISTRY: &[&Entry] = &[
     &row_sums::ENTRY,
     &running_update::ENTRY,
     &sgd::ENTRY,
+    &soft_cross_entropy::ENTRY,
     &softmax_cross_entropy::ENTRY,
     &step_token::ENTRY,
     &subgroup_byte_product::ENTRY,

@@ -12,8 +12,8 @@ use crate::{
     groups_for,
 };
 
-/// Losses `-ln p[label]`, hits (bit 0: the label ranks first, bit 1: among the first five) and gradients of
-/// the mean over `total_samples`, `(p - onehot) / total_samples`, of `logits[samples][classes]`. Labels must
+/// Losses `-weight ln p[label]`, hits (bit 0: the label ranks first, bit 1: among the first five) and gradients of
+/// the mean over `total_samples`, `weight (p - onehot) / total_samples`, of `logits[samples][classes]`. Labels must
 /// lie below `classes`.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropy {
@@ -23,6 +23,8 @@ pub struct SoftmaxCrossEntropy {
     pub classes: u32,
     /// Samples of the whole batch.
     pub total_samples: u32,
+    /// Weight of the loss.
+    pub weight: f32,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -42,6 +44,7 @@ pub(crate) static ENTRY: Entry = Entry {
             to: "largest = logits[first]",
         },
         Mutation { rule: "mean over the batch", from: " * params.factor", to: "" },
+        Mutation { rule: "weight of the loss", from: "params.weight * (", to: "(" },
         Mutation { rule: "one of the label", from: "select(0.0, 1.0, c == label)", to: "0.0" },
         Mutation {
             rule: "last class",
@@ -65,7 +68,8 @@ impl Kernel for SoftmaxCrossEntropy {
         vec![
             Param::u32("samples", self.samples),
             Param::u32("classes", self.classes),
-            Param::f32("factor", 1.0 / self.total_samples as f32),
+            Param::f32("factor", self.weight / self.total_samples as f32),
+            Param::f32("weight", self.weight),
         ]
     }
     fn constants(&self) -> Vec<Constant> {
@@ -88,20 +92,22 @@ impl Kernel for SoftmaxCrossEntropy {
         }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let (classes, total) = (self.classes as usize, f64::from(self.total_samples));
+        let (classes, weight) = (self.classes as usize, f64::from(self.weight));
+        let mean = weight / f64::from(self.total_samples);
         let logits = to_f64(buffers[0], self.samples * self.classes);
         let labels = &buffers[1][..self.samples as usize];
         let result = softmax_cross_entropy(&logits, labels, classes);
-        let grad: Vec<f64> = result.grad.iter().map(|grad| grad * f64::from(self.samples) / total).collect();
+        let grad: Vec<f64> = result.grad.iter().map(|grad| grad * f64::from(self.samples) * mean).collect();
+        let loss: Vec<f64> = result.loss.iter().map(|loss| loss * weight).collect();
         let (mut loss_bounds, mut grad_bounds) = (vec![], vec![]);
         for (row, &label) in logits.chunks_exact(classes).zip(labels) {
             let bounds = RowBounds::new(row, label as usize);
-            loss_bounds.push(bounds.loss);
-            grad_bounds.extend(bounds.grad.iter().map(|bound| bound / total));
+            loss_bounds.push((bounds.loss * weight).abs());
+            grad_bounds.extend(bounds.grad.iter().map(|bound| (bound * mean).abs()));
         }
         let hit = |(&first, &five): (&bool, &bool)| u32::from(first) | u32::from(five) << 1;
         vec![
-            Expected::within(&result.loss, &loss_bounds),
+            Expected::within(&loss, &loss_bounds),
             Expected::exact(result.top1.iter().zip(&result.top5).map(hit).collect()),
             Expected::within(&grad, &grad_bounds),
         ]
@@ -111,7 +117,7 @@ impl Kernel for SoftmaxCrossEntropy {
 fn cases() -> Vec<Case> {
     let mut random = Random::new(31);
     let mut case = |(samples, classes): (u32, u32), size: f32, total_samples: u32| {
-        let kernel = SoftmaxCrossEntropy { samples, classes, total_samples };
+        let kernel = SoftmaxCrossEntropy { samples, classes, total_samples, weight: 1.0 };
         let logits = random.floats((samples * classes) as usize, -size, size);
         let labels = (0..samples).map(|_| random.word() % classes).collect();
         let label = format!("{samples}x{classes} of {total_samples} logits to {size}");
@@ -125,9 +131,9 @@ fn cases() -> Vec<Case> {
     // Few distinct logits, so that ranks rest on the rule for equal ones.
     let levels: Vec<f64> = (0..90 * 8u32).map(|i| f64::from(i * i % 3)).collect();
     let labels = (0..90).map(|sample| sample % 8).collect();
-    let kernel = SoftmaxCrossEntropy { samples: 90, classes: 8, total_samples: 90 };
+    let kernel = SoftmaxCrossEntropy { samples: 90, classes: 8, total_samples: 90, weight: 0.25 };
     cases.push(Case::new(
-        "90x8 equal logits",
+        "90x8 equal logits, weight 1/4",
         kernel,
         vec![to_words(&levels), labels, vec![], vec![], vec![]],
     ));

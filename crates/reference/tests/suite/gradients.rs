@@ -3,7 +3,7 @@
 use crate::data::{assert_close, assert_gradient, dot, normals};
 use reference::conv::Conv2d;
 use reference::linear::Linear;
-use reference::loss::softmax_cross_entropy;
+use reference::loss::{soft_cross_entropy, softmax_cross_entropy};
 use reference::norm::{
     batch_norm_backward, batch_norm_backward_frozen, batch_norm_forward, batch_norm_stats,
 };
@@ -75,6 +75,16 @@ fn softmax_cross_entropy_of_the_mean_loss() {
     let labels = [0, 5, 2, 2];
     let value = |logits: &[f64]| softmax_cross_entropy(logits, &labels, 6).loss.iter().sum::<f64>() / 4.0;
     assert_gradient(value, &logits, &softmax_cross_entropy(&logits, &labels, 6).grad);
+}
+
+#[test]
+fn soft_cross_entropy_of_the_mean_loss() {
+    let [logits, targets] =
+        [1, 2].map(|seed| normals(seed, 4 * 6).into_iter().map(|x| 3.0 * x).collect::<Vec<_>>());
+    for temperature in [1.0, 0.5, 4.0] {
+        let of = |logits: &[f64]| soft_cross_entropy(logits, &targets, 6, temperature);
+        assert_gradient(|logits| of(logits).loss.iter().sum::<f64>() / 4.0, &logits, &of(&logits).grad);
+    }
 }
 
 #[test]

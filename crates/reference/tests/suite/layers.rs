@@ -3,7 +3,7 @@
 use crate::data::{assert_close, normals};
 use reference::activation::{clip_backward, clip_forward, relu_backward, relu_forward};
 use reference::linear::Linear;
-use reference::loss::{rank, softmax_cross_entropy};
+use reference::loss::{rank, soft_cross_entropy, softmax_cross_entropy};
 use reference::norm::{batch_norm_forward, batch_norm_stats, running_update};
 use reference::pool::{Pool2d, global_avg_pool_forward};
 use reference::quantize::activation_codes;
@@ -92,6 +92,23 @@ fn linear_by_hand() {
     let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let y = linear.forward(&[1.0, 10.0, 2.0, 20.0], &weight, Some(&[0.0, 0.5, -1.0]));
     assert_eq!(y, [21.0, 43.5, 64.0, 42.0, 86.5, 129.0]);
+}
+
+#[test]
+fn soft_cross_entropy_by_hand() {
+    // p = (1/4, 3/4) and q = (3/4, 1/4) at temperature 2.
+    let (a, b) = (2.0 * 3f64.ln(), 0.0);
+    let result = soft_cross_entropy(&[1000.0 + b, 1000.0 + a], &[a - 1e3, b - 1e3], 2, 2.0);
+    let want = -4.0 * (0.75 * 0.25f64.ln() + 0.25 * 0.75f64.ln());
+    assert!((result.loss[0] - want).abs() < 1e-12, "{:?}", result.loss);
+    let apart = result.grad.iter().zip([-1.0, 1.0]).map(|(got, want)| (got - want).abs());
+    assert!(apart.fold(0.0, f64::max) < 1e-12, "{:?}", result.grad);
+    // Where the targets are certain it is the cross-entropy with their class.
+    let (logits, targets) = ([0.3, -1.0, 2.0], [0.0, 2000.0, 0.0]);
+    let (soft, hard) =
+        (soft_cross_entropy(&logits, &targets, 3, 1.0), softmax_cross_entropy(&logits, &[1], 3));
+    assert!((soft.loss[0] - hard.loss[0]).abs() < 1e-12);
+    assert!(soft.grad.iter().zip(&hard.grad).all(|(a, b)| (a - b).abs() < 1e-12));
 }
 
 #[test]

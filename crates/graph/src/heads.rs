@@ -1,0 +1,173 @@
+//! Several outputs of one network, each with its own loss.
+
+use std::collections::HashSet;
+
+use crate::{GraphError, Network, NetworkBuilder, Node, network::NetworkLayer, tensor::Kind};
+
+/// Class scores with what they are trained on: the labels, other class scores, or both. The loss of a network is the sum over
+/// its heads of `labels * cross-entropy(scores, label)` and of the soft term, each a mean over the batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Head {
+    /// The class scores: one f32 value per class.
+    pub scores: Node,
+    /// Weight of the cross-entropy with the labels; 0 for none.
+    pub labels: f32,
+    /// Other class scores to come close to.
+    pub soft: Option<SoftTarget>,
+}
+
+/// `weight * T^2 * -sum_c q[c] ln p[c]` with `p = softmax(scores / T)` of the head and `q = softmax(scores / T)` of the target,
+/// which is a constant: no gradient goes that way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SoftTarget {
+    /// The target's class scores, as many as the head's.
+    pub scores: Node,
+    /// T, above 0.
+    pub temperature: f32,
+    /// Weight of the term.
+    pub weight: f32,
+}
+
+impl Head {
+    /// A head that learns the labels alone.
+    pub fn labeled(scores: Node) -> Self {
+        Self { scores, labels: 1.0, soft: None }
+    }
+
+    /// A head that learns another's class scores alone, at temperature 1.
+    pub fn distilled(scores: Node, target: Node) -> Self {
+        let soft = SoftTarget { scores: target, temperature: 1.0, weight: 1.0 };
+        Self { scores, labels: 0.0, soft: Some(soft) }
+    }
+
+    /// The same head where node n has become `nodes[n]`.
+    pub(crate) fn moved(&self, nodes: &[Node]) -> Self {
+        let to = |Node(at): Node| nodes[at];
+        let soft = self.soft.map(|soft| SoftTarget { scores: to(soft.scores), ..soft });
+        Self { scores: to(self.scores), soft, ..*self }
+    }
+
+    /// Nodes that the loss reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = usize> + use<> {
+        [Some(self.scores), self.soft.map(|soft| soft.scores)].into_iter().flatten().map(|Node(at)| at)
+    }
+
+    fn check(&self, layers: &[NetworkLayer]) -> Result<(), GraphError> {
+        let kind = class_scores(layers, self.scores)?;
+        let name = &layers[self.scores.0].name;
+        let fail = |message: String| Err(GraphError::layer(name, message));
+        if !(self.labels.is_finite() && self.labels >= 0.0) {
+            return fail(format!("weight {} of the labels: it is 0 or more", self.labels));
+        }
+        let Some(SoftTarget { scores, temperature, weight }) = self.soft else {
+            return if self.labels > 0.0 { Ok(()) } else { fail("nothing to learn from".to_owned()) };
+        };
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return fail(format!("temperature {temperature}: it is above 0"));
+        }
+        if !(weight.is_finite() && weight > 0.0) {
+            return fail(format!("weight {weight} of a soft target: it is above 0"));
+        }
+        let target = class_scores(layers, scores)?;
+        if target != kind || scores == self.scores {
+            let (ours, theirs) = (kind.shape, target.shape);
+            return fail(format!("scores of {ours} cannot learn `{}` of {theirs}", layers[scores.0].name));
+        }
+        Ok(())
+    }
+}
+
+fn class_scores(layers: &[NetworkLayer], node: Node) -> Result<Kind, GraphError> {
+    let Some(layer) = layers.get(node.0) else {
+        return Err(GraphError::layer("network", "the image has no class scores"));
+    };
+    match layer.output {
+        kind if kind.shape.pixels() == 1 && kind.bits.is_none() => Ok(kind),
+        kind => Err(GraphError::layer(
+            &layer.name,
+            format!("class scores must be 1x1 in f32, not {}", kind.shape),
+        )),
+    }
+}
+
+/// Classes of `heads`, whose first is the main one.
+///
+/// # Errors
+/// A head that is no class scores, has nothing to learn from or stands twice; a layer that no loss reads, or that has
+/// parameters and only serves as a target.
+pub(crate) fn check(layers: &[NetworkLayer], heads: &[Head]) -> Result<u32, GraphError> {
+    let mut seen = HashSet::new();
+    for head in heads {
+        head.check(layers)?;
+        let name = &layers[head.scores.0].name;
+        if !seen.insert(head.scores.0) {
+            return Err(GraphError::layer(name, "is two heads"));
+        }
+        let [ours, first] = [head, &heads[0]].map(|head| layers[head.scores.0].output.shape.channels);
+        if ours != first {
+            return Err(GraphError::layer(name, format!("{ours} classes, the first head has {first}")));
+        }
+    }
+    let read = ancestors(layers, heads.iter().flat_map(Head::reads));
+    let trained = ancestors(layers, heads.iter().map(|head| head.scores.0));
+    for (at, layer) in layers.iter().enumerate() {
+        if !read.contains(&at) {
+            return Err(GraphError::layer(&layer.name, "nobody uses its output"));
+        }
+        if !trained.contains(&at) && layer.reads().any(|spec| spec.trainable) {
+            return Err(GraphError::layer(&layer.name, "has parameters that no loss trains"));
+        }
+    }
+    Ok(layers[heads[0].scores.0].output.shape.channels)
+}
+
+/// Positions of `nodes` and of all layers before them.
+fn ancestors(layers: &[NetworkLayer], nodes: impl Iterator<Item = usize>) -> HashSet<usize> {
+    let mut found: HashSet<usize> = nodes.collect();
+    for at in (0..layers.len()).rev() {
+        if found.contains(&at) {
+            found.extend(layers[at].inputs.iter().flatten());
+        }
+    }
+    found
+}
+
+impl NetworkBuilder {
+    /// Adds an output with its loss; the first one is the main head, whose hits are counted and which is evaluated. Without
+    /// any, the last layer is the only head and learns the labels. What fits is checked by [`NetworkBuilder::build`].
+    pub fn head(&mut self, head: Head) {
+        self.heads.push(head);
+    }
+}
+
+impl Network {
+    /// Outputs with a loss of their own.
+    pub fn head_count(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The part of the network that head `at` needs, as a network with that head alone, which learns the labels. Its layers
+    /// keep their names, and its parameters theirs: a layer that shared those of a layer which is left out declares them
+    /// itself, under the same name. So a session of it can be given the parameters of a session of the whole network
+    /// ([`Session::load_parameters`](crate::Session::load_parameters)).
+    ///
+    /// # Panics
+    /// When there is no such head.
+    pub fn head(&self, at: usize) -> Self {
+        let Node(scores) = self.heads[at].scores;
+        let kept = ancestors(&self.layers, std::iter::once(scores));
+        let mut places = vec![None; self.layers.len()];
+        let mut layers: Vec<NetworkLayer> = Vec::new();
+        for (at, layer) in self.layers.iter().enumerate().filter(|(at, _)| kept.contains(at)) {
+            let mut layer = layer.clone();
+            layer.inputs = layer.inputs.iter().map(|input| input.and_then(|input| places[input])).collect();
+            if !layers.iter().any(|other| other.prefix == layer.prefix) {
+                layer.parameters.append(&mut layer.shared);
+            }
+            places[at] = Some(layers.len());
+            layers.push(layer);
+        }
+        let heads = vec![Head::labeled(Node(layers.len() - 1))];
+        Self { layers, heads, input: self.input, classes: self.classes, deployed: self.deployed }
+    }
+}
