@@ -9,6 +9,7 @@ mod determinism;
 mod event_files;
 mod fan_out;
 mod faults;
+mod flexnet;
 mod fusion;
 mod half_batches;
 mod heads;

@@ -201,7 +201,7 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
     /// Folder of a run, in place of the flags
-    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "image", "classes"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "image", "classes"])]
     pub run: Option<PathBuf>,
     /// Network
     #[arg(long, value_name = "NAME")]
@@ -209,6 +209,9 @@ pub struct SummaryArgs {
     /// Bits of weights, activations and gradients, each 1 to 8 or 32
     #[arg(long, value_name = "W,A,G")]
     pub bits: Option<String>,
+    /// Widths of a FlexNet, the widest first
+    #[arg(long, value_name = "N,K,...", value_delimiter = ',')]
+    pub widths: Option<Vec<u32>>,
     /// Height, width and channels of an image [default: 8x8x1 for digits, else 32x32x3]
     #[arg(long, value_name = "HxWxC", value_parser = parse_image)]
     pub image: Option<[u32; 3]>,

@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use crate::batches::Augment;
 use crate::fetch;
 use crate::kernel_choice::KernelChoice;
-use crate::method::{ActivationForm, GradientScale, Rounding, is_default};
+use crate::method::{
+    ActivationForm, FlexBatchNorm, FlexTraining, GradientScale, NestedForm, Rounding, is_default,
+};
 use crate::models::Recipe;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
@@ -80,6 +82,14 @@ pub struct Config {
     pub quantize_first: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub quantize_last: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub widths: Vec<u32>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub flex_training: FlexTraining,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub flex_batch_norm: FlexBatchNorm,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nested_form: NestedForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,8 +120,12 @@ impl Config {
                 OptimizerKind::Adam => 1e-3,
             }
         };
-        let bits =
+        let given: Bits =
             settings.bits.as_deref().map_or(DEFAULT_BITS, |text| text.parse().expect("bits were checked"));
+        let widths = settings.widths.unwrap_or_default();
+        // The gradients have their own width, the weights and activations the widest of several.
+        let bits =
+            widths.first().map_or(given, |&widest| Bits { weight: widest, activation: widest, ..given });
         Self {
             data: absolute(settings.data.as_deref().unwrap_or(DEFAULT_DATA)),
             model: settings.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
@@ -150,6 +164,10 @@ impl Config {
             wgrad_scale: settings.wgrad_scale.unwrap_or_default(),
             quantize_first: settings.quantize_first.unwrap_or(false),
             quantize_last: settings.quantize_last.unwrap_or(false),
+            widths,
+            flex_training: settings.flex_training.unwrap_or_default(),
+            flex_batch_norm: settings.flex_batch_norm.unwrap_or_default(),
+            nested_form: settings.nested_form.unwrap_or_default(),
             init_from: settings.init_from.as_deref().map(absolute_path),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
             allow_nonfinite: settings.allow_nonfinite.unwrap_or(false),
@@ -179,7 +197,10 @@ impl Config {
                 GradientScale::Batch => graph::GradientScale::Batch,
             },
             first: self.quantize_first.then(|| self.bits()),
-            nested: None,
+            nested: (!self.widths.is_empty()).then_some(match self.nested_form {
+                NestedForm::Midrise => graph::NestedForm::MidRise,
+                NestedForm::Shift => graph::NestedForm::Shift,
+            }),
             last: self.quantize_last.then(|| self.bits()),
         }
     }
@@ -222,12 +243,16 @@ impl Config {
         self.data.split_once(':').map_or(self.data.as_str(), |(kind, _)| kind)
     }
 
-    /// What a run folder of these settings is called: `MODEL-DATA-W-A-G-sSEED`.
+    /// What a run folder of these settings is called: `MODEL-DATA-W-A-G-sSEED`, or `MODEL-DATA-flex-WIDTHS-G-sSEED`.
     pub fn run_name(&self) -> String {
         let keep = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         let kind: String = self.data_kind().chars().map(keep).collect();
         let Bits { weight, activation, gradient } = self.bits();
-        format!("{}-{kind}-{weight}-{activation}-{gradient}-s{}", self.model, self.seed)
+        let widths = match self.widths.as_slice() {
+            [] => format!("{weight}-{activation}"),
+            widths => widths.iter().fold("flex".to_owned(), |text, bits| format!("{text}-{bits}")),
+        };
+        format!("{}-{kind}-{widths}-{gradient}-s{}", self.model, self.seed)
     }
 
     /// What becomes of images that cannot be used.

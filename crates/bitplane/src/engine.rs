@@ -15,9 +15,10 @@ use recording::{Executor, ExecutorError, HostExecutor};
 
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::flexnet;
 use crate::kernel_choice::KernelChoice;
 use crate::memory;
-use crate::models::{self, Model, ModelInput};
+use crate::models::{Model, ModelInput};
 use crate::output;
 use crate::trainer::Backend;
 use crate::tuner::{self, AdapterKey, Cache, Choices, Tuned, adapter_choices};
@@ -44,13 +45,16 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// A model that does not fit the images.
     pub fn new(config: &Config, input: &ModelInput, batch_size: u32) -> Result<Self, Failure> {
-        let Model { network, input, .. } =
-            models::build_by(&config.model, input, config.bits(), &config.method())?;
+        Ok(Self::with(config, flexnet::trained(config, input)?, batch_size))
+    }
+
+    fn with(config: &Config, model: Model, batch_size: u32) -> Self {
+        let Model { network, input, .. } = model;
         let (device, arithmetic) = (config.device.clone(), config.kernels.arithmetic());
         let engine = Self::of(network, input, batch_size, device, arithmetic);
         let (optimizer, seed, change) = (config.optimizer(), config.seed, config.augment.change());
         let options = SessionOptions { optimizer, seed, change, ..engine.options };
-        Ok(Self { options, ..engine })
+        Self { options, ..engine }
     }
 
     /// For an evaluation of the network that `config` names, cut to `cut` where there is one.
@@ -63,12 +67,12 @@ impl<'a> Engine<'a> {
         batch_size: u32,
         cut: Option<&Cut>,
     ) -> Result<Self, Failure> {
-        let engine = Self::new(config, input, batch_size)?;
+        let model = flexnet::evaluated(config, input)?;
         let network = match cut {
-            Some(cut) => engine.network.cut(cut)?,
-            None => engine.network,
+            Some(cut) => model.network.cut(cut)?,
+            None => model.network,
         };
-        Ok(Self { network, ..engine })
+        Ok(Self::with(config, Model { network, ..model }, batch_size))
     }
 
     /// For a network of a packed file.
@@ -237,6 +241,21 @@ impl Engine<'_> {
 
 impl Backend for Engine<'_> {
     type Executor = Gpu;
+
+    fn open_head(&self, head: usize) -> Result<Session<Gpu>, Failure> {
+        let (stored, choices) = (self.stored.clone(), self.choices.borrow().clone());
+        let engine = Engine {
+            device: self.device.clone(),
+            network: self.network.head(head),
+            options: self.options.clone(),
+            arithmetic: self.arithmetic,
+            stored,
+            choices: RefCell::new(choices),
+            pictures: Vec::new(),
+            announced: Cell::new(true),
+        };
+        engine.open_with(false)
+    }
 
     fn open(&self) -> Result<Session<Gpu>, Failure> {
         let streamed = std::env::var(PICTURES).is_ok_and(|value| value == "streamed");

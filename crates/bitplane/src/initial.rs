@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::{Checkpoint, check_finite};
 use crate::config::{Config, hex};
 use crate::exit::Failure;
-use crate::models::{self, ModelInput};
+use crate::flexnet;
+use crate::models::ModelInput;
 use crate::output::{note, shown};
 use crate::run;
 use crate::storage::{Disk, Storage, StorageError};
@@ -42,8 +43,9 @@ pub fn read(config: &Config, input: &ModelInput) -> Result<Option<Initial>, Fail
     if let Some(wanted) = config.init_sha256.as_ref().filter(|wanted| **wanted != sha256) {
         return Err(unfit(format!("its SHA-256 is {sha256}, not {wanted}")).into());
     }
-    let checkpoint = Checkpoint::decode_any(&bytes).map_err(refused)?;
-    let model = models::build_by(&config.model, input, config.bits(), &config.method())?;
+    let mut checkpoint = Checkpoint::decode_any(&bytes).map_err(refused)?;
+    let model = flexnet::trained(config, input)?;
+    checkpoint.tensors = flexnet::completed(checkpoint.tensors, &model.network.parameters());
     let differences = differences(&checkpoint, &model.network, &config.model);
     if !differences.is_empty() {
         return Err(unfit(data::printable(&differences.join("; "))).into());

@@ -16,6 +16,7 @@ pub mod evaluation;
 pub mod exit;
 pub mod fault;
 pub mod fetch;
+pub mod flexnet;
 pub mod grid;
 pub mod identity;
 pub mod initial;

@@ -37,6 +37,39 @@ pub enum GradientScale {
     Batch,
 }
 
+/// What the narrower widths of a FlexNet learn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlexTraining {
+    /// The class scores of the next wider one; the widest learns the labels
+    #[default]
+    Recursive,
+    /// The labels, as the widest
+    Joint,
+}
+
+/// Batch norm of a FlexNet's widths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlexBatchNorm {
+    /// Factors, offsets and statistics for each width
+    #[default]
+    PerWidth,
+    /// The same for all
+    Single,
+}
+
+/// How the codes of a FlexNet's widths are upper bits of each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum NestedForm {
+    /// floor(2^bits x), weights in the middle of their interval
+    #[default]
+    Midrise,
+    /// The upper bits of DoReFa-Net's rounded code of the widest width
+    Shift,
+}
+
 /// True for the value that settings need not hold.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -69,8 +69,11 @@ impl Progress {
 
     /// After an epoch's evaluation.
     pub fn finish_epoch(&self, record: &EpochRecord, best: bool) {
+        let narrower = record.widths.iter().skip(1);
+        let narrower: String =
+            narrower.map(|width| format!(", {:.4} at {} bits", width.test_accuracy, width.bits)).collect();
         self.note(&format!(
-            "epoch {}/{}: train loss {:.4} accuracy {:.4}, test loss {:.4} accuracy {:.4}{}, {:.1} s, {:.0} images/s",
+            "epoch {}/{}: train loss {:.4} accuracy {:.4}, test loss {:.4} accuracy {:.4}{}{narrower}, {:.1} s, {:.0} images/s",
             record.epoch,
             self.epochs,
             record.train_loss,

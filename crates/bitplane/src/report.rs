@@ -4,6 +4,7 @@ use gpu::AdapterInfo;
 use graph::ProductNote;
 use serde::{Deserialize, Serialize};
 
+use crate::evaluation::Totals;
 use crate::exit::Failure;
 use crate::output;
 
@@ -33,6 +34,34 @@ pub struct EpochRecord {
     pub seconds: f64,
     /// Training images per second, without evaluation.
     pub images_per_second: f64,
+    /// Results of every width of a FlexNet, the widest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub widths: Vec<WidthRecord>,
+}
+
+/// The test results of one width.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WidthRecord {
+    /// Bits of weights and activations.
+    pub bits: u32,
+    /// Mean loss.
+    pub test_loss: f64,
+    /// Fraction guessed right.
+    pub test_accuracy: f64,
+    /// Fraction whose class was among the first five guesses.
+    pub test_top5_accuracy: f64,
+}
+
+impl WidthRecord {
+    /// The results of `bits` bits.
+    pub fn new(bits: u32, totals: &Totals) -> Self {
+        Self {
+            bits,
+            test_loss: totals.loss(),
+            test_accuracy: totals.accuracy(),
+            test_top5_accuracy: totals.top5_accuracy(),
+        }
+    }
 }
 
 /// The adapter that was used.

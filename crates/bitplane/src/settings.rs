@@ -1,13 +1,16 @@
 //! What a user may set, by flag or in a TOML file with the same names; everything is optional here.
 
+mod error;
+
 use std::path::Path;
 
-use graph::Bits;
+pub use error::SettingsError;
+use graph::{Bits, MAX_BITS};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
 use crate::kernel_choice::KernelChoice;
-use crate::method::{ActivationForm, GradientScale, Rounding};
+use crate::method::{ActivationForm, FlexBatchNorm, FlexTraining, GradientScale, NestedForm, Rounding};
 use crate::output::{printable_lines, shown};
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
@@ -155,6 +158,18 @@ pub struct Settings {
     /// Give the last layer's inputs, weights and gradients few bits too
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub quantize_last: Option<bool>,
+    /// Train one network that can be cut to each of these widths of weights and activations, the widest first
+    #[arg(long, value_name = "N,K,...", value_delimiter = ',')]
+    pub widths: Option<Vec<u32>>,
+    /// What the narrower of --widths learn from
+    #[arg(long, value_name = "KIND")]
+    pub flex_training: Option<FlexTraining>,
+    /// Batch norm of --widths
+    #[arg(long, value_name = "KIND")]
+    pub flex_batch_norm: Option<FlexBatchNorm>,
+    /// Codes of --widths
+    #[arg(long, value_name = "FORM")]
+    pub nested_form: Option<NestedForm>,
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
@@ -164,52 +179,6 @@ pub struct Settings {
     /// Admit NaN and infinity among the values that a training starts with
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub allow_nonfinite: Option<bool>,
-}
-
-/// Why settings were refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A value is outside its range.
-    #[error("{}{key} = {value} is out of range; allowed is {allowed}", place(.file, .line))]
-    Range {
-        /// Key, equal to the flag's name.
-        key: &'static str,
-        /// The value given.
-        value: String,
-        /// The range in words.
-        allowed: String,
-        /// The file, or empty for a flag.
-        file: String,
-        /// Line of the file, from 1.
-        line: usize,
-    },
-    /// The file is not the TOML that is wanted.
-    #[error("{file}: {message}")]
-    Parse {
-        /// The file.
-        file: String,
-        /// The parser's words, with line and column.
-        message: String,
-    },
-    /// The file is not there.
-    #[error("settings file {file} does not exist")]
-    Missing {
-        /// The file.
-        file: String,
-    },
-    /// A folder stands where the file should be.
-    #[error("{file} is a folder; name a TOML file of settings")]
-    Folder {
-        /// The folder.
-        file: String,
-    },
-    /// The file cannot be read.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-fn place(file: &str, line: &usize) -> String {
-    if file.is_empty() { "--".to_owned() } else { format!("{file}, line {line}: ") }
 }
 
 impl Settings {
@@ -307,6 +276,10 @@ impl Settings {
             wgrad_scale: self.wgrad_scale.or(other.wgrad_scale),
             quantize_first: self.quantize_first.or(other.quantize_first),
             quantize_last: self.quantize_last.or(other.quantize_last),
+            widths: self.widths.or(other.widths),
+            flex_training: self.flex_training.or(other.flex_training),
+            flex_batch_norm: self.flex_batch_norm.or(other.flex_batch_norm),
+            nested_form: self.nested_form.or(other.nested_form),
             // The sum belongs to the file that is named beside it.
             init_sha256: self.init_sha256.or(match &self.init_from {
                 Some(path) if other.init_from.as_ref() != Some(path) => None,
@@ -322,6 +295,13 @@ impl Settings {
             bits.parse::<Bits>().map_err(|error| {
                 ("bits", data::printable(bits), format!("W,A,G, each 1 to 8 or 32 ({error})"))
             })?;
+        }
+        if let Some(widths) = self.widths.as_ref().filter(|widths| !widths.is_empty()) {
+            let inside = widths.iter().all(|bits| (1..=MAX_BITS).contains(bits));
+            if !inside || widths.len() < 2 || widths.windows(2).any(|pair| pair[0] <= pair[1]) {
+                let allowed = format!("at least two widths of 1 to {MAX_BITS} bits, the widest first");
+                return Err(("widths", format!("{widths:?}"), allowed));
+            }
         }
         let whole = [
             ("epochs", self.epochs, 1, 1_000_000),

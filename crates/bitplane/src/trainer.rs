@@ -41,6 +41,14 @@ pub trait Backend {
     /// No adapter, or the session's.
     fn open(&self) -> Result<Session<Self::Executor>, Failure>;
 
+    /// A session of one head of the network, to evaluate it.
+    ///
+    /// # Errors
+    /// As [`Backend::open`].
+    fn open_head(&self, _head: usize) -> Result<Session<Self::Executor>, Failure> {
+        self.open()
+    }
+
     /// Loses the session's device on purpose.
     fn lose_device(&self, session: &mut Session<Self::Executor>);
 }
@@ -94,6 +102,8 @@ pub struct Trainer<'a, B: Backend> {
     backend: &'a B,
     /// Absent only while a failed device is being replaced.
     session: Option<Session<B::Executor>>,
+    /// Sessions of the narrower widths, once they were evaluated.
+    narrower: Vec<Session<B::Executor>>,
     store: Store<'a>,
     schedule: Schedule,
     steps_per_epoch: u32,
@@ -181,6 +191,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
             setup,
             backend,
             session: Some(session),
+            narrower: Vec::new(),
             store,
             steps_per_epoch,
         })
@@ -226,6 +237,7 @@ impl<'a, B: Backend> Trainer<'a, B> {
     fn reopen(&mut self) -> Result<(), Failure> {
         // The failed device gives its memory back before the new one asks for it.
         self.session = None;
+        self.narrower.clear();
         let mut session = self.backend.open()?;
         restore(&mut session, self.saved.as_ref(), self.initial.as_deref())?;
         self.session = Some(session);

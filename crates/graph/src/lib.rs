@@ -38,6 +38,7 @@ mod shape;
 mod tap;
 mod tensor;
 mod trial;
+mod widths;
 
 pub use batch::{Batch, Color, Input, Light, Selection, Transform};
 pub use bisect::{DispatchCheck, Sample};
@@ -68,3 +69,4 @@ pub use shape::{Geometry, Padding, Shape};
 pub use tap::Quantity;
 pub use tensor::{Kind, Maxima, Packed, Tensor, Value};
 pub use trial::{Trial, TrialBench};
+pub use widths::{WidthLoss, Widths, name_at_width, width_of_name};

@@ -3,6 +3,7 @@
 use crate::cli::ConfigArgs;
 use crate::config::{Config, DEFAULT_MODEL};
 use crate::exit::Failure;
+use crate::flexnet;
 use crate::models;
 use crate::output;
 use crate::settings::Settings;
@@ -25,5 +26,6 @@ pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     flags.check_flags()?;
     let settings = flags.or(file);
     let recipe = models::recipe(settings.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    flexnet::check(&settings)?;
     Ok(Config::resolve(settings, &recipe))
 }

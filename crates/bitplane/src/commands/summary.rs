@@ -5,7 +5,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use graph::{FULL_PRECISION, LayerSummary, ProductNote};
+use graph::{Cut, FULL_PRECISION, LayerSummary, ProductNote};
 use serde::Serialize;
 
 use crate::cli::SummaryArgs;
@@ -39,6 +39,9 @@ struct Row {
     /// `macs` times W times A, as the DoReFa paper counts the complexity of inference.
     bit_macs: u64,
     plane_pairs: PlanePairs,
+    /// Plane pairs of the forward pass at each narrower width of a FlexNet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    narrower_pairs: Vec<Option<u32>>,
     stored_bytes: u64,
     float_bytes: u64,
 }
@@ -57,6 +60,16 @@ struct Macs {
     weight_bits: u32,
     input_bits: u32,
     macs: u64,
+}
+
+/// What a FlexNet costs at one of its widths.
+#[derive(Serialize)]
+struct Width {
+    bits: u32,
+    /// As in a row.
+    bit_macs: u64,
+    /// Of what an evaluation reads.
+    stored_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -79,6 +92,9 @@ struct Report {
     ratio: f64,
     /// Of the quantized layers.
     complexity: Complexity,
+    /// Of a FlexNet, the widest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    widths: Vec<Width>,
 }
 
 /// Prints the table.
@@ -90,10 +106,21 @@ pub fn run(args: &SummaryArgs) -> Result<(), Failure> {
         Some(path) => of_run(path)?,
         None => of_flags(args)?,
     };
-    let engine = Engine::new(&config, &input, 1)?;
+    let engine = Engine::cut(&config, &input, 1, None)?;
     // Images beyond the default limits have layers and sizes all the same.
     let products = engine.products().unwrap_or_default();
-    let report = report(&config, &input, &engine.network().summary(), &products);
+    let mut report = report(&config, &input, &engine.network().summary(), &products);
+    for (at, &bits) in config.widths.iter().enumerate() {
+        let engine = Engine::cut(&config, &input, 1, Some(&Cut::uniform(bits)))?;
+        let products = engine.products().unwrap_or_default();
+        let rows: Vec<Row> = engine.network().summary().iter().map(|layer| row(layer, &products)).collect();
+        let sum = |value: fn(&Row) -> u64| rows.iter().map(value).sum::<u64>();
+        let (bit_macs, stored_bytes) = (sum(|row| row.bit_macs), sum(|row| row.stored_bytes));
+        report.widths.push(Width { bits, bit_macs, stored_bytes });
+        for (row, cut) in report.layers.iter_mut().zip(&rows).filter(|_| at > 0) {
+            row.narrower_pairs.push(cut.plane_pairs.forward);
+        }
+    }
     if args.json { print_json(&report) } else { output::result(&table::text(&report, args.output)) }
 }
 
@@ -105,7 +132,12 @@ fn of_run(path: &Path) -> Result<(Config, ModelInput), Failure> {
 }
 
 fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput), Failure> {
-    let flags = Settings { model: args.model.clone(), bits: args.bits.clone(), ..Settings::default() };
+    let flags = Settings {
+        model: args.model.clone(),
+        bits: args.bits.clone(),
+        widths: args.widths.clone(),
+        ..Settings::default()
+    };
     let config = resolve(flags, Settings::default())?;
     let input = ModelInput::usual(&config.model, args.image, args.classes);
     Ok((config, input))
@@ -144,6 +176,7 @@ fn report(config: &Config, input: &ModelInput, layers: &[LayerSummary], products
         float_bytes,
         ratio: float_bytes as f64 / stored_bytes.max(1) as f64,
         complexity: Complexity::of(bits),
+        widths: Vec::new(),
         layers,
     }
 }
@@ -176,6 +209,7 @@ fn row(layer: &LayerSummary, products: &[ProductNote]) -> Row {
             grad_input: pairs("grad_input"),
             grad_weight: pairs("grad_weight"),
         },
+        narrower_pairs: Vec::new(),
         stored_bytes,
         // Parameters and statistics of other layers are stored in f32 anyway.
         float_bytes: if bits.is_some() { layer.parameters * 4 } else { stored_bytes },

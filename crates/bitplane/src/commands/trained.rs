@@ -11,13 +11,14 @@ use pollster::block_on;
 
 use super::config::resolve;
 use crate::batches::{Assembly, Epoch, Source};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, check_finite};
 use crate::cli::{CheckpointName, CutArgs};
 use crate::config::Config;
 use crate::cut;
 use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::fetch;
+use crate::flexnet;
 use crate::identity::Identity;
 use crate::kernel_choice::KernelChoice;
 use crate::output;
@@ -25,7 +26,7 @@ use crate::packed_network::{identity, unpack};
 use crate::run;
 use crate::settings::Settings;
 use crate::storage::Disk;
-use crate::store::{Store, Which};
+use crate::store::{Store, StoreError, Which};
 use crate::trainer::{Backend, steps_per_epoch};
 
 /// Images that a packed network is evaluated on at once; no result depends on it.
@@ -126,14 +127,20 @@ impl Trained {
                     Ok(engine.preferring(run::kernels(run)))
                 };
                 let mut tensors = Cow::Borrowed(checkpoint.tensors.as_slice());
+                if !config.widths.is_empty() {
+                    let whole = Cut::uniform(config.widths[0]);
+                    let cut = cut.as_ref().map_or(&whole, |cut| &cut.cut);
+                    tensors =
+                        Cow::Owned(flexnet::of_cut(&tensors, engine(1)?.network(), cut, &config.widths));
+                }
                 if let Some(dataset) = cut.as_ref().and_then(|cut| cut.reestimate.as_deref()) {
                     let mut session = engine(config.batch_size)?.open()?;
-                    load(&mut session, config, &tensors)?;
+                    load(&mut session, (config, &self.file), &tensors)?;
                     tensors = Cow::Owned(reestimated(session, config, dataset)?);
                 }
                 let engine = engine(batch_size)?.holding(pictures);
                 let mut session = engine.open()?;
-                load(&mut session, config, &tensors)?;
+                load(&mut session, (config, &self.file), &tensors)?;
                 Ok((session, engine.input()))
             }
         }
@@ -164,6 +171,16 @@ impl Trained {
             if [cut.weight, cut.activation] == [weight, activation] && cut.layers.is_empty() {
                 return Ok(None);
             }
+            if let Form::Run { config, .. } = &this.form
+                && let Some(width) = flexnet::untrained(config, &cut)
+                && args.reestimate.is_none()
+            {
+                return usage(&format!(
+                    "the run was trained at {width} bits, batch norm has no statistics of {cut}; --reestimate DATA \
+                     takes them from training images, such as --reestimate {}",
+                    data::printable(&this.data)
+                ));
+            }
             let reestimate =
                 args.reestimate.as_ref().map(|spec| this.dataset(spec).map(Box::new)).transpose()?;
             Ok(Some(CutRun { cut, reestimate }))
@@ -182,18 +199,15 @@ impl Trained {
                 );
             }
         };
-        if let (Some(found), Form::Run { cut, .. }) = (found, &mut self.form) {
+        if let (Some(found), Form::Run { cut, config, .. }) = (found, &mut self.form) {
             let Cut { weight: to_weight, activation: to_activation, .. } = found.cut;
             self.identity.bits = [to_weight.min(weight), to_activation.min(activation), gradient];
-            output::note(&format!(
-                "note: a network that was not trained for it is cut to {}{}",
-                found.cut,
-                if found.reestimate.is_some() {
-                    ""
-                } else {
-                    "; --reestimate DATA takes batch norm's statistics again"
-                }
-            ));
+            if config.widths.is_empty() {
+                let again = "; --reestimate DATA takes batch norm's statistics again";
+                let advice = if found.reestimate.is_some() { "" } else { again };
+                let cut = &found.cut;
+                output::note(&format!("note: a network that was not trained for it is cut to {cut}{advice}"));
+            }
             *cut = Some(found);
         }
         Ok(self)
@@ -234,12 +248,20 @@ impl Trained {
 }
 
 /// Puts parameters and statistics in place.
-fn load(session: &mut Session<Gpu>, config: &Config, tensors: &[NamedTensor]) -> Result<(), Failure> {
-    match config.allow_nonfinite {
-        true => session.load_parameters(tensors)?,
-        false => session.load_state(tensors)?,
+fn load(
+    session: &mut Session<Gpu>,
+    (config, file): (&Config, &str),
+    tensors: &[NamedTensor],
+) -> Result<(), Failure> {
+    // A width of a FlexNet has no state of the optimizer of its own.
+    if !config.allow_nonfinite && config.widths.is_empty() {
+        return Ok(session.load_state(tensors)?);
     }
-    Ok(())
+    if !config.allow_nonfinite {
+        let refused = |source| StoreError::Refused { path: PathBuf::from(file), source };
+        tensors.iter().try_for_each(check_finite).map_err(refused)?;
+    }
+    Ok(session.load_parameters(tensors)?)
 }
 
 /// The state of `session`, with running statistics of the first training batches as training showed them.

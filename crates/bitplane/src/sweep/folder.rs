@@ -1,6 +1,7 @@
 //! The folder of a sweep: `runs/NAME/` is the run folder of point NAME, `points/NAME.toml` its settings, `points/NAME.log` what its
 //! training said, `points/NAME.json` how an attempt failed; the results lie beside them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub struct Attempt {
 }
 
 /// What a finished training measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// Highest test accuracy.
     pub best_accuracy: f64,
@@ -49,6 +50,8 @@ pub struct Measured {
     pub images_per_second: f64,
     /// Seconds of all epochs with their evaluations.
     pub seconds: f64,
+    /// Highest test accuracy at each width of a FlexNet.
+    pub widths: BTreeMap<u32, f64>,
 }
 
 /// How far a point is.
@@ -173,7 +176,13 @@ impl Folder {
         let records = run::read_metrics(&run).unwrap_or_default();
         let records = records.get(..epochs as usize)?;
         let best = records.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
+        let mut widths: BTreeMap<u32, f64> = BTreeMap::new();
+        for width in records.iter().flat_map(|record| &record.widths) {
+            let best = widths.entry(width.bits).or_insert(width.test_accuracy);
+            *best = best.max(width.test_accuracy);
+        }
         Some(Measured {
+            widths,
             best_accuracy: best.test_accuracy,
             best_epoch: best.epoch,
             final_loss: records.last()?.train_loss,

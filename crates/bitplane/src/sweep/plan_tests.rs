@@ -125,6 +125,8 @@ fn the_programs_own_plans_are_those_of_the_paper_and_its_figures_belong_to_point
         ("cifar10-svhn-d", 39, 0),
         ("cifar10-svhn-c", 8, 0),
         ("cifar10-gradient-scales", 9, 0),
+        ("flexnet-digits", 21, 0),
+        ("flexnet-cifar10", 21, 0),
         ("cifar10-first-last", 12, 0),
     ];
     assert_eq!(plans::names(), counts.map(|(name, ..)| name));

@@ -8,6 +8,8 @@ const PLANS: &[(&str, &str)] = &[
     ("cifar10-svhn-d", include_str!("../../../../plans/cifar10-svhn-d.toml")),
     ("cifar10-svhn-c", include_str!("../../../../plans/cifar10-svhn-c.toml")),
     ("cifar10-gradient-scales", include_str!("../../../../plans/cifar10-gradient-scales.toml")),
+    ("flexnet-digits", include_str!("../../../../plans/flexnet-digits.toml")),
+    ("flexnet-cifar10", include_str!("../../../../plans/flexnet-cifar10.toml")),
     ("cifar10-first-last", include_str!("../../../../plans/cifar10-first-last.toml")),
 ];
 

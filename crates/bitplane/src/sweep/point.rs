@@ -3,10 +3,11 @@
 use crate::config::Config;
 use crate::settings::Settings;
 
-/// A setting as a table's cell shows it; a switch that is off is as good as not set.
+/// A setting as a table's cell shows it; a switch that is off or an empty list is as good as not set.
 pub fn shown(value: Option<&toml::Value>) -> String {
     match value {
         None | Some(toml::Value::Boolean(false)) => String::new(),
+        Some(toml::Value::Array(values)) if values.is_empty() => String::new(),
         Some(toml::Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     }
@@ -47,7 +48,8 @@ impl Point {
         for (key, value) in axes.iter().filter(|(_, value)| !value.is_empty()) {
             match (key.as_str(), settings.get(key)) {
                 (_, Some(toml::Value::Boolean(true))) => name.push_str(&format!("-{key}")),
-                // The kind is in the name already.
+                // They are in the name already, and so is the kind of the data.
+                ("widths", _) => {}
                 ("data", _) => {
                     let path = value.split_once(':').map_or("", |(_, path)| path);
                     let last =

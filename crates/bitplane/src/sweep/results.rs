@@ -35,6 +35,9 @@ pub struct Row {
     pub images_per_second: Option<f64>,
     /// Seconds of training and evaluation.
     pub seconds: Option<f64>,
+    /// Highest test accuracy at each width of a FlexNet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub widths: BTreeMap<u32, f64>,
     /// How the training of a failed point ended.
     pub exit_code: Option<i32>,
     /// What it said.
@@ -99,8 +102,9 @@ impl Results {
     pub fn gather(folder: &Folder, plan: &Plan) -> Self {
         let points: Vec<Row> = plan.points.iter().map(|point| row(folder, point)).collect();
         let mut groups: Vec<Group> = Vec::new();
-        for (point, row) in plan.points.iter().zip(&points) {
-            let settings = point.group();
+        for (settings, seed, accuracy) in
+            plan.points.iter().zip(&points).flat_map(|(p, row)| measured(p, row))
+        {
             let index = groups.iter().position(|group| group.settings == settings).unwrap_or_else(|| {
                 let published = plan.published(&settings);
                 groups.push(Group {
@@ -112,7 +116,7 @@ impl Results {
                 });
                 groups.len() - 1
             });
-            groups[index].accuracies.extend(row.best_accuracy.map(|accuracy| (row.seed, accuracy)));
+            groups[index].accuracies.extend(accuracy.map(|accuracy| (seed, accuracy)));
         }
         for group in &mut groups {
             let accuracies: Vec<f64> = group.accuracies.values().copied().collect();
@@ -142,6 +146,22 @@ impl Results {
     }
 }
 
+/// Settings, seed and accuracy of the point, and of each narrower width of a FlexNet.
+type Accuracy = (Vec<(String, String)>, u64, Option<f64>);
+
+fn measured(point: &super::point::Point, row: &Row) -> Vec<Accuracy> {
+    let settings = point.group();
+    let mut results = vec![(settings.clone(), row.seed, row.best_accuracy)];
+    for bits in point.config.widths.iter().skip(1) {
+        let mut settings = settings.clone();
+        let gradient = point.config.bits().gradient;
+        let own = settings.iter_mut().filter(|(key, _)| key == "bits");
+        own.for_each(|(_, value)| *value = format!("{bits},{bits},{gradient}"));
+        results.push((settings, row.seed, row.widths.get(bits).copied()));
+    }
+    results
+}
+
 fn row(folder: &Folder, point: &super::point::Point) -> Row {
     let mut row = Row {
         schema: SCHEMA,
@@ -156,6 +176,7 @@ fn row(folder: &Folder, point: &super::point::Point) -> Row {
         final_loss: None,
         images_per_second: None,
         seconds: None,
+        widths: BTreeMap::new(),
         exit_code: None,
         message: None,
         run: folder.run(point).display().to_string(),
@@ -173,6 +194,7 @@ fn row(folder: &Folder, point: &super::point::Point) -> Row {
             row.final_loss = Some(measured.final_loss);
             row.images_per_second = Some(measured.images_per_second);
             row.seconds = Some(measured.seconds);
+            row.widths = measured.widths;
         }
     }
     row
@@ -235,6 +257,21 @@ mod tests {
         assert_eq!(order(&[0.6, 0.4, 0.6], &[0.5, 0.5, 0.5]), None);
         assert_eq!(order(&[0.9], &[0.1]), None, "one pair has no standard error");
         assert_eq!(order(&[0.5, 0.5], &[0.5, 0.5]), None);
+    }
+
+    #[test]
+    fn a_flexnet_counts_at_each_width_beside_the_network_of_that_width() {
+        let text = "[[point]]\nwidths = [[2, 1]]\n[[point]]\nbits = [\"1,1,4\", \"2,2,4\"]\n[[baseline]]\nwidths = []";
+        let place = std::path::PathBuf::from("nowhere");
+        let plan = Plan::parse(text, "plan", place.clone(), &crate::settings::Settings::default()).unwrap();
+        let mut flex = row(&Folder::at(&place), &plan.points[0]);
+        (flex.best_accuracy, flex.widths) = (Some(0.9), BTreeMap::from([(2, 0.9), (1, 0.8)]));
+        let found = measured(&plan.points[0], &flex);
+        let accuracies: Vec<_> = found.iter().map(|(_, _, accuracy)| accuracy.unwrap()).collect();
+        assert_eq!(accuracies, [0.9, 0.8]);
+        for ((settings, ..), point) in found.iter().zip([&plan.points[2], &plan.points[1]]) {
+            assert_eq!(with(settings, &plan.baselines[0]), point.group());
+        }
     }
 
     #[test]

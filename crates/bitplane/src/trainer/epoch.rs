@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use graph::{GraphError, Input, RING, Session, StepReport};
 use pollster::block_on;
 
-use super::{Backend, LOSS_LIMIT, OPEN, Trainer};
+use super::{Backend, LOSS_LIMIT, OPEN, Setup, Trainer};
 use crate::batches::{Epoch, Source};
 use crate::checkpoint::Checkpoint;
 use crate::evaluation::{Portions, Totals, evaluate};
 use crate::exit::Failure;
 use crate::fault::{FaultKind, plant_nan};
 use crate::position::{Best, Position};
-use crate::report::EpochRecord;
+use crate::report::{EpochRecord, WidthRecord};
 use crate::run::Log;
 use crate::signal;
 use crate::statistics::Statistics;
@@ -56,8 +56,8 @@ impl<B: Backend> Trainer<'_, B> {
             let before = self.checkpoint()?;
             let statistics = self.observe(&before)?;
             self.calibrate()?;
-            let totals = self.evaluate(before)?;
-            self.finish_epoch(&clock, &totals, statistics.as_ref())?;
+            let (totals, widths) = self.evaluate(before)?;
+            self.finish_epoch(&clock, (&totals, widths), statistics.as_ref())?;
         }
         Ok(())
     }
@@ -185,15 +185,19 @@ impl<B: Backend> Trainer<'_, B> {
     }
 
     /// Measures the test set. An interruption saves `before`, the state that a resumed run goes on from.
-    fn evaluate(&mut self, before: Checkpoint) -> Result<Totals, Failure> {
+    fn evaluate(&mut self, before: Checkpoint) -> Result<(Totals, Vec<WidthRecord>), Failure> {
         let config = self.setup.config;
         let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
         let session = self.session.as_mut().expect(OPEN);
         let data = self.setup.data;
         let source = Source::new(&data.test, session, data.train.len());
         let totals = evaluate(session, &source, &self.setup.input, portions, || !signal::interrupted())?;
-        match totals {
-            Some(totals) => Ok(totals),
+        let widths = match &totals {
+            Some(totals) => self.evaluate_narrower(totals)?,
+            None => None,
+        };
+        match totals.zip(widths) {
+            Some(results) => Ok(results),
             None => {
                 self.save(before, false)?;
                 Err(self.interruption())
@@ -201,10 +205,32 @@ impl<B: Backend> Trainer<'_, B> {
         }
     }
 
+    /// Measures the narrower widths of a FlexNet behind the widest, whose result is `widest`; `None` after an interruption.
+    fn evaluate_narrower(&mut self, widest: &Totals) -> Result<Option<Vec<WidthRecord>>, Failure> {
+        let Setup { config, data, input, .. } = &self.setup;
+        let Some((&first, narrower)) = config.widths.split_first() else { return Ok(Some(Vec::new())) };
+        let mut records = vec![WidthRecord::new(first, widest)];
+        let state = block_on(self.session.as_mut().expect(OPEN).state())?;
+        let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
+        for (at, &bits) in narrower.iter().enumerate() {
+            if at == self.narrower.len() {
+                self.narrower.push(self.backend.open_head(at + 1)?);
+            }
+            let session = &mut self.narrower[at];
+            session.load_parameters(&state)?;
+            let source = Source::new(&data.test, session, 0);
+            let Some(totals) = evaluate(session, &source, input, portions, || !signal::interrupted())? else {
+                return Ok(None);
+            };
+            records.push(WidthRecord::new(bits, &totals));
+        }
+        Ok(Some(records))
+    }
+
     fn finish_epoch(
         &mut self,
         clock: &Clock,
-        totals: &Totals,
+        (totals, widths): (&Totals, Vec<WidthRecord>),
         statistics: Option<&Statistics>,
     ) -> Result<(), Failure> {
         let last_step = self.position.step_in_epoch - 1;
@@ -220,6 +246,7 @@ impl<B: Backend> Trainer<'_, B> {
             test_top5_accuracy: totals.top5_accuracy(),
             seconds: clock.started.elapsed().as_secs_f64(),
             images_per_second: clock.images_per_second(),
+            widths,
         };
         let is_best = self.position.best.is_none_or(|best| record.test_accuracy > best.accuracy());
         if is_best {

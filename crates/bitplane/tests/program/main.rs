@@ -9,6 +9,7 @@ mod bench;
 mod cut;
 mod diverged;
 mod fetch;
+mod flexnet;
 mod histograms;
 mod initial;
 mod method;

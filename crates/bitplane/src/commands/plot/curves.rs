@@ -1,6 +1,6 @@
-//! Accuracy and loss over epochs, one color a run.
+//! Accuracy and loss over epochs, one color a run, or a width of a FlexNet.
 
-use super::subject::{Subject, names, title};
+use super::subject::{Subject, by_width, names, title};
 use super::{Drawn, line};
 use crate::plot::chart::{Chart, Mark, Panel, Style};
 use crate::plot::scale::Scale;
@@ -8,7 +8,8 @@ use crate::report::EpochRecord;
 
 type Get = fn(&EpochRecord) -> f64;
 
-pub fn draw(subjects: &[Subject]) -> Drawn {
+pub fn draw(runs: &[Subject]) -> Drawn {
+    let subjects = &by_width(runs);
     let accuracy =
         panel(subjects, "accuracy", [|r: &EpochRecord| r.test_accuracy, |r: &EpochRecord| r.train_accuracy]);
     let loss = panel(subjects, "loss", [|r: &EpochRecord| r.test_loss, |r: &EpochRecord| r.train_loss]);
@@ -19,7 +20,7 @@ pub fn draw(subjects: &[Subject]) -> Drawn {
         legend: legend.collect(),
         panels: vec![accuracy, loss],
     };
-    let lines = subjects.iter().flat_map(|s| s.records.iter().map(|record| line(s, record)));
+    let lines = runs.iter().flat_map(|s| s.records.iter().map(|record| line(s, record)));
     Drawn { chart, lines: lines.collect() }
 }
 

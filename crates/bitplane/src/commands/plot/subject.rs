@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use graph::Bits;
+
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::shown;
-use crate::report::EpochRecord;
+use crate::report::{EpochRecord, WidthRecord};
 use crate::run;
 use crate::settings::Settings;
 
@@ -35,6 +37,28 @@ impl Subject {
         }
         Ok(Self { path: path.to_owned(), config, records })
     }
+}
+
+/// The runs, and in place of a FlexNet each of its widths with the test results of that width.
+pub fn by_width(subjects: &[Subject]) -> Vec<Subject> {
+    let of_run = |subject: &Subject| -> Vec<Subject> {
+        let Subject { path, config, records } = subject;
+        let Bits { gradient, .. } = config.bits();
+        let of_width = |(at, bits): (usize, &u32)| {
+            let cut = |record: &EpochRecord| {
+                let width = record.widths.get(at).copied().unwrap_or_default();
+                let WidthRecord { test_loss, test_accuracy, test_top5_accuracy, .. } = width;
+                EpochRecord { test_loss, test_accuracy, test_top5_accuracy, ..record.clone() }
+            };
+            let config = Config { bits: format!("{bits},{bits},{gradient}"), ..config.clone() };
+            Subject { path: path.clone(), config, records: records.iter().map(cut).collect() }
+        };
+        match config.widths.as_slice() {
+            [] => vec![Subject { path: path.clone(), config: config.clone(), records: records.clone() }],
+            widths => widths.iter().enumerate().map(of_width).collect(),
+        }
+    };
+    subjects.iter().flat_map(of_run).collect()
 }
 
 /// What all of `subjects` have in common, as a title.
@@ -86,6 +110,18 @@ mod tests {
         let settings = Settings::parse(flags, "").unwrap();
         let config = resolve(settings, Settings::default()).unwrap();
         Subject { path: path.into(), config, records: Vec::new() }
+    }
+
+    #[test]
+    fn a_flexnet_is_drawn_at_each_of_its_widths() {
+        let width = |bits, test_accuracy| WidthRecord { bits, test_accuracy, ..WidthRecord::default() };
+        let widths = vec![width(3, 0.9), width(1, 0.7)];
+        let record = EpochRecord { epoch: 1, test_accuracy: 0.9, widths, ..EpochRecord::default() };
+        let flex = Subject { records: vec![record], ..subject("a", "widths = [3, 1]") };
+        let drawn = by_width(&[flex, subject("b", "")]);
+        assert_eq!(names(&drawn), ["3,3,4 bits, seed 0", "1,1,4 bits, seed 0", "1,2,4 bits, seed 0"]);
+        let accuracies = drawn[..2].iter().map(|subject| subject.records[0].test_accuracy);
+        assert_eq!(accuracies.collect::<Vec<_>>(), [0.9, 0.7]);
     }
 
     #[test]

@@ -33,10 +33,11 @@ pub fn text(report: &Report, format: TableFormat) -> String {
         TableFormat::Plain => UTF8_BORDERS_ONLY,
         TableFormat::Md => ASCII_MARKDOWN,
     });
-    table.set_header(HEADER);
+    let narrower = report.widths.iter().skip(1).map(|width| format!("forward at {}", width.bits));
+    table.set_header(HEADER.map(str::to_owned).into_iter().chain(narrower));
     table.add_rows(report.layers.iter().map(cells));
     table.add_row(total(report));
-    for index in NUMBERS..HEADER.len() {
+    for index in NUMBERS..HEADER.len() + report.widths.len() {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -60,7 +61,7 @@ pub fn text(report: &Report, format: TableFormat) -> String {
     }
 }
 
-fn cells(row: &Row) -> [String; HEADER.len()] {
+fn cells(row: &Row) -> Vec<String> {
     let count = |count: u64| if count == 0 { String::new() } else { grouped(count) };
     let size = |size: u64| if size == 0 { String::new() } else { bytes(size) };
     let pairs = |pairs: Option<u32>| match pairs {
@@ -69,7 +70,7 @@ fn cells(row: &Row) -> [String; HEADER.len()] {
         Some(pairs) => pairs.to_string(),
     };
     let width = |bits: Option<u32>| bits.map_or(String::new(), precision);
-    [
+    let own = [
         row.name.clone(),
         row.kind.clone(),
         width(row.input_bits),
@@ -83,7 +84,8 @@ fn cells(row: &Row) -> [String; HEADER.len()] {
         pairs(row.plane_pairs.forward),
         pairs(row.plane_pairs.grad_input),
         pairs(row.plane_pairs.grad_weight),
-    ]
+    ];
+    own.into_iter().chain(row.narrower_pairs.iter().copied().map(pairs)).collect()
 }
 
 fn total(report: &Report) -> [String; HEADER.len()] {
@@ -106,7 +108,7 @@ fn lines(report: &Report) -> Vec<[String; 2]> {
     let by_bits: Vec<String> = report.macs_by_bits.iter().map(macs).collect();
     let open = |count: Option<u32>| count.map_or("-".to_owned(), |count| count.to_string());
     let costs = report.complexity;
-    vec![
+    let mut lines = vec![
         line("the three passes", "pairs of bit planes multiplied, or f32".to_owned()),
         line("parameters", grouped(report.parameters)),
         line(
@@ -126,7 +128,15 @@ fn lines(report: &Report) -> Vec<[String; 2]> {
             ),
         ),
         line("full training", format!("WA+WG+AG = {}", open(costs.full))),
-    ]
+    ];
+    lines.extend(report.widths.iter().map(|width| {
+        let (macs, size) = (grouped(width.bit_macs), bytes(width.stored_bytes));
+        line(
+            &format!("cut to {}", precision(width.bits)),
+            format!("{macs} MACs times W times A, reads {size}"),
+        )
+    }));
+    lines
 }
 
 fn precision(bits: u32) -> String {
