@@ -6,6 +6,7 @@
 // lhs: planes x m x row_words; rhs: planes x n x row_words; row_sums: m x total_segments, the sums of the
 // codes of lhs;
 // lhs_scale, rhs_scale: f32; dst: f32 or i32 bits at i * dst_row_stride + j * dst_col_stride.
+// Where a word of the mask of rhs is zero in all four columns, nothing else is read there.
 // One invocation computes 4 x 4 elements of dst, LHS_STEP x RHS_STEP planes at a time.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lhs: array<u32>;
@@ -51,12 +52,15 @@ fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
             var c2 = vec4<u32>();
             var c3 = vec4<u32>();
             for (var w = 0u; w < params.words; w++) {
-                let a = lhs_planes(l + w);
-                let b = rhs_planes(r + w);
                 var mask = ALL;
                 if RHS_MASKED {
                     mask = rhs_words(mask_at + w);
+                    if all(mask == vec4<u32>()) {
+                        continue;
+                    }
                 }
+                let a = lhs_planes(l + w);
+                let b = rhs_planes(r + w);
                 c0 += step_counts(vec4(a.p0.x, a.p1.x, a.p2.x, a.p3.x), b, mask);
                 c1 += step_counts(vec4(a.p0.y, a.p1.y, a.p2.y, a.p3.y), b, mask);
                 c2 += step_counts(vec4(a.p0.z, a.p1.z, a.p2.z, a.p3.z), b, mask);
@@ -96,11 +100,14 @@ fn lhs_sums(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
         var c2 = vec4<u32>();
         var c3 = vec4<u32>();
         for (var w = 0u; w < params.words; w++) {
-            let a = lhs_words(l + w);
             var kept = ALL;
             if RHS_MASKED {
                 kept = rhs_words(mask_at + w);
+                if all(kept == vec4<u32>()) {
+                    continue;
+                }
             }
+            let a = lhs_words(l + w);
             c0 += countOneBits(vec4(a.x) & kept);
             c1 += countOneBits(vec4(a.y) & kept);
             c2 += countOneBits(vec4(a.z) & kept);

@@ -5,7 +5,8 @@
 // Products of packed operands where every subgroup has LANES lanes: one subgroup a workgroup, no workgroup memory.
 // dst[i, j] = [dst +] sum over segments s of f32(v[s, i, j]) * (factor * lhs_scale * rhs_scale), or the sum of v itself,
 // v = sum over p, q of 2^(p+q) popcount(a_p & b_q) for unit planes, twice that less n_rhs * (sum of a) where rhs has
-// sign planes, and n_lhs n_rhs popcount(m) - 2 sum of 2^(p+q) popcount((a_p ^ b_q) & m) where both have, m the mask of lhs.
+// sign planes, and n_lhs n_rhs popcount(m) - 2 sum of 2^(p+q) popcount((a_p ^ b_q) & m) where both have, m the masks of both.
+// Elements that the mask of rhs leaves out count nowhere, and its words of zeros cost no count.
 // lhs: planes x m x row_words; rhs: planes x n x row_words, both read LOAD words at a time;
 // dst: f32 or i32 bits at i * dst_row_stride + j * dst_col_stride.
 // A lane owns the rows lane, lane + LANES, ... of the tile and COLUMNS columns, whose words the lanes load in turn and
@@ -19,6 +20,7 @@
 {% set parts = {1: [""], 2: [".x", ".y"], 4: [".x", ".y", ".z", ".w"]}[LOAD] %}
 {% set word = "u32" if LOAD == 1 else "vec" ~ LOAD ~ "<u32>" %}
 {% set loads = (COLUMNS + LANES - 1) // LANES %}
+{% set kept = "kept" if RHS_MASKED else "" %}
 {% set weights = range(LHS_PLANES + RHS_PLANES - 1) %}
 
 override ACCUMULATE: bool;
@@ -57,6 +59,9 @@ fn main(
 {% for q in range(RHS_PLANES) %}
     let rhs{{ b }}_{{ q }} = ((params.rhs_plane + {{ q }}u) * params.n + read_column{{ b }}) * row_words;
 {% endfor %}
+{% if RHS_MASKED %}
+    let rhs_mask{{ b }} = (params.rhs_mask * params.n + read_column{{ b }}) * row_words;
+{% endif %}
 {% endfor %}
 {% for j in range(COLUMNS) %}
     let column{{ j }} = first_column + {{ j }}u;
@@ -72,9 +77,10 @@ fn main(
 {%- endif %}
 {%- endfor %}{% endfor %}{% endfor %}
 
-{% for i in range(ROWS) if OFFSET %}
-        var offset{{ i }} = 0u;
-{% endfor %}
+{% for i in range(ROWS) if OFFSET %}{% for j in range(COLUMNS if RHS_MASKED else 1) %}
+        var offset{{ i }}{{ "_" ~ j if RHS_MASKED else "" }} = 0u;
+{%- endfor %}{% endfor %}
+
 {% if SINGLE %}
         {
             let w = begin;
@@ -88,7 +94,8 @@ fn main(
 {% if MASKED %}
             let m{{ i }} = lhs[mask{{ i }} + w];
 {% endif %}
-{% if OFFSET == 1 %}
+{% if RHS_MASKED %}
+{% elif OFFSET == 1 %}
             offset{{ i }} += {% for p in range(LHS_PLANES) %}{% for x in parts %}(countOneBits(a{{ i }}_{{ p }}{{ x }}) << {{ p }}u){{ "" if loop.last else " + " }}{% endfor %}{{ "" if loop.last else " + " }}{% endfor %};
 {% elif OFFSET == 2 %}
             offset{{ i }} += {% for x in parts %}countOneBits(m{{ i }}{{ x }}){{ "" if loop.last else " + " }}{% endfor %};
@@ -96,18 +103,30 @@ fn main(
 {% endfor %}
 {% for b in range(loads) %}{% for q in range(RHS_PLANES) %}
             let spread{{ b }}_{{ q }} = rhs[rhs{{ b }}_{{ q }} + w];
-{% endfor %}{% endfor %}
+{% endfor %}
+{% if RHS_MASKED %}
+            let mask_spread{{ b }} = rhs[rhs_mask{{ b }} + w];
+{% endif %}
+{% endfor %}
 {% for j in range(COLUMNS) %}
             {
 {% for q in range(RHS_PLANES) %}
                 let b{{ q }} = {{ word }}({% for x in parts %}subgroupShuffle(spread{{ j // LANES }}_{{ q }}{{ x }}, {{ j % LANES }}u){{ "" if loop.last else ", " }}{% endfor %});
 {% endfor %}
+{% if RHS_MASKED %}
+                let kept = {{ word }}({% for x in parts %}subgroupShuffle(mask_spread{{ j // LANES }}{{ x }}, {{ j % LANES }}u){{ "" if loop.last else ", " }}{% endfor %});
+                // All lanes of the subgroup see the same words.
+                if any(kept != {{ word }}()) {
+{% for i in range(ROWS) if OFFSET %}
+                offset{{ i }}_{{ j }} += {% if SIGN %}{% for x in parts %}countOneBits(kept{{ x }}{{ " & m" ~ i ~ x if MASKED else "" }}){{ "" if loop.last else " + " }}{% endfor %}{% else %}{% for p in range(LHS_PLANES) %}{% for x in parts %}(countOneBits(a{{ i }}_{{ p }}{{ x }} & kept{{ x }}) << {{ p }}u){{ "" if loop.last else " + " }}{% endfor %}{{ "" if loop.last else " + " }}{% endfor %}{% endif %};
+{% endfor %}
+{% endif %}
 {% for i in range(ROWS) %}
 {% if CARRY_SAVE %}
 {% for p in range(LHS_PLANES) %}{% for q in range(RHS_PLANES) %}
 {% set at = i ~ "_" ~ j ~ "_" ~ (p + q) %}
                 {
-                    let v = {{ paired(i, "a" ~ i ~ "_" ~ p, "b" ~ q) }};
+                    let v = {{ paired(i, "a" ~ i ~ "_" ~ p, "b" ~ q, "", kept) }};
                     let u = ones{{ at }} ^ v.x;
                     let t1 = (ones{{ at }} & v.x) | (u & v.y);
                     let m = u ^ v.y;
@@ -120,9 +139,12 @@ fn main(
                 }
 {% endfor %}{% endfor %}
 {% else %}
-                count{{ i }}_{{ j }}_0 += {% for w in weights %}(({% for p in range(LHS_PLANES) if w - p >= 0 and w - p < RHS_PLANES %}{% for x in parts %}countOneBits({{ paired(i, "a" ~ i ~ "_" ~ p, "b" ~ (w - p), x) }}){{ "" if loop.last else " + " }}{% endfor %}{{ "" if loop.last else " + " }}{% endfor %}) << {{ w }}u){{ "" if loop.last else " + " }}{% endfor %};
+                count{{ i }}_{{ j }}_0 += {% for w in weights %}(({% for p in range(LHS_PLANES) if w - p >= 0 and w - p < RHS_PLANES %}{% for x in parts %}countOneBits({{ paired(i, "a" ~ i ~ "_" ~ p, "b" ~ (w - p), x, kept) }}){{ "" if loop.last else " + " }}{% endfor %}{{ "" if loop.last else " + " }}{% endfor %}) << {{ w }}u){{ "" if loop.last else " + " }}{% endfor %};
 {% endif %}
 {% endfor %}
+{% if RHS_MASKED %}
+                }
+{% endif %}
             }
 {% endfor %}
         }
@@ -134,7 +156,7 @@ fn main(
 {% else %}
             let count = count{{ i }}_{{ j }}_0;
 {% endif %}
-            let v = {{ segment_integer(i, "count") }};
+            let v = {{ segment_integer(i, "count", "_" ~ j if RHS_MASKED else "") }};
 {{ add_segment(i, j, "v") }}
         }
 {% endfor %}{% endfor %}

@@ -6,6 +6,7 @@
 // equal on both sides.
 // lhs: planes x m x row_words; rhs: planes x n x row_words; lhs_scale, rhs_scale: f32;
 // dst: f32 or i32 bits at i * dst_row_stride + j * dst_col_stride.
+// Where a word of the mask of rhs is zero in all four columns, no other plane is read there.
 // One invocation computes 4 x 4 elements of dst, LHS_STEP x RHS_STEP planes at a time.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lhs: array<u32>;
@@ -54,9 +55,12 @@ fn segment_tile(rows: vec4<u32>, columns: vec4<u32>, segment: u32) -> Tile {
             var c2 = vec4<u32>();
             var c3 = vec4<u32>();
             for (var w = 0u; w < params.words; w++) {
+                let mask = masks(lhs_mask_at + w, rhs_mask_at + w);
+                if RHS_MASKED && all(mask.rhs == vec4<u32>()) {
+                    continue;
+                }
                 let a = lhs_planes(l + w);
                 let b = rhs_planes(r + w);
-                let mask = masks(lhs_mask_at + w, rhs_mask_at + w);
                 c0 += step_counts(vec4(a.p0.x, a.p1.x, a.p2.x, a.p3.x), b, vec4(mask.lhs.x) & mask.rhs);
                 c1 += step_counts(vec4(a.p0.y, a.p1.y, a.p2.y, a.p3.y), b, vec4(mask.lhs.y) & mask.rhs);
                 c2 += step_counts(vec4(a.p0.z, a.p1.z, a.p2.z, a.p3.z), b, vec4(mask.lhs.z) & mask.rhs);

@@ -13,6 +13,7 @@ mod flexnet;
 mod fusion;
 mod half_batches;
 mod heads;
+mod heterogeneous;
 mod host_executor;
 mod kernel_plans;
 mod matlab;

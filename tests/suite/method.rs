@@ -17,6 +17,8 @@ const PLAIN: Method = Method {
     first: None,
     last: None,
     nested: None,
+    heterogeneous: None,
+    channel_bits: None,
 };
 
 const PARITY: Method =

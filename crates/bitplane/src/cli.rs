@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::data_sets::{DataArgs, DataCommand, FetchArgs, ShowArgs, SplitName, StatsArgs};
 use crate::kernel_choice::KernelChoice;
+use crate::method::{BitOrder, MaskGranularity};
 use crate::settings::Settings;
 
 /// Trains and runs convolutional networks of a few bits, in those bits, on any GPU.
@@ -201,7 +202,7 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
     /// Folder of a run, in place of the flags
-    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "image", "classes"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "bit_mix", "image", "classes"])]
     pub run: Option<PathBuf>,
     /// Network
     #[arg(long, value_name = "NAME")]
@@ -212,6 +213,15 @@ pub struct SummaryArgs {
     /// Widths of a FlexNet, the widest first
     #[arg(long, value_name = "N,K,...", value_delimiter = ',')]
     pub widths: Option<Vec<u32>>,
+    /// Shares of the weights by their bits, as of train
+    #[arg(long, value_name = "BITS:SHARE,BITS:SHARE")]
+    pub bit_mix: Option<String>,
+    /// Which weights --bit-mix gives most bits
+    #[arg(long, value_name = "ORDER", requires = "bit_mix")]
+    pub bit_order: Option<BitOrder>,
+    /// What shares a number of bits under --bit-mix
+    #[arg(long, value_name = "WHAT", requires = "bit_mix")]
+    pub mask_granularity: Option<MaskGranularity>,
     /// Height, width and channels of an image [default: 8x8x1 for digits, else 32x32x3]
     #[arg(long, value_name = "HxWxC", value_parser = parse_image)]
     pub image: Option<[u32; 3]>,

@@ -1,6 +1,8 @@
 //! The resolved settings of a run: nothing is left open, and the file saved with the run holds exactly this.
 
-use graph::{Bits, Method, Optimizer};
+mod bit_mix;
+
+use graph::{BitMix, Bits, Method, Optimizer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -8,7 +10,8 @@ use crate::batches::Augment;
 use crate::fetch;
 use crate::kernel_choice::KernelChoice;
 use crate::method::{
-    ActivationForm, FlexBatchNorm, FlexTraining, GradientScale, NestedForm, Rounding, is_default,
+    ActivationForm, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity, NestedForm,
+    Rounding, is_default,
 };
 use crate::models::Recipe;
 use crate::schedule::{Schedule, SchedulerKind};
@@ -91,6 +94,14 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "is_default")]
     pub nested_form: NestedForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bit_mix: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bit_order: BitOrder,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mask_granularity: MaskGranularity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_mix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<String>,
@@ -120,8 +131,17 @@ impl Config {
                 OptimizerKind::Adam => 1e-3,
             }
         };
+        let mix = |text: &Option<String>| {
+            text.as_deref().map(|text| text.parse::<BitMix>().expect("it was checked"))
+        };
+        let [weight_mix, activation_mix] = [&settings.bit_mix, &settings.activation_mix].map(mix);
+        let usual = Bits {
+            weight: weight_mix.map_or(DEFAULT_BITS.weight, |mix| mix.widest()),
+            activation: activation_mix.map_or(DEFAULT_BITS.activation, |mix| mix.widest()),
+            ..DEFAULT_BITS
+        };
         let given: Bits =
-            settings.bits.as_deref().map_or(DEFAULT_BITS, |text| text.parse().expect("bits were checked"));
+            settings.bits.as_deref().map_or(usual, |text| text.parse().expect("bits were checked"));
         let widths = settings.widths.unwrap_or_default();
         // The gradients have their own width, the weights and activations the widest of several.
         let bits =
@@ -168,6 +188,10 @@ impl Config {
             flex_training: settings.flex_training.unwrap_or_default(),
             flex_batch_norm: settings.flex_batch_norm.unwrap_or_default(),
             nested_form: settings.nested_form.unwrap_or_default(),
+            bit_mix: weight_mix.map(|mix| mix.to_string()),
+            activation_mix: activation_mix.map(|mix| mix.to_string()),
+            bit_order: settings.bit_order.unwrap_or_default(),
+            mask_granularity: settings.mask_granularity.unwrap_or_default(),
             init_from: settings.init_from.as_deref().map(absolute_path),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
             allow_nonfinite: settings.allow_nonfinite.unwrap_or(false),
@@ -202,6 +226,8 @@ impl Config {
                 NestedForm::Shift => graph::NestedForm::Shift,
             }),
             last: self.quantize_last.then(|| self.bits()),
+            heterogeneous: self.heterogeneous(),
+            channel_bits: self.channel_bits(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use graph::{NamedTensor, Network};
 use sha2::{Digest, Sha256};
 
+use crate::bit_masks::is_assigned;
 use crate::checkpoint::{Checkpoint, check_finite};
 use crate::config::{Config, hex};
 use crate::exit::Failure;
@@ -46,13 +47,14 @@ pub fn read(config: &Config, input: &ModelInput) -> Result<Option<Initial>, Fail
     let mut checkpoint = Checkpoint::decode_any(&bytes).map_err(refused)?;
     let model = flexnet::trained(config, input)?;
     checkpoint.tensors = flexnet::completed(checkpoint.tensors, &model.network.parameters());
-    let differences = differences(&checkpoint, &model.network, &config.model);
+    let differences = differences(&checkpoint, &model.network, config);
     if !differences.is_empty() {
         return Err(unfit(data::printable(&differences.join("; "))).into());
     }
     let names: BTreeMap<String, Vec<usize>> = model.network.parameters().into_iter().collect();
+    let wanted = |name: &String| names.contains_key(name) && !is_assigned(config, name);
     let tensors: Vec<NamedTensor> =
-        checkpoint.tensors.into_iter().filter(|tensor| names.contains_key(&tensor.name)).collect();
+        checkpoint.tensors.into_iter().filter(|tensor| wanted(&tensor.name)).collect();
     if !config.allow_nonfinite {
         tensors.iter().try_for_each(check_finite).map_err(refused)?;
     }
@@ -77,11 +79,11 @@ fn find(given: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
     Ok((intact.path, intact.bytes))
 }
 
-/// How what was found differs from what `network`, of the model named `model`, needs.
-fn differences(found: &Checkpoint, network: &Network, model: &str) -> Vec<String> {
+/// How what was found differs from what `network`, of the model that `config` names, needs.
+fn differences(found: &Checkpoint, network: &Network, config: &Config) -> Vec<String> {
     let mut differences = Vec::new();
-    if found.identity.model != model {
-        differences.push(format!("model is {}, not {model}", found.identity.model));
+    if found.identity.model != config.model {
+        differences.push(format!("model is {}, not {}", found.identity.model, config.model));
     }
     let classes = found.identity.classes.len();
     if classes != network.classes as usize {
@@ -92,6 +94,7 @@ fn differences(found: &Checkpoint, network: &Network, model: &str) -> Vec<String
     let tensors: Vec<String> = network
         .parameters()
         .into_iter()
+        .filter(|(name, _)| !is_assigned(config, name))
         .filter_map(|(name, shape)| match given.get(name.as_str()) {
             None => Some(format!("`{name}` is missing")),
             Some(found) if **found != shape => Some(format!("`{name}` has shape {found:?}, not {shape:?}")),

@@ -5,6 +5,7 @@
 //! [`checkpoint`] through [`storage`]. [`models`] has one file per network. The library part exists for `xtask` and tests.
 
 pub mod batches;
+pub mod bit_masks;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;

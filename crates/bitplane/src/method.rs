@@ -70,6 +70,34 @@ pub enum NestedForm {
     Shift,
 }
 
+/// Which weights have most bits where `--bit-mix` gives them different ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum BitOrder {
+    /// The largest magnitudes
+    TopDown,
+    /// The smallest magnitudes
+    #[default]
+    MiddleOut,
+    /// The largest values
+    BottomUp,
+    /// As the seed has it
+    Random,
+}
+
+/// What shares a number of bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskGranularity {
+    /// Every weight has its own
+    #[default]
+    Element,
+    /// 32 neighbors in a packed row of the forward product
+    Word,
+    /// The weights of an output channel
+    Channel,
+}
+
 /// True for the value that settings need not hold.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -142,6 +142,12 @@ pub struct TrainReport {
     pub parameters: u64,
     /// Products and their kernels.
     pub layers: Vec<LayerReport>,
+    /// Bits of the mean weight under `--bit-mix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_bits: Option<f64>,
+    /// Planes of the mean packed word, where a product skips empty mask words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executed_planes: Option<f64>,
     /// Metrics of every epoch of the run.
     pub epochs: Vec<EpochRecord>,
     /// Highest test accuracy.

@@ -5,12 +5,15 @@ mod error;
 use std::path::Path;
 
 pub use error::SettingsError;
-use graph::{Bits, MAX_BITS};
+use graph::{BitMix, Bits, MAX_BITS};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
 use crate::kernel_choice::KernelChoice;
-use crate::method::{ActivationForm, FlexBatchNorm, FlexTraining, GradientScale, NestedForm, Rounding};
+use crate::method::{
+    ActivationForm, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity, NestedForm,
+    Rounding,
+};
 use crate::output::{printable_lines, shown};
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
@@ -170,6 +173,18 @@ pub struct Settings {
     /// Codes of --widths
     #[arg(long, value_name = "FORM")]
     pub nested_form: Option<NestedForm>,
+    /// Shares of the weights by their bits, such as 1:0.7,2:0.2,3:0.1; they are binarized level by level (docs/hbnn.md)
+    #[arg(long, value_name = "BITS:SHARE,BITS:SHARE")]
+    pub bit_mix: Option<String>,
+    /// Which weights --bit-mix gives most bits
+    #[arg(long, value_name = "ORDER")]
+    pub bit_order: Option<BitOrder>,
+    /// What shares a number of bits under --bit-mix
+    #[arg(long, value_name = "WHAT")]
+    pub mask_granularity: Option<MaskGranularity>,
+    /// Shares of the channels of activations by their bits, in an order that the seed gives
+    #[arg(long, value_name = "BITS:SHARE,BITS:SHARE")]
+    pub activation_mix: Option<String>,
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
@@ -280,6 +295,10 @@ impl Settings {
             flex_training: self.flex_training.or(other.flex_training),
             flex_batch_norm: self.flex_batch_norm.or(other.flex_batch_norm),
             nested_form: self.nested_form.or(other.nested_form),
+            bit_mix: self.bit_mix.or(other.bit_mix),
+            bit_order: self.bit_order.or(other.bit_order),
+            mask_granularity: self.mask_granularity.or(other.mask_granularity),
+            activation_mix: self.activation_mix.or(other.activation_mix),
             // The sum belongs to the file that is named beside it.
             init_sha256: self.init_sha256.or(match &self.init_from {
                 Some(path) if other.init_from.as_ref() != Some(path) => None,
@@ -302,6 +321,12 @@ impl Settings {
                 let allowed = format!("at least two widths of 1 to {MAX_BITS} bits, the widest first");
                 return Err(("widths", format!("{widths:?}"), allowed));
             }
+        }
+        for (key, mix) in [("bit-mix", &self.bit_mix), ("activation-mix", &self.activation_mix)] {
+            let Some(mix) = mix else { continue };
+            mix.parse::<BitMix>().map_err(|error| {
+                (key, data::printable(mix), format!("BITS:SHARE,..., shares that add up to 1 ({error})"))
+            })?;
         }
         let whole = [
             ("epochs", self.epochs, 1, 1_000_000),

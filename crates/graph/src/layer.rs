@@ -49,8 +49,8 @@ pub trait Layer: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Bits that a deployed network stores for one value of parameter `name`.
-    fn stored_bits(&self, _name: &str) -> f64 {
+    /// Bits that a deployed network stores for one value of a parameter.
+    fn stored_bits(&self, _parameter: &ParameterSpec) -> f64 {
         32.0
     }
 

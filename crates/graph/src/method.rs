@@ -6,9 +6,9 @@ use kernels::{ActivationForm, Rounding};
 use reference::{nested::NestedForm, quantize::GradientScale};
 
 use crate::{
-    Bits, FULL_PRECISION, GraphError, Layer, Network, NetworkBuilder, Node,
+    Bits, FULL_PRECISION, GraphError, Heterogeneous, Layer, Network, NetworkBuilder, Node,
     layers::Quantize,
-    quantizers::{ActivationQuantizer, DorefaActivation, Pixels},
+    quantizers::{ActivationQuantizer, DorefaActivation, HbnnActivation, Pixels},
 };
 
 /// What the quantizers and nonlinearities of a network compute; the default is the paper's text.
@@ -29,6 +29,10 @@ pub struct Method {
     pub last: Option<Bits>,
     /// Codes whose upper bits are the codes of fewer, with one scale for weights of all widths; none leaves DoReFa-Net's.
     pub nested: Option<NestedForm>,
+    /// Weights are binarized level by level, each to a depth of its own.
+    pub heterogeneous: Option<Heterogeneous>,
+    /// Channels of activations have bits of their own.
+    pub channel_bits: Option<HbnnActivation>,
 }
 
 /// What takes the place of a layer.
@@ -39,7 +43,7 @@ pub(crate) struct Change {
 }
 
 impl Network {
-    /// The same network by `method`. Parameters keep their names, shapes and first values.
+    /// The same network by `method`. Parameters keep their names, shapes and first values; rules may add some of their own.
     ///
     /// # Errors
     /// A first or last layer that has no quantized form.
@@ -53,6 +57,8 @@ impl Network {
         }
         for layer in &mut network.layers {
             if let Some(changed) = layer.layer.with_method(method) {
+                let own = if layer.shared.is_empty() { &mut layer.parameters } else { &mut layer.shared };
+                *own = changed.parameters(&layer.input_kinds);
                 layer.layer = changed;
             }
         }

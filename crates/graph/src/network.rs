@@ -100,11 +100,7 @@ impl NetworkLayer {
             kind: self.layer.kind(),
             output: self.output,
             parameters: trainable.map(|p| p.len() as u64).sum(),
-            stored_bits: self
-                .parameters
-                .iter()
-                .map(|p| p.len() as f64 * self.layer.stored_bits(p.name))
-                .sum(),
+            stored_bits: self.parameters.iter().map(|p| p.len() as f64 * self.layer.stored_bits(p)).sum(),
             macs: self.layer.macs(&self.input_kinds, self.output),
             bits: self.layer.bits(&self.input_kinds),
         }

@@ -6,6 +6,8 @@
 mod dorefa_activation;
 mod dorefa_gradient;
 mod dorefa_weight;
+mod hbnn_activation;
+mod hbnn_weight;
 mod nested_weight;
 mod pixels;
 
@@ -14,6 +16,8 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
 pub use dorefa_weight::DorefaWeight;
+pub use hbnn_activation::HbnnActivation;
+pub use hbnn_weight::{BITS, HbnnWeight};
 use kernels::{By, Rounding, ScaleIndex};
 pub use nested_weight::NestedWeight;
 pub use pixels::Pixels;
@@ -49,12 +53,23 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
     /// Bits stored per weight.
     fn stored_bits(&self) -> f64;
 
-    /// Planes of the packed operand.
+    /// Bits that a deployed network stores for one value of a parameter of the rule itself.
+    fn parameter_bits(&self, _parameter: &ParameterSpec) -> f64 {
+        32.0
+    }
+
+    /// Planes of the packed operand, without masks.
     fn planes(&self) -> u32;
 
     /// Parameters and statistics of the rule itself, such as learned scales; they become parameters of the layer.
     fn parameters(&self, _convolution: &Convolution) -> Vec<ParameterSpec> {
         Vec::new()
+    }
+
+    /// How many of the slices that [`WeightQuantizer::prepare`] gives, the first of them, hold a value for each weight;
+    /// where a convolution is cut into parts, [`WeightQuantizer::pack`] gets the part's share of them.
+    fn per_weight(&self) -> usize {
+        0
     }
 
     /// Records what every packing and the backward rule need, such as scales.

@@ -66,11 +66,15 @@ mod pool;
 mod product;
 mod quads;
 mod quantize_activation;
+mod quantize_channels;
 mod quantize_gradient;
 mod quantize_weight;
 mod reduce;
 mod relu_backward;
 mod relu_forward;
+mod residual_codes;
+mod residual_mean;
+mod residual_sums;
 mod rounding;
 mod row_sums;
 mod running_update;
@@ -78,6 +82,7 @@ mod sgd;
 mod soft_cross_entropy;
 mod softmax_cross_entropy;
 mod step_token;
+mod straight_through;
 mod subgroup_byte_product;
 mod subgroup_product;
 mod tactic;
@@ -147,18 +152,23 @@ pub use normalize_quantize_backward::{NormalizeQuantizeBackward, NormalizeRule};
 pub use normalize_quantize_backward_sums::NormalizeQuantizeBackwardSums;
 pub use product::{By, Form, Output, PlaneGroup, Product, ProductError, ScaleIndex};
 pub use quantize_activation::{ActivationForm, QuantizeActivation};
+pub use quantize_channels::QuantizeChannels;
 pub use quantize_gradient::QuantizeGradient;
 pub use quantize_weight::{QuantizeWeight, WeightRule};
 pub use reduce::{Reduce, ReduceMap, ReduceOp};
 pub use reference::{product::Kind, quantize::Rounding};
 pub use relu_backward::ReluBackward;
 pub use relu_forward::ReluForward;
+pub use residual_codes::ResidualCodes;
+pub use residual_mean::ResidualMean;
+pub use residual_sums::{MEAN_STRIDE, ResidualSums, means_len};
 pub use row_sums::RowSums;
 pub use running_update::RunningUpdate;
 pub use sgd::Sgd;
 pub use soft_cross_entropy::SoftCrossEntropy;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 pub use step_token::StepToken;
+pub use straight_through::StraightThrough;
 pub use subgroup_byte_product::SubgroupByteProduct;
 pub use subgroup_product::{SubgroupProduct, SubgroupTile};
 pub use tactic::{Arithmetic, ByteTile, Inexact, Tactic, UnknownTactic};
@@ -188,6 +198,7 @@ pub const SHARED: recording::shader::Library = &[
     ("random", include_str!("../../../shaders/shared/random.wgsl")),
     ("reader", include_str!("../../../shaders/shared/reader.wgsl")),
     ("register_tile", include_str!("../../../shaders/shared/register_tile.wgsl")),
+    ("residual", include_str!("../../../shaders/shared/residual.wgsl")),
     ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
     ("window", include_str!("../../../shaders/shared/window.wgsl")),
 ];
@@ -247,17 +258,22 @@ pub static REGISTRY: &[&Entry] = &[
     &normalize_quantize_backward::ENTRY,
     &normalize_quantize_backward_sums::ENTRY,
     &quantize_activation::ENTRY,
+    &quantize_channels::ENTRY,
     &quantize_gradient::ENTRY,
     &quantize_weight::ENTRY,
     &reduce::ENTRY,
     &relu_backward::ENTRY,
     &relu_forward::ENTRY,
+    &residual_codes::ENTRY,
+    &residual_mean::ENTRY,
+    &residual_sums::ENTRY,
     &row_sums::ENTRY,
     &running_update::ENTRY,
     &sgd::ENTRY,
     &soft_cross_entropy::ENTRY,
     &softmax_cross_entropy::ENTRY,
     &step_token::ENTRY,
+    &straight_through::ENTRY,
     &subgroup_byte_product::ENTRY,
     &subgroup_product::ENTRY,
     &threshold_pack::ENTRY,

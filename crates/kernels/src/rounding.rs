@@ -1,7 +1,7 @@
 //! Codes that a device may round either way.
 
 use recording::Expected;
-use reference::quantize::{Rounding, distance_to_rounding, quantize_unit_by};
+use reference::quantize::{Rounding, distance_to_rounding, levels, quantize_unit_by};
 
 use crate::floats::UNIT;
 
@@ -66,6 +66,16 @@ impl RoundedCodes {
         let other = [x - error, x + error].map(code).into_iter().find(|other| *other != code(x));
         self.codes.push(code(x));
         self.alternative.push(other.unwrap_or(code(x)));
+    }
+
+    /// Adds the code of `x` in `bits` bits as so many times itself that it stands for the same value in the steps of all codes;
+    /// `error` as in [`RoundedCodes::push`].
+    pub(crate) fn push_coarse(&mut self, x: f64, error: f64, bits: u32) {
+        let mut coarse = Self::rounded(bits, self.rounding);
+        coarse.push(x, error);
+        let times = levels(self.bits) / levels(bits);
+        self.codes.extend(coarse.codes.iter().map(|code| code * times));
+        self.alternative.extend(coarse.alternative.iter().map(|code| code * times));
     }
 
     /// Packs `rows` x `k` codes.

@@ -65,7 +65,24 @@ pub(crate) static ENTRY: Entry = Entry {
         },
         Mutation { rule: "column of another lane", from: "{{ j % LANES }}u)", to: "{{ (j + 1) % LANES }}u)" },
         Mutation { rule: "mask dropped", from: "\" & m\" ~ i", to: "\" & m\" ~ 0" },
-        Mutation { rule: "offset of sign planes", from: "* i32(offset{{ i }})", to: "* i32(offset0)" },
+        Mutation { rule: "offset of sign planes", from: "* i32(offset{{ i }}", to: "* i32(offset0" },
+        Mutation { rule: "mask of rhs dropped", from: "\" & \" ~ kept ~ part", to: "\"\" ~ \"\"" },
+        Mutation { rule: "words that are skipped", from: "if any(kept !=", to: "if all(kept ==" },
+        Mutation {
+            rule: "mask of another column",
+            from: "subgroupShuffle(mask_spread{{ j // LANES }}{{ x }}, {{ j % LANES }}u)",
+            to: "mask_spread{{ j // LANES }}{{ x }}",
+        },
+        Mutation {
+            rule: "offset of masked columns",
+            from: "& kept{{ x }}) << {{ p }}u)",
+            to: ") << {{ p }}u)",
+        },
+        Mutation {
+            rule: "both masks",
+            from: "countOneBits(kept{{ x }}{{ \" & m\" ~ i ~ x if MASKED else \"\" }})",
+            to: "countOneBits(kept{{ x }})",
+        },
         Mutation { rule: "carry lost", from: "2u * countOneBits(twos", to: "1u * countOneBits(twos" },
         Mutation {
             rule: "first word of a part",
@@ -76,10 +93,9 @@ pub(crate) static ENTRY: Entry = Entry {
 };
 
 impl SubgroupProduct {
-    /// The kernel computes every product but one with a mask on the right, or on a left operand of unit planes
-    /// in [`Form::And`], which needs none.
+    /// The kernel computes every product of a form's kinds.
     pub fn supports(form: Form, product: &Product) -> bool {
-        product.rhs.mask.is_none() && (form == Form::And || product.rhs_kind == Kind::Sign)
+        form == Form::And || product.rhs_kind == Kind::Sign
     }
 
     fn masked(&self) -> bool {
@@ -105,7 +121,7 @@ impl Kernel for SubgroupProduct {
         let Product { lhs, rhs, rhs_kind, lhs_scale, rhs_scale, output, .. } = self.product;
         let offset = match (self.form, rhs_kind) {
             (Form::And, Kind::Sign) => 1,
-            (Form::Xor, _) if self.masked() => 2,
+            (Form::Xor, _) if self.masked() || rhs.mask.is_some() => 2,
             _ => 0,
         };
         vec![
@@ -120,6 +136,7 @@ impl Kernel for SubgroupProduct {
             Constant::new("RHS_PLANES", rhs.planes),
             Constant::new("SIGN", u32::from(self.form == Form::Xor)),
             Constant::new("MASKED", u32::from(self.masked())),
+            Constant::new("RHS_MASKED", u32::from(rhs.mask.is_some())),
             Constant::new("OFFSET", offset),
             Constant::new("LHS_BY", lhs_scale.by as u32),
             Constant::new("RHS_BY", rhs_scale.by as u32),
@@ -183,6 +200,19 @@ fn cases() -> Vec<Case> {
                 }
             }
         }
+        for (form, lhs) in [(Form::And, false), (Form::Xor, false), (Form::Xor, true)] {
+            let tiles = [plain, tile(4, 16, true), tile(1, 32, false)];
+            for (tile, planes) in tiles.into_iter().zip([[2, 1], [1, 1], [3, 2]]) {
+                for size in [[37, 20, 300], [9, 35, 31]] {
+                    let shape = Shape::new(size, 2, planes).masked(lhs, true).sparse();
+                    cases.push(case(form, &shape, tile, &mut random));
+                }
+            }
+        }
+        let unit = Shape::new([9, 7, 150], 1, [1, 2]).masked(false, true).with("unit", |product| {
+            product.rhs_kind = Kind::Unit;
+        });
+        cases.push(case(Form::And, &unit, plain, &mut random));
         let masked = Shape::new([37, 20, 300], 2, [4, 1]).masked(true, false);
         cases.push(case(Form::Xor, &masked, tile(4, 16, false), &mut random));
         cases.push(case(Form::Xor, &masked, tile(2, 8, true), &mut random));

@@ -144,7 +144,8 @@ impl TileProduct {
     /// The kernel computes what [`SubgroupProduct`] does, where one load of the planes fits workgroup memory.
     pub fn supports(form: Form, product: &Product, tile: WorkgroupTile) -> bool {
         let kernel = Self { form, product: *product, tile };
-        SubgroupProduct::supports(form, product) && tile.is_valid() && kernel.depth().is_some()
+        let plain = SubgroupProduct::supports(form, product) && product.rhs.mask.is_none();
+        plain && tile.is_valid() && kernel.depth().is_some()
     }
 
     fn masked(&self) -> bool {

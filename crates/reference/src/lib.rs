@@ -28,5 +28,6 @@ pub mod pool;
 pub mod product;
 pub mod quantize;
 pub mod random;
+pub mod residual;
 pub mod roof;
 pub mod threshold;

@@ -1,13 +1,15 @@
 //! `summary`: the layers of a network, what they store and what they compute.
 
+mod heterogeneous;
 mod table;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use graph::{Cut, FULL_PRECISION, LayerSummary, ProductNote};
+use graph::{Cut, FULL_PRECISION, LayerSummary, MaskCost, ProductNote};
 use serde::Serialize;
 
+use crate::bit_masks;
 use crate::cli::SummaryArgs;
 use crate::complexity::Complexity;
 use crate::config::Config;
@@ -22,6 +24,7 @@ use crate::storage::Disk;
 use crate::store::{Store, Which};
 
 use super::config::resolve;
+use heterogeneous::HeterogeneousCost;
 
 #[derive(Serialize)]
 struct Row {
@@ -95,6 +98,9 @@ struct Report {
     /// Of a FlexNet, the widest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     widths: Vec<Width>,
+    /// Of weights with bits of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heterogeneous: Option<HeterogeneousCost>,
 }
 
 /// Prints the table.
@@ -102,14 +108,16 @@ struct Report {
 /// # Errors
 /// A refused run, an unknown model, a model that does not fit the images.
 pub fn run(args: &SummaryArgs) -> Result<(), Failure> {
-    let (config, input) = match &args.run {
+    let (config, input, masks) = match &args.run {
         Some(path) => of_run(path)?,
         None => of_flags(args)?,
     };
     let engine = Engine::cut(&config, &input, 1, None)?;
     // Images beyond the default limits have layers and sizes all the same.
     let products = engine.products().unwrap_or_default();
-    let mut report = report(&config, &input, &engine.network().summary(), &products);
+    let layers = engine.network().summary();
+    let mut report = report(&config, &input, &layers, &products);
+    report.heterogeneous = HeterogeneousCost::of(&config, &layers, masks);
     for (at, &bits) in config.widths.iter().enumerate() {
         let engine = Engine::cut(&config, &input, 1, Some(&Cut::uniform(bits)))?;
         let products = engine.products().unwrap_or_default();
@@ -124,23 +132,27 @@ pub fn run(args: &SummaryArgs) -> Result<(), Failure> {
     if args.json { print_json(&report) } else { output::result(&table::text(&report, args.output)) }
 }
 
-fn of_run(path: &Path) -> Result<(Config, ModelInput), Failure> {
+fn of_run(path: &Path) -> Result<(Config, ModelInput, Option<MaskCost>), Failure> {
     let config = resolve(Settings::default(), run::read_settings(path)?)?;
     let folder = run::checkpoints(path);
-    let identity = Store::open(&Disk, &folder)?.load_for(&Which::Last, &config)?.checkpoint.identity;
-    Ok((config, identity.input()))
+    let checkpoint = Store::open(&Disk, &folder)?.load_for(&Which::Last, &config)?.checkpoint;
+    let masks = bit_masks::cost(&config, &checkpoint.tensors);
+    Ok((config, checkpoint.identity.input(), masks))
 }
 
-fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput), Failure> {
+fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput, Option<MaskCost>), Failure> {
     let flags = Settings {
         model: args.model.clone(),
         bits: args.bits.clone(),
         widths: args.widths.clone(),
+        bit_mix: args.bit_mix.clone(),
+        bit_order: args.bit_order,
+        mask_granularity: args.mask_granularity,
         ..Settings::default()
     };
     let config = resolve(flags, Settings::default())?;
     let input = ModelInput::usual(&config.model, args.image, args.classes);
-    Ok((config, input))
+    Ok((config, input, None))
 }
 
 fn report(config: &Config, input: &ModelInput, layers: &[LayerSummary], products: &[ProductNote]) -> Report {
@@ -177,6 +189,7 @@ fn report(config: &Config, input: &ModelInput, layers: &[LayerSummary], products
         ratio: float_bytes as f64 / stored_bytes.max(1) as f64,
         complexity: Complexity::of(bits),
         widths: Vec::new(),
+        heterogeneous: None,
         layers,
     }
 }

@@ -8,6 +8,7 @@ use graph::{Change, Session};
 
 use super::config::resolve;
 use super::products::{all, show};
+use crate::bit_masks;
 use crate::cli::TrainArgs;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -210,11 +211,12 @@ fn train(
     if let Some(choices) = engine.choices() {
         folder.write_kernels(storage, &choices)?;
     }
-    let (store, start) = match resumed {
+    let (store, mut start) = match resumed {
         Some(resumed) => resumed,
         // What an overwritten run had there, damaged or not, is gone by now.
         None => (Store::open(storage, &folder.checkpoints())?, Start { initial, ..Start::default() }),
     };
+    let masks = bit_masks::choose(config, engine.network(), &mut session, &mut start)?;
     let events = match (&events, &start.checkpoint) {
         (None, _) => None,
         (Some(path), None) => Some(EventFile::create(storage, path)?),
@@ -247,6 +249,8 @@ fn train(
         device,
         parameters,
         layers,
+        average_bits: masks.map(|cost| cost.average_bits()),
+        executed_planes: masks.map(|cost| cost.executed_planes()),
         epochs: records,
         best_test_accuracy: best.map_or(0.0, |best| best.accuracy()),
         best_epoch: best.map_or(0, |best| best.epoch),

@@ -11,6 +11,7 @@ const PLANS: &[(&str, &str)] = &[
     ("flexnet-digits", include_str!("../../../../plans/flexnet-digits.toml")),
     ("flexnet-cifar10", include_str!("../../../../plans/flexnet-cifar10.toml")),
     ("cifar10-first-last", include_str!("../../../../plans/cifar10-first-last.toml")),
+    ("hbnn-average-bits", include_str!("../../../../plans/hbnn-average-bits.toml")),
 ];
 
 /// All names.

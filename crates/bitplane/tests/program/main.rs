@@ -6,6 +6,7 @@ mod bad_device;
 mod bad_files;
 mod bad_settings;
 mod bench;
+mod bit_mix;
 mod cut;
 mod diverged;
 mod fetch;

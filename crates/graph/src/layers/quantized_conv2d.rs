@@ -79,11 +79,15 @@ impl QuantizedConv2d {
         rows: WeightRows,
     ) -> Result<Operand, GraphError> {
         let share = part.weight(recorder, weight)?;
+        let mut own = prepared.to_vec();
+        for slice in own.iter_mut().take(quantizer.per_weight()) {
+            *slice = part.weight_slice(recorder, *slice)?;
+        }
         let convolution = match rows {
             WeightRows::ByInput if part.reads_all_inputs() => part.convolution.flattened(),
             _ => part.convolution,
         };
-        let operand = quantizer.pack(recorder, &share, prepared, &convolution, rows)?;
+        let operand = quantizer.pack(recorder, &share, &own, &convolution, rows)?;
         let by_channel = operand.groups.iter().any(|g| g.scale.is_some_and(|(_, s)| s.by != By::One));
         if by_channel && !part.is_whole() {
             let message = "weights cut by channels must have one scale for the whole layer";
@@ -164,8 +168,11 @@ impl Layer for QuantizedConv2d {
         })
     }
 
-    fn stored_bits(&self, name: &str) -> f64 {
-        self.weight.as_ref().filter(|_| name == "weight").map_or(32.0, |w| w.stored_bits())
+    fn stored_bits(&self, parameter: &ParameterSpec) -> f64 {
+        self.weight.as_ref().map_or(32.0, |rule| match parameter.name {
+            "weight" => rule.stored_bits(),
+            _ => rule.parameter_bits(parameter),
+        })
     }
 
     fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {

@@ -29,6 +29,9 @@ impl DorefaActivation {
 
 impl ActivationQuantizer for DorefaActivation {
     fn with_method(&self, method: &Method) -> Option<Arc<dyn ActivationQuantizer>> {
+        if let Some(rule) = method.channel_bits {
+            return Some(Arc::new(rule));
+        }
         let rounding = method.nested.map_or(method.rounding, |form| form.rounding(self.bits));
         Some(Arc::new(Self { form: method.activation_form, rounding, ..*self }))
     }

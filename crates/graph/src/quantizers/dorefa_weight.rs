@@ -9,7 +9,7 @@ use kernels::{
 use recording::BufferSlice;
 use reference::nested::NestedForm;
 
-use super::{NestedWeight, WeightQuantizer, WeightRows};
+use super::{HbnnWeight, NestedWeight, WeightQuantizer, WeightRows};
 use crate::{
     Convolution, GraphError, Method, Parameter, Recorder,
     planes::{Group, Operand},
@@ -65,6 +65,9 @@ impl WeightQuantizer for DorefaWeight {
     fn with_method(&self, method: &Method) -> Option<Arc<dyn WeightQuantizer>> {
         if let Some(form) = method.nested {
             return Some(Arc::new(NestedWeight { widest: self.bits, bits: self.bits, form, scaled: true }));
+        }
+        if let Some(rule) = method.heterogeneous {
+            return Some(Arc::new(HbnnWeight { rule }));
         }
         let max_gradient = method.max_gradient && self.bits > 1;
         Some(Arc::new(Self { rounding: method.rounding, max_gradient, ..*self }))

@@ -12,6 +12,8 @@ pub(crate) struct Shape {
     pub(crate) product: Product,
     /// Elements of a segment in the buffers; more than the product's for a part of a deep segment.
     pub(crate) held: u32,
+    /// Words of a mask are zero, full and mixed in turn, in an order that differs from row to row.
+    sparse: bool,
 }
 
 impl Shape {
@@ -44,7 +46,13 @@ impl Shape {
             label: format!("{m}x{n}x{k} segments {segments} bits {}x{}", bits[0], bits[1]),
             product,
             held: k,
+            sparse: false,
         }
+    }
+
+    /// The same with masks of which whole words are zero.
+    pub(crate) fn sparse(self) -> Self {
+        Self { label: format!("{} sparse", self.label), sparse: true, ..self }
     }
 
     /// The same with `change` applied to the product.
@@ -91,9 +99,23 @@ impl Shape {
         let lens = self.product.lens();
         let mut scales = |len: u64| random.floats(len as usize, 0.01, 2.0);
         let (lhs_scale, rhs_scale) = (scales(lens[2]), scales(lens[3]));
-        let mut operand =
-            |len: u64| -> Vec<u32> { (0..len).map(|index| random.word() & self.kept(index)).collect() };
-        let (lhs, rhs) = (operand(lens[0]), operand(lens[1]));
+        let mut operand = |len: u64, group: PlaneGroup, rows: u32| -> Vec<u32> {
+            let plane = u64::from(rows) * u64::from(self.product.row_words);
+            let thinned = |index: u64| {
+                let is_mask = group.mask.is_some_and(|mask| index / plane == u64::from(mask));
+                match (index * 5 / 7) % 3 {
+                    0 if is_mask && self.sparse => 0,
+                    1 if is_mask && self.sparse => u32::MAX,
+                    _ => random.word(),
+                }
+            };
+            let words: Vec<u32> = (0..len).map(thinned).collect();
+            words.into_iter().zip(0..).map(|(word, index)| word & self.kept(index)).collect()
+        };
+        let (lhs, rhs) = (
+            operand(lens[0], self.product.lhs, self.product.m),
+            operand(lens[1], self.product.rhs, self.product.n),
+        );
         let dst = match (self.product.accumulate, self.product.output) {
             (false, _) => vec![],
             (true, Output::F32) => random.floats(lens[4] as usize, -30.0, 30.0),

@@ -12,5 +12,6 @@ mod optimizer;
 mod product;
 mod quantize;
 mod random;
+mod residual;
 mod stochastic;
 mod threshold;

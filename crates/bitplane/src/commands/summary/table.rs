@@ -136,6 +136,7 @@ fn lines(report: &Report) -> Vec<[String; 2]> {
             format!("{macs} MACs times W times A, reads {size}"),
         )
     }));
+    lines.extend(report.heterogeneous.iter().flat_map(|cost| cost.lines()));
     lines
 }
 
