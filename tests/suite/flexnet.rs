@@ -24,12 +24,15 @@ fn flexible(widths: &[u32], form: NestedForm, loss: WidthLoss, own_batch_norms: 
 
 #[test]
 fn a_step_of_three_widths_equals_the_reference() {
-    let variants =
-        [(NestedForm::MidRise, WidthLoss::Recursive, true), (NestedForm::Shift, WidthLoss::Joint, false)];
+    let variants = [
+        (NestedForm::MidRise, WidthLoss::Recursive, true),
+        (NestedForm::Shift, WidthLoss::Joint, false),
+        (NestedForm::MidRise, WidthLoss::Sampled, true),
+    ];
     for (form, loss, own) in variants {
         let Some(kernels) = checked_kernels(&flexible(&[3, 2, 1], form, loss, own), SAMPLES) else { return };
         let soft = kernels.iter().any(|kernel| kernel == "soft_cross_entropy");
-        assert_eq!(soft, loss == WidthLoss::Recursive);
+        assert_eq!(soft, loss != WidthLoss::Joint);
     }
 }
 
@@ -55,6 +58,32 @@ fn weights_are_packed_once_for_all_widths() {
     }
     assert_eq!(pairs[&3], 9 * pairs[&1]);
     assert_eq!(pairs[&2], 4 * pairs[&1]);
+}
+
+/// A step trains the widest and one other width, the same one whenever it is repeated; every width has its turn.
+#[test]
+fn sampled_steps_leave_one_of_two_narrower_widths_alone() {
+    let whole = flexible(&[3, 2, 1], NestedForm::MidRise, WidthLoss::Sampled, true);
+    let pictures = Pictures::new(&whole, SAMPLES, 3);
+    let mut drawn = [Vec::new(), Vec::new()];
+    for turns in &mut drawn {
+        let Some(mut session) = gpu_session(&whole, &options(&whole, SAMPLES)) else { return };
+        for step in 0..12 {
+            let before = block_on(session.state()).expect("a state");
+            block_on(session.step(&pictures.batch(), step, 0.01)).expect("a step");
+            let after = block_on(session.state()).expect("a state");
+            let moved = |name: &str| {
+                let values =
+                    [&before, &after].map(|state| state.iter().find(|t| t.name == name).expect(name));
+                values[0].values != values[1].values
+            };
+            assert!(moved("conv1.weight") && moved("bn1.running_mean"));
+            turns.push([moved("bn1@2.running_mean"), moved("bn1@1.running_mean")]);
+        }
+    }
+    assert_eq!(drawn[0], drawn[1]);
+    assert!(drawn[0].iter().all(|[two, one]| two != one));
+    assert!(drawn[0].contains(&[true, false]) && drawn[0].contains(&[false, true]));
 }
 
 /// The subnetwork of a width and the widest network cut to it compute the same.

@@ -53,6 +53,7 @@ pub fn widths(config: &Config) -> Option<Widths> {
     let loss = match config.flex_training {
         FlexTraining::Recursive => WidthLoss::Recursive,
         FlexTraining::Joint => WidthLoss::Joint,
+        FlexTraining::Sampled => WidthLoss::Sampled,
     };
     let own_batch_norms = config.flex_batch_norm == FlexBatchNorm::PerWidth;
     (!config.widths.is_empty()).then(|| Widths { bits: config.widths.clone(), loss, own_batch_norms })

@@ -46,6 +46,8 @@ pub enum FlexTraining {
     Recursive,
     /// The labels, as the widest
     Joint,
+    /// The class scores of the widest, which a step trains together with one other width that it draws
+    Sampled,
 }
 
 /// Batch norm of a FlexNet's widths.

@@ -71,10 +71,13 @@ fn declare_shared(recorder: &mut Recorder, network: &Network) {
     }
 }
 
-/// Records the sums of the gradients of shared parameters: to the owner's are added those of the others, in the order of
-/// the layers, once all are written.
+/// Records the sums of the gradients of shared parameters: to the owner's are added those that the current phase wrote, in the
+/// order of the layers, once all are written.
 pub(crate) fn add_contributions(recorder: &mut Recorder) -> Result<(), GraphError> {
     for (name, part, total) in recorder.contributions.clone() {
+        if !recorder.writes(recorder.phase, part) {
+            continue;
+        }
         let owner = name.rsplit_once('.').map_or("", |(owner, _)| owner);
         recorder.set_scope(owner, "backward");
         for (part, total) in recorder.pieces(part).into_iter().zip(recorder.pieces(total)) {

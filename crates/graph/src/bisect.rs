@@ -63,7 +63,8 @@ impl<E: Executor> Session<E> {
     ) -> Result<Vec<DispatchCheck>, GraphError> {
         let mut checks = Vec::new();
         self.begin(&input.into(), step, learning_rate)?;
-        for phase in [Phase::Forward, Phase::Backward, Phase::Apply] {
+        self.prepare_step(step)?;
+        for phase in self.step_phases(step) {
             let recording = self.recording(phase).cloned().unwrap_or_default();
             for (index, dispatch) in recording.dispatches.into_iter().enumerate() {
                 let comparison = check_dispatch(self.executor_mut(), &dispatch, sample).await?;

@@ -140,6 +140,14 @@ impl NetworkBuilder {
     }
 }
 
+impl NetworkBuilder {
+    /// Lets each training step draw one of these lists of heads, by the order in which they were added, and leave the others
+    /// out. Gradients of what it leaves out are 0.
+    pub fn draw_heads(&mut self, parts: Vec<Vec<usize>>) {
+        self.parts = parts;
+    }
+}
+
 impl Network {
     /// Outputs with a loss of their own.
     pub fn head_count(&self) -> usize {
@@ -154,8 +162,15 @@ impl Network {
     /// # Panics
     /// When there is no such head.
     pub fn head(&self, at: usize) -> Self {
-        let Node(scores) = self.heads[at].scores;
-        let kept = ancestors(&self.layers, std::iter::once(scores));
+        let part = self.part(&[at]);
+        let heads = part.heads.iter().map(|head| Head::labeled(head.scores)).collect();
+        Self { heads, ..part }
+    }
+
+    /// The part of the network that these heads need and what they learn from, with their losses.
+    pub(crate) fn part(&self, heads: &[usize]) -> Self {
+        let chosen = || heads.iter().map(|&at| &self.heads[at]);
+        let kept = ancestors(&self.layers, chosen().map(|head| head.scores.0));
         let mut places = vec![None; self.layers.len()];
         let mut layers: Vec<NetworkLayer> = Vec::new();
         for (at, layer) in self.layers.iter().enumerate().filter(|(at, _)| kept.contains(at)) {
@@ -167,7 +182,13 @@ impl Network {
             places[at] = Some(layers.len());
             layers.push(layer);
         }
-        let heads = vec![Head::labeled(Node(layers.len() - 1))];
-        Self { layers, heads, input: self.input, classes: self.classes, deployed: self.deployed }
+        let place = |Node(at): Node| places[at].map(Node);
+        let heads = chosen().map(|head| Head {
+            scores: place(head.scores).expect("its layers are kept"),
+            soft: head.soft.and_then(|soft| Some(SoftTarget { scores: place(soft.scores)?, ..soft })),
+            ..*head
+        });
+        let (heads, parts) = (heads.collect(), Vec::new());
+        Self { layers, heads, parts, input: self.input, classes: self.classes, deployed: self.deployed }
     }
 }

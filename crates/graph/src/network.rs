@@ -48,6 +48,8 @@ pub struct Network {
     pub classes: u32,
     /// Outputs with a loss, the main one first.
     pub(crate) heads: Vec<Head>,
+    /// Lists of heads of which each training step draws one; none where all are trained in every step.
+    pub(crate) parts: Vec<Vec<usize>>,
     /// Evaluated only: there are no gradients.
     pub(crate) deployed: bool,
 }
@@ -125,12 +127,13 @@ pub struct NetworkBuilder {
     layers: Vec<NetworkLayer>,
     names: HashSet<String>,
     pub(crate) heads: Vec<Head>,
+    pub(crate) parts: Vec<Vec<usize>>,
 }
 
 impl NetworkBuilder {
     /// A network over images of `input`.
     pub fn new(input: Shape) -> Self {
-        Self { input, layers: Vec::new(), names: HashSet::new(), heads: Vec::new() }
+        Self { input, layers: Vec::new(), names: HashSet::new(), heads: Vec::new(), parts: Vec::new() }
     }
 
     /// The image.
@@ -374,7 +377,7 @@ impl NetworkBuilder {
     /// No layer; heads that are no f32 value per class, differ in their classes, or have nothing to learn; a layer whose
     /// output nobody uses, or with parameters that no loss trains.
     pub fn build(self) -> Result<Network, GraphError> {
-        let Self { input, layers, mut heads, .. } = self;
+        let Self { input, layers, mut heads, parts, .. } = self;
         if layers.is_empty() {
             return Err(GraphError::layer("network", "a network needs at least one layer"));
         }
@@ -382,7 +385,7 @@ impl NetworkBuilder {
             heads.push(Head::labeled(Node(layers.len() - 1)));
         }
         let classes = heads::check(&layers, &heads)?;
-        Ok(Network { classes, heads, input, layers, deployed: false })
+        Ok(Network { classes, heads, parts, input, layers, deployed: false })
     }
 
     /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.

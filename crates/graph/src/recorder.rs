@@ -43,6 +43,13 @@ pub enum Phase {
     Forward,
     /// Loss to parameter gradients.
     Backward,
+    /// The same two for some of the heads alone, one of several lists of which a step draws one.
+    Part {
+        /// Which list.
+        part: u32,
+        /// Loss to parameter gradients.
+        backward: bool,
+    },
     /// Gradients to new parameters.
     Apply,
     /// Parameters to packed weights, once before an evaluation.
@@ -440,8 +447,13 @@ impl Recorder {
 
     /// Written once before an evaluation.
     fn is_frozen(&self, slice: BufferSlice) -> bool {
-        let writes = |dispatch: &Dispatch| dispatch.outputs().any(|output| output.buffer == slice.buffer);
-        self.phases.get(&Phase::Freeze).is_some_and(|dispatches| dispatches.iter().any(writes))
+        self.writes(Phase::Freeze, BufferSlice::whole(slice.buffer, u64::MAX))
+    }
+
+    /// A dispatch of `phase` writes some of `slice`.
+    pub(crate) fn writes(&self, phase: Phase, slice: BufferSlice) -> bool {
+        let writes = |dispatch: &Dispatch| dispatch.outputs().any(|output| output.overlaps(&slice));
+        self.phases.get(&phase).is_some_and(|dispatches| dispatches.iter().any(writes))
     }
 
     /// Names the layer and pass of the dispatches that follow.
@@ -474,7 +486,8 @@ impl Recorder {
         plane_pairs: u32,
         reason: Option<String>,
     ) {
-        if self.notes_evaluation || !matches!(self.mode, Mode::Evaluate { .. }) {
+        let repeats = matches!(self.phase, Phase::Part { .. });
+        if !repeats && (self.notes_evaluation || !matches!(self.mode, Mode::Evaluate { .. })) {
             let Scope { layer, pass } = self.scope.clone();
             // Groups and other parts of one product stand for the same choice.
             let same = |note: &ProductNote| note.layer == layer && note.pass == pass && note.kernel == kernel;

@@ -49,6 +49,8 @@ pub(crate) struct Store {
 pub(crate) struct Schedule {
     pub recorder: Recorder,
     pub ports: Ports,
+    /// Gradients that a step of each part of the heads leaves alone; they must be 0.
+    pub idle: Vec<Vec<BufferSlice>>,
 }
 
 impl Schedule {
@@ -69,26 +71,23 @@ impl Schedule {
         declare_parameters(&mut recorder, network, options.optimizer.moments(), most);
         let mut ports = declare_ports(&mut recorder, network, options);
         ports.stores = declare_stores(&mut recorder, options, limit)?;
-        let fused = if options.fuse { chains(network) } else { HashMap::new() };
         if network.deployed {
+            let fused = if options.fuse { chains(network) } else { HashMap::new() };
             recorder.notes_evaluation = true;
             record_evaluation(&mut recorder, network, options, &mut ports, fused)?;
-            return Ok(Self { recorder, ports });
+            return Ok(Self { recorder, ports, idle: Vec::new() });
         }
 
-        recorder.phase = Phase::Forward;
         recorder.mode = if options.frozen_batch_norm { Mode::TrainFrozen } else { Mode::Train };
-        let tape = forward(&mut recorder, network, (options, &ports), fused)?;
-        recorder.set_scope("loss", "forward");
-        let loss = record_loss(&mut recorder, network, &ports, &tape.read)?;
-        for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
-            let metrics = recorder.status(0, 4);
-            recorder.dispatch(Metrics { samples: chunk.samples }, &[*losses, *hits, metrics])?;
+        record_passes(&mut recorder, network, (options, &ports), [Phase::Forward, Phase::Backward])?;
+        let mut idle = Vec::new();
+        for (part, heads) in (0..).zip(&network.parts) {
+            let phases = [false, true].map(|backward| Phase::Part { part, backward });
+            record_passes(&mut recorder, &network.part(heads), (options, &ports), phases)?;
+            let trained = recorder.parameters.values().filter(|parameter| parameter.spec.trainable);
+            let gradients = trained.map(|parameter| parameter.gradient);
+            idle.push(gradients.filter(|gradient| !recorder.writes(phases[1], *gradient)).collect());
         }
-
-        recorder.phase = Phase::Backward;
-        backward(&mut recorder, network, tape.entries, loss.gradients)?;
-        add_contributions(&mut recorder)?;
 
         recorder.phase = Phase::Apply;
         apply(&mut recorder, options)?;
@@ -97,8 +96,29 @@ impl Schedule {
         let main = network.head(0);
         let fused = if options.fuse { chains(&main) } else { HashMap::new() };
         record_evaluation(&mut recorder, &main, options, &mut ports, fused)?;
-        Ok(Self { recorder, ports })
+        Ok(Self { recorder, ports, idle })
     }
+}
+
+/// Records the forward and the backward pass of a step in these phases.
+fn record_passes(
+    recorder: &mut Recorder,
+    network: &Network,
+    (options, ports): (&SessionOptions, &Ports),
+    [before, behind]: [Phase; 2],
+) -> Result<(), GraphError> {
+    recorder.phase = before;
+    let fused = if options.fuse { chains(network) } else { HashMap::new() };
+    let tape = forward(recorder, network, (options, ports), fused)?;
+    recorder.set_scope("loss", "forward");
+    let loss = record_loss(recorder, network, ports, &tape.read)?;
+    for (chunk, (losses, hits)) in recorder.chunks().iter().zip(loss.losses.iter().zip(&loss.hits)) {
+        let metrics = recorder.status(0, 4);
+        recorder.dispatch(Metrics { samples: chunk.samples }, &[*losses, *hits, metrics])?;
+    }
+    recorder.phase = behind;
+    backward(recorder, network, tape.entries, loss.gradients)?;
+    add_contributions(recorder)
 }
 
 fn record_evaluation(
@@ -281,7 +301,7 @@ fn gather(
             images,
         };
         let (table, image) = (ports.table[chunk.index], image.chunks[chunk.index]);
-        let changes = ports.changes.get(chunk.index).filter(|_| recorder.phase == Phase::Forward).copied();
+        let changes = ports.changes.get(chunk.index).filter(|_| recorder.phase != Phase::Evaluate).copied();
         let source = ports.source.get(chunk.index).map(|source| (0, chunk.samples, *source));
         let stores = ports.stores.iter().map(|store| (store.first_image, store.images, store.pixels));
         // Each fills in the samples whose pictures it has.

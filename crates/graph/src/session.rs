@@ -35,6 +35,8 @@ pub struct Session<E: Executor> {
     prepared: BTreeMap<Phase, E::Prepared>,
     /// Forward, backward and apply as one.
     whole: Option<E::Prepared>,
+    /// The same of each part of the heads that a step may draw.
+    parts: Vec<E::Prepared>,
     queue: VecDeque<ring::Queued>,
     evaluations: VecDeque<evaluate::QueuedEvaluation>,
     /// Words on their way from or to the device; their memory is used again.
@@ -49,6 +51,17 @@ pub struct Session<E: Executor> {
     frozen: bool,
     loaded: bool,
     deployed: bool,
+}
+
+/// Stream of the random numbers that choose a part of the heads; no layer has it.
+const DRAW_STREAM: u32 = u32::MAX;
+
+/// The phases of a step of all heads.
+const WHOLE: [Phase; 3] = [Phase::Forward, Phase::Backward, Phase::Apply];
+
+fn phases_of(part: usize) -> [Phase; 3] {
+    let part = u32::try_from(part).expect("few parts");
+    [Phase::Part { part, backward: false }, Phase::Part { part, backward: true }, Phase::Apply]
 }
 
 impl<E: Executor> Session<E> {
@@ -70,6 +83,7 @@ impl<E: Executor> Session<E> {
             recordings: BTreeMap::new(),
             prepared: BTreeMap::new(),
             whole: None,
+            parts: Vec::new(),
             queue: VecDeque::with_capacity(RING),
             evaluations: VecDeque::with_capacity(RING),
             words: Vec::new(),
@@ -104,9 +118,35 @@ impl<E: Executor> Session<E> {
         for (phase, recording) in &self.recordings {
             self.prepared.insert(*phase, self.executor.prepare(recording)?);
         }
-        let phases = [Phase::Forward, Phase::Backward, Phase::Apply];
-        let parts: Vec<_> = phases.iter().filter_map(|phase| self.prepared.get(phase)).collect();
-        self.whole = Some(self.executor.join(&parts));
+        for phases in std::iter::once(WHOLE).chain((0..self.schedule.idle.len()).map(phases_of)) {
+            let parts: Vec<_> = phases.iter().filter_map(|phase| self.prepared.get(phase)).collect();
+            let joined = self.executor.join(&parts);
+            match self.whole {
+                None => self.whole = Some(joined),
+                Some(_) => self.parts.push(joined),
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of the heads that training step `step` draws, where there are parts: a function of seed and step alone.
+    fn drawn(&self, step: u32) -> Option<usize> {
+        let parts = self.schedule.idle.len();
+        let uniform = reference::random::uniform(self.options.seed, step, DRAW_STREAM, 0, 0);
+        (parts > 0).then(|| ((uniform * parts as f64) as usize).min(parts - 1))
+    }
+
+    /// The phases of training step `step`.
+    pub(crate) fn step_phases(&self, step: u32) -> [Phase; 3] {
+        self.drawn(step).map_or(WHOLE, phases_of)
+    }
+
+    /// Sets the gradients that training step `step` leaves alone to 0.
+    pub(crate) fn prepare_step(&mut self, step: u32) -> Result<(), GraphError> {
+        let Some(part) = self.drawn(step) else { return Ok(()) };
+        for slice in self.schedule.idle[part].clone() {
+            self.write(slice, &vec![0; slice.words as usize])?;
+        }
         Ok(())
     }
 

@@ -78,7 +78,7 @@ pub(crate) const WEIGHT: &str = "weight";
 impl Recorder {
     fn tap(&mut self, quantity: Quantity, form: Form) {
         // What an evaluation computes is not part of a step.
-        if !matches!(self.mode, Mode::Evaluate { .. }) {
+        if !matches!(self.mode, Mode::Evaluate { .. }) && !matches!(self.phase, Phase::Part { .. }) {
             let (layer, phase) = (self.scope.layer.clone(), self.phase);
             self.taps.push(Tap { layer, quantity, phase, form });
         }

@@ -10,6 +10,9 @@ pub enum WidthLoss {
     Recursive,
     /// Every one learns the labels.
     Joint,
+    /// A step trains the widest on the labels and one other, drawn anew each time, on the class scores of the widest, as
+    /// constants.
+    Sampled,
 }
 
 /// Subnetworks that are trained together.
@@ -69,10 +72,14 @@ impl Network {
             let last = *nodes.last().expect("a network has layers");
             builder.head(match (widths.loss, scores.last()) {
                 (WidthLoss::Recursive, Some(&wider)) => Head::distilled(last, wider),
+                (WidthLoss::Sampled, Some(_)) => Head::distilled(last, scores[0]),
                 _ => Head::labeled(last),
             });
             scores.push(last);
             widest = if widest.is_empty() { nodes } else { widest };
+        }
+        if widths.loss == WidthLoss::Sampled {
+            builder.draw_heads((1..scores.len()).map(|narrower| vec![0, narrower]).collect());
         }
         builder.build()
     }

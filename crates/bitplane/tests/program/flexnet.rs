@@ -49,17 +49,18 @@ fn a_run_is_evaluated_at_every_width_as_it_was_in_training() {
 #[test]
 fn a_resumed_training_of_several_widths_is_the_undisturbed_one() {
     let folder = tempfile::tempdir().unwrap();
-    let line =
-        format!("{TRAIN} --widths 2,1 --flex-training joint --nested-form shift --flex-batch-norm single");
+    let line = format!(
+        "{TRAIN} --widths 3,2,1 --flex-training sampled --nested-form shift --flex-batch-norm single"
+    );
     run(folder.path(), &format!("{line} --epochs 2 --output-dir whole")).expect(0, &[]);
     run(folder.path(), &format!("{line} --epochs 1 --output-dir part")).expect(0, &[]);
     run(folder.path(), "train --resume part --epochs 2").expect(0, &[]);
     let [whole, part] = ["whole", "part"].map(|name| last_checkpoint(&folder.path().join(name)));
     assert_eq!(whole, part);
-    run(folder.path(), "train --resume part --widths 2,1 --flex-training recursive")
+    run(folder.path(), "train --resume part --widths 3,2,1 --flex-training recursive")
         .expect(2, &["flex-training"]);
     let settings = fs::read_to_string(folder.path().join("part/config.toml")).unwrap();
-    for line in ["widths = [2, 1]", "bits = \"2,2,4\"", "nested-form = \"shift\""] {
+    for line in ["widths = [3, 2, 1]", "bits = \"3,3,4\"", "nested-form = \"shift\""] {
         assert!(settings.contains(line), "{line} is not in {settings}");
     }
     // A plain run starts one of several widths, whose narrower batch norms start as its own.

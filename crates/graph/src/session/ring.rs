@@ -38,7 +38,11 @@ impl<E: Executor> Session<E> {
         }
         self.begin(&input.into(), step, rate)?;
         let status = self.place(self.status());
-        let whole = self.whole.as_ref().expect("a session is prepared");
+        self.prepare_step(step)?;
+        let whole = match self.drawn(step) {
+            Some(part) => &self.parts[part],
+            None => self.whole.as_ref().expect("a session is prepared"),
+        };
         let status = self.executor.run_and_read(whole, status).await?;
         self.ready = Some(Phase::Apply);
         self.queue.push_back(Queued { step, status });
