@@ -1,7 +1,8 @@
 //#import dispatch
+//#import pictures
 // dst[s, y, x, c] = image table[s, 0] of source, resized (bilinear, pixel centers aligned, edges repeated) to
 // resize_height x resize_width, mirrored if table[s, 1] is 1, read at (y + table[s, 2], x + table[s, 3]),
-// zero outside, divided by 255. Samples whose image is not among the `images` of source, counted from first_image,
+// zero outside, minus subtract_c over divide_by_c. Samples whose image is not among the `images` of source, counted from first_image,
 // are left as they are.
 // source: images x source_height x source_width x channels bytes, four a word, the first lowest; table:
 // samples x 4 words, the last two signed; dst: samples x out_height x out_width x channels floats.
@@ -16,6 +17,12 @@ struct Params {
     out_width: u32,
     first_image: u32,
     images: u32,
+    subtract_0: f32,
+    subtract_1: f32,
+    subtract_2: f32,
+    divide_by_0: f32,
+    divide_by_1: f32,
+    divide_by_2: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -38,8 +45,7 @@ fn main(
     if sample >= params.samples {
         return;
     }
-    // An image before the first wraps to a huge index.
-    let stored = table[4u * sample] - params.first_image;
+    let stored = place_of(table[4u * sample]);
     if stored >= params.images {
         return;
     }
@@ -54,27 +60,13 @@ fn main(
     let image = stored * params.source_height;
     let top = (image + down.first) * params.source_width;
     let bottom = (image + down.second) * params.source_width;
+    let down_share = f32(down.share) / f32(2u * params.resize_height);
     for (var channel = 0u; channel < CHANNELS; channel++) {
         let upper = blend_across(top, across, channel);
         let lower = blend_across(bottom, across, channel);
-        dst[pixel * CHANNELS + channel] = select(0.0, blend(upper, lower, down.share) / 255.0, inside);
+        let value = select(0.0, blend(upper, lower, down_share), inside);
+        dst[pixel * CHANNELS + channel] = scaled(value, channel);
     }
-}
-
-struct Neighbors {
-    first: u32,
-    second: u32,
-    share: f32,
-}
-
-// The source positions on both sides of the center of position `position` of `resized`, and the share of the
-// second.
-// The center is (position + 1/2) size / resized - 1/2; whole numbers keep its floor and its fraction exact.
-fn neighbors(position: u32, size: u32, resized: u32) -> Neighbors {
-    let center = (2u * position + 1u) * size + resized;
-    let above = center / (2u * resized);
-    let share = f32(center % (2u * resized)) / f32(2u * resized);
-    return Neighbors(max(above, 1u) - 1u, min(above, size - 1u), share);
 }
 
 fn blend(a: f32, b: f32, share: f32) -> f32 {
@@ -82,10 +74,7 @@ fn blend(a: f32, b: f32, share: f32) -> f32 {
 }
 
 fn blend_across(line: u32, across: Neighbors, channel: u32) -> f32 {
-    return blend(byte_at(line + across.first, channel), byte_at(line + across.second, channel), across.share);
-}
-
-fn byte_at(pixel: u32, channel: u32) -> f32 {
-    let at = pixel * CHANNELS + channel;
-    return f32((source[at / 4u] >> (8u * (at % 4u))) & 255u);
+    let first = f32(byte_at((line + across.first) * CHANNELS + channel));
+    let second = f32(byte_at((line + across.second) * CHANNELS + channel));
+    return blend(first, second, f32(across.share) / f32(2u * params.resize_width));
 }

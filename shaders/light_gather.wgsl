@@ -1,9 +1,11 @@
 //#import dispatch
+//#import pictures
+//#import workgroup_sum
 // dst[s, y, x, c] = byte at (y + table[s, 2], x + table[s, 3]) of the lit image s, mirrored if table[s, 1] is 1, zero
-// outside, divided by 255. The lit image is image table[s, 0] of source, resized to resize_height x resize_width (bilinear,
+// outside, minus subtract_c over divide_by_c. The lit image is image table[s, 0] of source, resized to resize_height x resize_width (bilinear,
 // pixel centers aligned, edges repeated, rounded to bytes), with p = clamp(byte + lights[s, 0], 0, 255), and then
 // clamp(floor((p - mean) f + mean), 0, 255), where f is lights[s, 1] / 4096 and mean the mean of p over the channel, to the
-// nearest 1/256. Everything but the last division is on whole numbers. Samples whose image is not among the `images` of
+// nearest 1/256. Everything but that scale is on whole numbers. Samples whose image is not among the `images` of
 // source, counted from first_image, are left as they are.
 // source: images x source_height x source_width x channels bytes, four a word, the first lowest; table: samples x 4 words,
 // the last two signed; lights: samples x 2 words, the first signed; dst: samples x out_height x out_width x channels floats.
@@ -18,6 +20,12 @@ struct Params {
     out_width: u32,
     first_image: u32,
     images: u32,
+    subtract_0: f32,
+    subtract_1: f32,
+    subtract_2: f32,
+    divide_by_0: f32,
+    divide_by_1: f32,
+    divide_by_2: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,8 +37,6 @@ struct Params {
 override WORKGROUP: u32;
 override CHANNELS: u32;
 
-var<workgroup> sums: array<u32, WORKGROUP>;
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -40,8 +46,7 @@ fn main(
     let sample = linear_group(group, groups);
     let exists = sample < params.samples;
     let row = select(0u, sample, exists);
-    // An image before the first wraps to a huge index.
-    let stored = table[4u * row] - params.first_image;
+    let stored = place_of(table[4u * row]);
     // No early return: every invocation has to reach the barriers.
     let lit = exists && stored < params.images;
     let image = select(0u, stored, lit);
@@ -55,20 +60,7 @@ fn main(
             let y = pixel / params.resize_width;
             sum += u32(brightened(image, y, pixel - y * params.resize_width, channel, offset));
         }
-        sums[local] = sum;
-        // All sums of the channel are written before one invocation adds them.
-        workgroupBarrier();
-        if local == 0u {
-            for (var other = 1u; other < WORKGROUP; other++) {
-                sum += sums[other];
-            }
-            sums[0] = sum;
-        }
-        // The total is written before all read it.
-        workgroupBarrier();
-        let mean = i32((sums[0] * 256u + pixels / 2u) / pixels);
-        // All have read it before the next channel's sums take its place.
-        workgroupBarrier();
+        let mean = i32((workgroup_sum(sum, local) * 256u + pixels / 2u) / pixels);
         for (var out = local; out < select(0u, out_pixels, lit); out += WORKGROUP) {
             let line = out / params.out_width;
             // An offset above or left of the image wraps to a huge coordinate.
@@ -79,8 +71,8 @@ fn main(
             let x = select(shifted, params.resize_width - 1u - shifted, mirrored);
             let p = brightened(image, select(0u, y, inside), select(0u, x, inside), channel, offset);
             let contrast = ((256 * p - mean) * factor + 4096 * mean) >> 20u;
-            let value = f32(clamp(contrast, 0, 255)) / 255.0;
-            dst[(sample * out_pixels + out) * CHANNELS + channel] = select(0.0, value, inside);
+            let value = select(0, clamp(contrast, 0, 255), inside);
+            dst[(sample * out_pixels + out) * CHANNELS + channel] = scaled(f32(value), channel);
         }
     }
 }
@@ -97,27 +89,8 @@ fn brightened(image: u32, y: u32, x: u32, channel: u32, offset: i32) -> i32 {
     return clamp(i32((upper + lower + whole / 2u) / whole) + offset, 0, 255);
 }
 
-struct Neighbors {
-    first: u32,
-    second: u32,
-    // Weight of the second, of 2 resized.
-    share: u32,
-}
-
-// The source positions on both sides of the center of position `position` of `resized`.
-fn neighbors(position: u32, size: u32, resized: u32) -> Neighbors {
-    let center = (2u * position + 1u) * size + resized;
-    let above = center / (2u * resized);
-    return Neighbors(max(above, 1u) - 1u, min(above, size - 1u), center % (2u * resized));
-}
-
 fn blend_across(line: u32, across: Neighbors, channel: u32) -> u32 {
-    let first = byte_at(line + across.first, channel);
-    let second = byte_at(line + across.second, channel);
+    let first = byte_at((line + across.first) * CHANNELS + channel);
+    let second = byte_at((line + across.second) * CHANNELS + channel);
     return first * (2u * params.resize_width - across.share) + second * across.share;
-}
-
-fn byte_at(pixel: u32, channel: u32) -> u32 {
-    let at = pixel * CHANNELS + channel;
-    return (source[at / 4u] >> (8u * (at % 4u))) & 255u;
 }

@@ -7,7 +7,7 @@ use graph::{
 };
 use pollster::block_on;
 use recording::Executor;
-use reference::color::ColorMap;
+use reference::color::{ColorStep, ColorSteps};
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options};
 
 const HELD: u32 = 445;
@@ -38,7 +38,18 @@ impl Chosen {
             },
             color: Color {
                 part: [step % 5, sample % 7, 50 + sample % 10, 40],
-                map: ColorMap::PLAIN.contrast(0.7).saturation(1.3).shifted([f64::from(step), 0.0, 9.0]),
+                steps: ColorSteps {
+                    order: [
+                        ColorStep::Saturation,
+                        ColorStep::Shift,
+                        ColorStep::Contrast,
+                        ColorStep::Brightness,
+                    ],
+                    contrast: 2900,
+                    saturation: 5300,
+                    shift: [step.cast_signed(), 0, 9],
+                    ..ColorSteps::PLAIN
+                },
             },
         };
         let image = |at: &u32| &all.pixels[*at as usize * size..][..size];

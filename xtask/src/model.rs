@@ -49,6 +49,7 @@ impl Options {
     pub fn open(&self) -> Result<Subject> {
         let input = ModelInput::usual(&self.model, None, None);
         let model = models::build(&self.model, &input, self.bits)?;
+        let model = models::recipe(&self.model)?.preprocess.of(model)?;
         let adapter = device::chosen(self.device.as_deref(), false)?.remove(0);
         println!("{adapter}");
         let form = EpsilonForm::Uncorrected;

@@ -14,6 +14,7 @@ use crate::method::{
     Rounding, is_default,
 };
 use crate::models::Recipe;
+use crate::preprocess::Preprocess;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
 
@@ -53,6 +54,9 @@ pub struct Config {
     pub lr_warmup_epochs: u32,
     pub augment: Augment,
     pub crop_padding: u32,
+    /// Absent where it is [`Preprocess::Plain`] and the model's recipe has nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Preprocess>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_bad: bool,
     pub seed: u64,
@@ -166,6 +170,8 @@ impl Config {
             lr_warmup_epochs: settings.lr_warmup_epochs.unwrap_or(recipe.lr_warmup_epochs),
             augment: settings.augment.unwrap_or(recipe.augment),
             crop_padding: settings.crop_padding.unwrap_or(recipe.crop_padding),
+            preprocess: Some(settings.preprocess.unwrap_or(recipe.preprocess))
+                .filter(|chosen| *chosen != Preprocess::Plain || recipe.preprocess != Preprocess::Plain),
             skip_bad: settings.skip_bad.unwrap_or(false),
             seed: settings.seed.unwrap_or(0),
             device: settings.device,
@@ -251,6 +257,11 @@ impl Config {
         }
     }
 
+    /// How pictures become the network's input.
+    pub fn preprocess(&self) -> Preprocess {
+        self.preprocess.unwrap_or_default()
+    }
+
     /// The learning rate's schedule.
     pub fn schedule(&self) -> Schedule {
         Schedule {
@@ -302,6 +313,8 @@ impl Config {
             histograms: Vec::new(),
             histogram_every: every(),
             tensorboard: None,
+            // Runs from before there was a choice have none.
+            preprocess: self.preprocess.filter(|chosen| *chosen != Preprocess::Plain),
             // The sum of its bytes says what a training started with, wherever the file lay.
             init_from: None,
             allow_nonfinite: false,

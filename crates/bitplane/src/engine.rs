@@ -45,7 +45,8 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// A model that does not fit the images.
     pub fn new(config: &Config, input: &ModelInput, batch_size: u32) -> Result<Self, Failure> {
-        Ok(Self::with(config, flexnet::trained(config, input)?, batch_size))
+        let model = config.preprocess().of(flexnet::trained(config, input)?)?;
+        Ok(Self::with(config, model, batch_size))
     }
 
     fn with(config: &Config, model: Model, batch_size: u32) -> Self {
@@ -72,7 +73,8 @@ impl<'a> Engine<'a> {
             Some(cut) => model.network.cut(cut)?,
             None => model.network,
         };
-        Ok(Self::with(config, Model { network, ..model }, batch_size))
+        let model = config.preprocess().of(Model { network, ..model })?;
+        Ok(Self::with(config, model, batch_size))
     }
 
     /// For a network of a packed file.

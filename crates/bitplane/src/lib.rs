@@ -31,6 +31,7 @@ pub mod output;
 pub mod packed_network;
 pub mod plot;
 pub mod position;
+pub mod preprocess;
 pub mod progress;
 pub mod recovery;
 pub mod report;

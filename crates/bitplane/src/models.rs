@@ -9,7 +9,7 @@ mod svhn;
 use graph::{Bits, EpsilonForm, GraphError, InputSpec, Method, Network, NetworkBuilder, Optimizer, Shape};
 
 use self::resnet18::Accidents;
-use crate::{batches::Augment, schedule::SchedulerKind};
+use crate::{batches::Augment, preprocess::Preprocess, schedule::SchedulerKind};
 
 /// Side of the pictures that a network reads, and what its widths are divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub struct Recipe {
     pub augment: Augment,
     /// Largest shift of an augmentation that crops, in pixels.
     pub crop_padding: u32,
+    /// How pictures become input.
+    pub preprocess: Preprocess,
 }
 
 /// Why a model cannot be built.
@@ -196,6 +198,7 @@ fn adam_recipe() -> Recipe {
         lr_warmup_epochs: 0,
         augment: Augment::None,
         crop_padding: 4,
+        preprocess: Preprocess::Plain,
     }
 }
 

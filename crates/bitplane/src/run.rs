@@ -256,7 +256,10 @@ pub fn kernels(path: &Path) -> PathBuf {
 /// [`RunError::NotARun`], or the settings' own.
 pub fn read_settings(path: &Path) -> Result<Settings, crate::exit::Failure> {
     check_run(path)?;
-    Ok(Settings::read(&path.join(CONFIG))?)
+    let mut settings = Settings::read(&path.join(CONFIG))?;
+    // What was not written down was not done, whatever the model's recipe has by now.
+    settings.preprocess.get_or_insert_default();
+    Ok(settings)
 }
 
 /// The newest of `base`, `base-2`, `base-3`, ... that exists.

@@ -1,6 +1,7 @@
 //! Folders that are new, taken, overwritten and gone on with.
 
 use super::*;
+use crate::preprocess::Preprocess;
 
 fn record(epoch: u32) -> EpochRecord {
     EpochRecord { epoch, train_loss: 0.5 / f64::from(epoch), ..EpochRecord::default() }
@@ -128,4 +129,18 @@ fn logs_are_cut_back_to_the_checkpoint() {
     assert_eq!(lines(Log::Histograms).unwrap().len(), 1);
     fs::write(&path, "{}\n{\"epoch\n").unwrap();
     assert!(lines(Log::Histograms).unwrap_err().to_string().contains("line 2"));
+}
+
+#[test]
+fn runs_from_before_there_was_a_choice_read_pictures_as_they_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = crate::models::recipe("alexnet").unwrap();
+    let settings = Settings { model: Some("alexnet".to_owned()), ..Settings::default() };
+    let today = Config::resolve(settings, &recipe);
+    let old = Config { preprocess: None, ..today.clone() };
+    assert!(today.preprocess() == Preprocess::Imagenet && !old.to_toml().contains("preprocess"));
+    fs::write(folder.path().join(CONFIG), old.to_toml()).unwrap();
+    let read = Config::resolve(read_settings(folder.path()).unwrap(), &recipe);
+    assert_eq!(read.preprocess(), Preprocess::Plain);
+    assert!(read.hash() == old.hash() && read.hash() != today.hash());
 }

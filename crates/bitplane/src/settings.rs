@@ -15,6 +15,7 @@ use crate::method::{
     Rounding,
 };
 use crate::output::{printable_lines, shown};
+use crate::preprocess::Preprocess;
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
 
@@ -106,6 +107,9 @@ pub struct Settings {
     /// Largest shift of --augment flip-crop in pixels
     #[arg(long, value_name = "N")]
     pub crop_padding: Option<u32>,
+    /// How pictures become the network's input
+    #[arg(long, value_name = "KIND")]
+    pub preprocess: Option<Preprocess>,
     /// Leave out images of a folder that cannot be used, with a warning
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub skip_bad: Option<bool>,
@@ -273,6 +277,7 @@ impl Settings {
             lr_warmup_epochs: self.lr_warmup_epochs.or(other.lr_warmup_epochs),
             augment: self.augment.or(other.augment),
             crop_padding: self.crop_padding.or(other.crop_padding),
+            preprocess: self.preprocess.or(other.preprocess),
             skip_bad: self.skip_bad.or(other.skip_bad),
             seed: self.seed.or(other.seed),
             device: self.device.or(other.device),

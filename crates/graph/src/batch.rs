@@ -5,7 +5,7 @@ use kernels::ColorGather;
 use crate::{Change, GraphError, SessionOptions, recorder::Chunk, session::InputSpec};
 
 /// What happens to one picture after the resize: mirrored, then cut at an offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transform {
     /// Mirrors left and right.
     pub flip: bool,
@@ -20,18 +20,18 @@ pub struct Transform {
 }
 
 /// A part of a picture in other colors, as [`reference::color::gather_colored`] shows it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Color {
     /// First row and column, height and width of the part; all of the picture where the height is 0.
     pub part: [u32; 4],
     /// What happens to the colors.
-    pub map: reference::color::ColorMap,
+    pub steps: reference::color::ColorSteps,
 }
 
 impl Default for Color {
     /// The picture as it is.
     fn default() -> Self {
-        Self { part: [0; 4], map: reference::color::ColorMap::PLAIN }
+        Self { part: [0; 4], steps: reference::color::ColorSteps::PLAIN }
     }
 }
 
@@ -188,7 +188,7 @@ impl Input<'_> {
                     let whole = [0, 0, input.source_height, input.source_width];
                     words.extend([self.picture(at, sample), u32::from(flip)]);
                     words.extend(if color.part[2] == 0 { whole } else { color.part });
-                    words.extend(ColorGather::color_words(&color.map));
+                    words.extend(ColorGather::steps_words(&color.steps));
                 }
             }
         }

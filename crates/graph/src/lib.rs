@@ -56,7 +56,7 @@ pub use fusion::Link;
 pub use heads::{Head, SoftTarget};
 pub use heterogeneous::{BitOrder, Heterogeneous, MaskCost, MaskGranularity};
 pub use kernel_plan::{KernelPlan, ProductKey, UnknownProduct};
-pub use kernels::{ActivationForm, Rounding};
+pub use kernels::{ActivationForm, PixelScale, Rounding};
 pub use layer::{Backward, Layer, LayerSummary, Place};
 pub use memory::MemoryPlan;
 pub use method::Method;

@@ -147,7 +147,7 @@ impl Network {
             builder.inherit(layer);
         }
         self.heads.iter().for_each(|head| builder.head(head.moved(&nodes)));
-        builder.build()
+        Ok(Self { pixel_scale: self.pixel_scale, ..builder.build()? })
     }
 }
 

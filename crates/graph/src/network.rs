@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use kernels::PixelScale;
+
 use crate::{
     Bits, FULL_PRECISION, GraphError, Head, LayerSummary, Shape, heads,
     layer::Layer,
@@ -50,6 +52,8 @@ pub struct Network {
     pub(crate) heads: Vec<Head>,
     /// Lists of heads of which each training step draws one; none where all are trained in every step.
     pub(crate) parts: Vec<Vec<usize>>,
+    /// What becomes of the pictures' values.
+    pub pixel_scale: PixelScale,
     /// Evaluated only: there are no gradients.
     pub(crate) deployed: bool,
 }
@@ -385,7 +389,7 @@ impl NetworkBuilder {
             heads.push(Head::labeled(Node(layers.len() - 1)));
         }
         let classes = heads::check(&layers, &heads)?;
-        Ok(Network { classes, heads, parts, input, layers, deployed: false })
+        Ok(Network { classes, heads, parts, input, layers, pixel_scale: PixelScale::UNIT, deployed: false })
     }
 
     /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.

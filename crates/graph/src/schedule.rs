@@ -146,12 +146,18 @@ pub(crate) fn binding_limit(limits: Limits, options: &SessionOptions) -> u64 {
     options.max_binding_words.unwrap_or(u64::MAX).min(limits.binding_words).min(limits.buffer_words)
 }
 
-/// The kernel that changes brightness sums over whole pictures, the one that changes colors knows three channels.
+/// The kernels that change pictures sum over whole ones, and colors have three channels.
 fn check_change(options: &SessionOptions) -> Result<(), GraphError> {
-    let pixels = u64::from(options.input.resize_height) * u64::from(options.input.resize_width);
-    if options.change == Change::Light && pixels > LightGather::MOST_PIXELS {
-        let (tensor, needed) = ("pictures that change in brightness, in pixels,".to_owned(), pixels);
-        return Err(GraphError::TooLarge { tensor, samples: 0, needed, limit: LightGather::MOST_PIXELS });
+    let InputSpec { resize_height, resize_width, out_height, out_width, .. } = options.input;
+    let (height, width, limit) = match options.change {
+        Change::None => (0, 0, 0),
+        Change::Light => (resize_height, resize_width, LightGather::MOST_PIXELS),
+        Change::Color => (out_height, out_width, ColorGather::MOST_PIXELS),
+    };
+    let needed = u64::from(height) * u64::from(width);
+    if needed > limit {
+        let tensor = "pictures that change in brightness, in pixels,".to_owned();
+        return Err(GraphError::TooLarge { tensor, samples: 0, needed, limit });
     }
     if options.change == Change::Color && options.input.channels != 3 {
         let message = format!("pictures of {} channels have no colors to change", options.input.channels);
@@ -299,6 +305,7 @@ fn gather(
             out_width: input.out_width,
             first_image,
             images,
+            scale: network.pixel_scale,
         };
         let (table, image) = (ports.table[chunk.index], image.chunks[chunk.index]);
         let changes = ports.changes.get(chunk.index).filter(|_| recorder.phase != Phase::Evaluate).copied();
@@ -323,8 +330,8 @@ fn gather(
 
 fn color_gather(gather: &ImageGather) -> ColorGather {
     let &ImageGather { samples, source_height, source_width, out_height, out_width, .. } = gather;
-    let &ImageGather { first_image, images, .. } = gather;
-    ColorGather { samples, source_height, source_width, out_height, out_width, first_image, images }
+    let &ImageGather { first_image, images, scale, .. } = gather;
+    ColorGather { samples, source_height, source_width, out_height, out_width, first_image, images, scale }
 }
 
 /// One buffer for the losses and hits of all chunks, so that one read brings them to the host.

@@ -3,15 +3,20 @@
 
 use std::borrow::Cow;
 
-use recording::{Bound, Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::color::{ColorGather as Sizes, ColorMap, ColorView, gather_colored};
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::color::{ColorGather as Sizes, ColorStep, ColorSteps, ColorView, gather_colored};
+use reference::image::PixelScale;
 
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, floats::UNIT};
+use crate::image_gather::SCALE;
+use crate::pictures::{self, Held, gathered, whole_images};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP};
 
-/// Fills `dst[samples][out_height][out_width][3]` with values in [0, 1] from `source`, images of bytes (NHWC, three channels,
-/// four a word). Row `s` of `views[samples][27]` says of which part: source index, flip (0 or 1), top, left, height, width; and
-/// holds the floats of the matrices and the shift of [`ColorMap`]. Source indices count from `first_image`;
-/// samples whose image is not among the `images` of `source` are left as they are.
+/// Fills `dst[samples][out_height][out_width][3]` with scaled values of `source`, images of bytes (NHWC, three channels, four a
+/// word). Row `s` of `views[samples][13]` says of which part: source index, flip (0 or 1), top, left, height, width; and how
+/// its colors change, see [`ColorGather::steps_words`]. Source indices count from `first_image`; samples whose image is not
+/// among the `images` of `source` are left as they are.
+///
+/// The result has at most 65,536 pixels ([`ColorGather::MOST_PIXELS`]), so that sums fit in 32 bits.
 #[derive(Clone, Copy, Debug)]
 pub struct ColorGather {
     /// Images of the result.
@@ -28,20 +33,26 @@ pub struct ColorGather {
     pub first_image: u32,
     /// Images of `source`.
     pub images: u32,
+    /// What becomes of the values.
+    pub scale: PixelScale,
 }
 
 impl ColorGather {
     /// Words of a view.
-    pub const VIEW: u32 = 27;
+    pub const VIEW: u32 = 13;
+    /// Pixels of the result at most.
+    pub const MOST_PIXELS: u64 = 1 << 16;
 
-    /// The words of a map of colors, with which a view ends.
-    pub fn color_words(map: &ColorMap) -> [u32; 21] {
-        let mut words = [0; 21];
-        let values = map.pixel.iter().chain(&map.mean).flatten().chain(&map.shift);
-        words.iter_mut().zip(values).for_each(|(word, &value)| *word = (value as f32).to_bits());
-        words
+    /// The words with which a view ends: the order of the steps, two bits each, three factors, what is added to three channels.
+    pub fn steps_words(steps: &ColorSteps) -> [u32; 7] {
+        let order = steps.order.iter().rev().fold(0, |order, &step| order << 2 | number(step));
+        let [red, green, blue] = steps.shift.map(i32::cast_unsigned);
+        [order, steps.brightness, steps.contrast, steps.saturation, red, green, blue]
     }
 
+    fn held(&self) -> Held {
+        Held { first_image: self.first_image, images: self.images }
+    }
     fn out_pixels(&self) -> u64 {
         u64::from(self.out_height) * u64::from(self.out_width)
     }
@@ -59,29 +70,47 @@ pub(crate) static ENTRY: Entry = Entry {
     cases,
     mutations: &[
         Mutation { rule: "flip", from: "- shifted, mirrored", to: "- shifted, false" },
-        Mutation { rule: "top of the part", from: "first + views[27u * row + 2u]", to: "first" },
-        Mutation { rule: "left of the part", from: "views[27u * row + 3u] + across", to: "across" },
-        Mutation { rule: "height of the part", from: "views[27u * row + 4u]", to: "params.source_height" },
-        Mutation { rule: "width of the part", from: "views[27u * row + 5u]", to: "params.source_width" },
+        Mutation { rule: "top of the part", from: "first + views[VIEW * row + 2u]", to: "first" },
+        Mutation { rule: "left of the part", from: "views[VIEW * row + 3u]", to: "0u" },
+        Mutation { rule: "height of the part", from: "views[VIEW * row + 4u]", to: "params.source_height" },
+        Mutation { rule: "width of the part", from: "views[VIEW * row + 5u]", to: "params.source_width" },
+        Mutation { rule: "brightness", from: "(color * factor)", to: "(color * 4096)" },
+        Mutation { rule: "contrast", from: "mean) * factor", to: "mean) * 4096" },
+        Mutation { rule: "mean where the step comes", from: "row, before, 0)", to: "row, 0u, 0)" },
+        Mutation { rule: "mean of all", from: "sum += sums[other];", to: "sum += 0u;" },
+        Mutation { rule: "mean rounded", from: " + count / 2u", to: "" },
+        Mutation { rule: "gray of the mean rounded", from: "+ 32)", to: ")" },
+        Mutation { rule: "saturation", from: "gray * (4096 - factor)", to: "0" },
+        Mutation { rule: "gray rounded", from: "+ 8192)", to: ")" },
+        Mutation { rule: "weights of gray", from: "9617 * color.y", to: "9617 * color.x" },
+        Mutation { rule: "shift of the channel", from: "views[at + 5u]", to: "views[at + 4u]" },
+        Mutation { rule: "order", from: "(2u * number)", to: "(6u - 2u * number)" },
+        Mutation { rule: "last step", from: "row, 4u, mean)", to: "row, 3u, mean)" },
+        Mutation { rule: "clipped below", from: "clamp(color, vec3(0)", to: "clamp(color, vec3(-999)" },
         Mutation {
-            rule: "map of pixels",
-            from: "product(at, pixel_at(row, first, pixel))",
-            to: "pixel_at(row, first, pixel)",
+            rule: "clipped above",
+            from: "vec3(0), vec3(255));\n    }",
+            to: "vec3(0), vec3(999));\n    }",
         },
-        Mutation { rule: "map of the mean", from: " + product(at + 9u, mean)", to: "" },
-        Mutation { rule: "mean of all", from: "sum += sums[other];", to: "sum += vec3(0.0);" },
-        Mutation { rule: "shift", from: "word_at(at + 19u)", to: "word_at(at + 18u)" },
-        Mutation { rule: "rows of the matrix", from: "vec3(word_at(at + 3u)", to: "vec3(word_at(at)" },
-        Mutation { rule: "clipped below", from: "vec3(0.0), vec3(255.0)", to: "vec3(-999.0), vec3(255.0)" },
-        Mutation { rule: "clipped above", from: "vec3(0.0), vec3(255.0)", to: "vec3(0.0), vec3(999.0)" },
-        Mutation { rule: "range", from: " / 255.0", to: " / 256.0" },
+        Mutation { rule: "resize clipped", from: "vec3(22u), vec3(0)", to: "vec3(22u), vec3(-99)" },
+        Mutation { rule: "resize rounded", from: "sum + (1 << 21u)", to: "sum" },
+        Mutation { rule: "four rows", from: "tap < 4u", to: "tap < 3u" },
+        Mutation {
+            rule: "outer columns",
+            from: "+ across.weights.w * color",
+            to: "+ across.weights.x * color",
+        },
+        Mutation { rule: "weights add up", from: "2048 - before", to: "2047 - before" },
+        Mutation { rule: "edge before", from: "max(near.first, 1u) - 1u", to: "near.first" },
+        Mutation { rule: "edge behind", from: "min(near.second + 1u, size - 1u)", to: "near.second" },
+        Mutation { rule: "subtracted", from: "(value - subtract[at])", to: "value" },
+        Mutation { rule: "divided by of the channel", from: "divide_by[at]", to: "divide_by[0]" },
         Mutation { rule: "pixel centers", from: "* size + resized", to: "* size" },
         Mutation { rule: "edge repeated", from: "min(above, size - 1u)", to: "above" },
-        Mutation { rule: "nearest instead of bilinear", from: "down.share)", to: "0.0)" },
         Mutation { rule: "byte of a word", from: ">> (8u * (at % 4u))", to: ">> (8u * (3u - at % 4u))" },
         Mutation { rule: "first image", from: " - params.first_image", to: "" },
         Mutation { rule: "images of another part", from: " && stored < params.images", to: "" },
-        Mutation { rule: "colors of the sample", from: "let at = 27u * row + 6u;", to: "let at = 6u;" },
+        Mutation { rule: "colors of the sample", from: "let at = VIEW * row + 6u;", to: "let at = 6u;" },
         Mutation { rule: "tail sample", from: "sample < params.samples", to: "sample + 1u < params.samples" },
     ],
 };
@@ -91,15 +120,14 @@ impl Kernel for ColorGather {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        vec![
+        let sizes = [
             Param::u32("samples", self.samples),
             Param::u32("source_height", self.source_height),
             Param::u32("source_width", self.source_width),
             Param::u32("out_height", self.out_height),
             Param::u32("out_width", self.out_width),
-            Param::u32("first_image", self.first_image),
-            Param::u32("images", self.images),
-        ]
+        ];
+        sizes.into_iter().chain(pictures::params(self.held(), &self.scale)).collect()
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
@@ -116,68 +144,66 @@ impl Kernel for ColorGather {
         ]
     }
     fn loop_trips(&self) -> u64 {
-        2 * self.out_pixels().div_ceil(u64::from(WORKGROUP)) + u64::from(WORKGROUP)
+        // Two passes of one trip a pixel, four rows and up to four steps.
+        18 * self.out_pixels().div_ceil(u64::from(WORKGROUP)) + 3 + u64::from(WORKGROUP) + 4
     }
     fn work(&self) -> Work {
         let samples = u64::from(self.samples);
         let bytes = samples * (self.image_bytes() + 4 * u64::from(Self::VIEW));
         Work {
-            operations: 100 * samples * self.out_pixels(),
+            operations: 400 * samples * self.out_pixels(),
             bytes: bytes + 12 * samples * self.out_pixels(),
         }
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
-        let samples = self.samples as usize;
         let shape = Sizes {
             height: self.source_height as usize,
             width: self.source_width as usize,
             out_height: self.out_height as usize,
             out_width: self.out_width as usize,
+            scale: self.scale,
         };
-        let bytes: Vec<u8> = buffers[0].iter().flat_map(|word| word.to_le_bytes()).collect();
-        let whole = bytes.len() - bytes.len() % (shape.height * shape.width * 3);
-        let size = 3 * shape.out_height * shape.out_width;
-        let (mut values, mut bounds) = (vec![0.0; samples * size], vec![0.0; samples * size]);
-        let mut left = Vec::new();
-        for sample in 0..samples {
-            let [image, flip, top, first, height, width] =
-                *buffers[1][27 * sample..].first_chunk().expect("27 words a sample");
-            let stored = image.wrapping_sub(self.first_image);
-            if stored >= self.images {
-                left.push(sample * size..(sample + 1) * size);
-                continue;
-            }
-            let at = |index: usize| f64::from(f32::from_bits(buffers[1][27 * sample + 6 + index]));
-            let matrix = |first: usize| [0, 3, 6].map(|row| [0, 1, 2].map(|column| at(first + row + column)));
-            let map = ColorMap { pixel: matrix(0), mean: matrix(9), shift: [at(18), at(19), at(20)] };
+        let bytes = whole_images(buffers[0], 3 * shape.height * shape.width);
+        let show = |sample: usize| {
+            let [picture, flip, top, left, height, width, words @ ..] =
+                *buffers[1][13 * sample..].first_chunk::<13>().expect("13 words a sample");
             let view = ColorView {
-                image: stored as usize,
+                image: self.held().place_of(picture)?,
                 flip: flip != 0,
                 top: top as usize,
-                left: first as usize,
+                left: left as usize,
                 height: height as usize,
                 width: width as usize,
-                map,
+                steps: steps(words),
             };
-            values[sample * size..][..size].copy_from_slice(&gather_colored(&shape, &bytes[..whole], &view));
-            // Two blends of three operations and a quotient for the share each, then products and their sums; the mean adds
-            // up to one sum of an invocation and one over all.
-            let largest =
-                |m: &[[f64; 3]; 3]| m.iter().flatten().fold(0.0f64, |most, value| most.max(value.abs()));
-            let sums = (self.out_pixels().div_ceil(u64::from(WORKGROUP)) + u64::from(WORKGROUP)) as f64;
-            let of_pixel = 3.0 * largest(&map.pixel) * 24.0;
-            let of_mean = 3.0 * largest(&map.mean) * (24.0 + sums);
-            let of_shift = 4.0 * map.shift.iter().fold(0.0f64, |most, value| most.max(value.abs())) / 255.0;
-            bounds[sample * size..][..size].fill((of_pixel + of_mean + of_shift + 4.0) * UNIT);
-        }
-        let mut expected = Expected::within(&values, &bounds);
-        for range in left {
-            expected.words[range.clone()].copy_from_slice(&buffers[2][range.clone()]);
-            if let Bound::Absolute(bounds) = &mut expected.bound {
-                bounds[range].fill(0.0);
-            }
-        }
-        vec![expected]
+            Some(gather_colored(&shape, &bytes, &view))
+        };
+        let sizes = (self.samples as usize, 3 * shape.out_height * shape.out_width, 3);
+        // The bytes are exact.
+        vec![gathered(buffers[2], sizes, (&self.scale, 0.0), show)]
+    }
+}
+
+/// The bits that stand for a step in a view.
+fn number(step: ColorStep) -> u32 {
+    match step {
+        ColorStep::Brightness => 0,
+        ColorStep::Contrast => 1,
+        ColorStep::Saturation => 2,
+        ColorStep::Shift => 3,
+    }
+}
+
+/// The reverse of [`ColorGather::steps_words`].
+fn steps([order, brightness, contrast, saturation, red, green, blue]: [u32; 7]) -> ColorSteps {
+    const STEPS: [ColorStep; 4] =
+        [ColorStep::Brightness, ColorStep::Contrast, ColorStep::Saturation, ColorStep::Shift];
+    ColorSteps {
+        order: [0, 2, 4, 6].map(|bit| STEPS[(order >> bit & 3) as usize]),
+        brightness,
+        contrast,
+        saturation,
+        shift: [red, green, blue].map(u32::cast_signed),
     }
 }
 
@@ -199,18 +225,29 @@ fn cases() -> Vec<Case> {
             let (top, left) =
                 (random.word() % (source_height - height + 1), random.word() % (source_width - width + 1));
             views.extend([image, sample % 2, top, left, height, width]);
-            let mut between = |low: f64, high: f64| low + (high - low) * f64::from(random.unit());
-            let map = ColorMap::PLAIN
-                .contrast(between(0.6, 1.4))
-                .brightness(between(0.6, 1.4))
-                .saturation(between(0.6, 1.4))
-                .shifted([between(-40.0, 40.0), between(-40.0, 40.0), between(-40.0, 40.0)]);
-            views.extend(ColorGather::color_words(&map));
+            let mut order =
+                [ColorStep::Brightness, ColorStep::Contrast, ColorStep::Saturation, ColorStep::Shift];
+            order.rotate_left((sample % 4) as usize);
+            order.swap(0, (random.word() % 4) as usize);
+            let mut factor = || 2458 + random.word() % 3277;
+            let (brightness, contrast, saturation) = (factor(), factor(), factor());
+            let shift = [0, 1, 2].map(|_| (random.word() % 81).cast_signed() - 40);
+            let steps = ColorSteps { order, brightness, contrast, saturation, shift };
+            views.extend(ColorGather::steps_words(&steps));
         }
         let values = (samples * out_height * out_width * 3) as usize;
         let before = if first_image == 0 { vec![] } else { random.floats(values, 2.0, 3.0) };
-        let kernel =
-            ColorGather { samples, source_height, source_width, out_height, out_width, first_image, images };
+        let scale = if samples.is_multiple_of(2) { SCALE } else { PixelScale::UNIT };
+        let kernel = ColorGather {
+            samples,
+            source_height,
+            source_width,
+            out_height,
+            out_width,
+            first_image,
+            images,
+            scale,
+        };
         let label = format!("{samples} of {source_height}x{source_width} to {out:?} from {first_image}");
         Case::new(label, kernel, vec![words, views, before])
     };
@@ -219,7 +256,7 @@ fn cases() -> Vec<Case> {
         case(5, [5, 7], [8, 9], 0),
         case(4, [16, 12], [5, 3], 0),
         case(6, [31, 29], [17, 23], 0),
-        case(2, [64, 64], [56, 56], 0),
+        case(8, [64, 64], [56, 56], 0),
         case(7, [9, 8], [10, 7], 50_000),
     ]
 }

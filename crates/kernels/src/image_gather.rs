@@ -3,15 +3,16 @@
 
 use std::borrow::Cow;
 
-use recording::{Bound, Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::image::{Gather, View, gather};
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::image::{Gather, PixelScale, View, gather};
 
-use crate::{Case, Entry, Mutation, Random, WORKGROUP, floats::relative, groups_for};
+use crate::pictures::{self, Held, gathered, whole_images};
+use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for};
 
-/// Fills `dst[samples][out_height][out_width][channels]` with values in [0, 1] from `source`, images of bytes
+/// Fills `dst[samples][out_height][out_width][channels]` with scaled values of `source`, images of bytes
 /// (NHWC, four a word, no padding between rows). Row `s` of `table[samples][4]` says how: source index, flip
 /// (0 or 1), and the signed offset `dy`, `dx` of the crop in the resized and mirrored image; what lies
-/// outside is zero. Source indices count from `first_image`; samples whose image is not among the `images` of
+/// outside is the byte 0. Source indices count from `first_image`; samples whose image is not among the `images` of
 /// `source` are left as they are, so that several gathers fill a batch from several parts of a data set.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageGather {
@@ -35,6 +36,8 @@ pub struct ImageGather {
     pub first_image: u32,
     /// Images of `source`.
     pub images: u32,
+    /// What becomes of the values.
+    pub scale: PixelScale,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -54,10 +57,13 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "flip reversed", from: "sample + 1u] != 0u", to: "sample + 1u] == 0u" },
         Mutation { rule: "crop row", from: "+ table[4u * sample + 2u]", to: "" },
         Mutation { rule: "crop column", from: "+ table[4u * sample + 3u]", to: "" },
-        Mutation { rule: "range", from: " / 255.0", to: " / 256.0" },
+        Mutation { rule: "subtracted", from: "(value - subtract[at])", to: "value" },
+        Mutation { rule: "subtracted of the channel", from: "subtract[at]", to: "subtract[0]" },
+        Mutation { rule: "divided by", from: "/ divide_by[at]", to: "/ 256.0" },
+        Mutation { rule: "divided by of the channel", from: "divide_by[at]", to: "divide_by[0]" },
         Mutation { rule: "pixel centers", from: "* size + resized", to: "* size" },
         Mutation { rule: "edge repeated", from: "min(above, size - 1u)", to: "above" },
-        Mutation { rule: "nearest instead of bilinear", from: "down.share)", to: "0.0)" },
+        Mutation { rule: "nearest instead of bilinear", from: "down_share)", to: "0.0)" },
         Mutation { rule: "byte of a word", from: ">> (8u * (at % 4u))", to: ">> (8u * (3u - at % 4u))" },
         Mutation { rule: "source image", from: "stored * params", to: "0u * params" },
         Mutation { rule: "first image", from: " - params.first_image", to: "" },
@@ -87,9 +93,21 @@ impl ImageGather {
             resize_width: self.resize_width as usize,
             out_height: self.out_height as usize,
             out_width: self.out_width as usize,
+            scale: self.scale,
         }
     }
 
+    /// The part of the pictures that is there.
+    pub(crate) fn held(&self) -> Held {
+        Held { first_image: self.first_image, images: self.images }
+    }
+    /// Values of a sample.
+    pub(crate) fn sample_len(&self) -> usize {
+        self.out_height as usize * self.out_width as usize * self.channels as usize
+    }
+    pub(crate) fn image_len(&self) -> usize {
+        self.source_height as usize * self.source_width as usize * self.channels as usize
+    }
     fn image_bytes(&self) -> u64 {
         u64::from(self.source_height) * u64::from(self.source_width) * u64::from(self.channels)
     }
@@ -104,7 +122,7 @@ impl Kernel for ImageGather {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        vec![
+        let sizes = [
             Param::u32("samples", self.samples),
             Param::u32("source_height", self.source_height),
             Param::u32("source_width", self.source_width),
@@ -112,9 +130,8 @@ impl Kernel for ImageGather {
             Param::u32("resize_width", self.resize_width),
             Param::u32("out_height", self.out_height),
             Param::u32("out_width", self.out_width),
-            Param::u32("first_image", self.first_image),
-            Param::u32("images", self.images),
-        ]
+        ];
+        sizes.into_iter().chain(pictures::params(self.held(), &self.scale)).collect()
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("CHANNELS", self.channels)]
@@ -136,33 +153,23 @@ impl Kernel for ImageGather {
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let shape = self.to_reference();
-        let bytes: Vec<u8> = buffers[0].iter().flat_map(|word| word.to_le_bytes()).collect();
-        let whole = bytes.len() - bytes.len() % (shape.height * shape.width * shape.channels);
-        let stored =
-            |entry: &[u32]| Some(entry[0].wrapping_sub(self.first_image)).filter(|at| *at < self.images);
-        let view = |entry: &[u32]| View {
-            image: stored(entry).unwrap_or(0) as usize,
-            flip: entry[1] != 0,
-            dy: entry[2].cast_signed(),
-            dx: entry[3].cast_signed(),
+        let bytes = whole_images(buffers[0], self.image_len());
+        let show = |sample: usize| {
+            let [picture, flip, dy, dx] =
+                *buffers[1][4 * sample..].first_chunk().expect("four words a sample");
+            let image = self.held().place_of(picture)?;
+            let view = View { image, flip: flip != 0, dy: dy.cast_signed(), dx: dx.cast_signed() };
+            Some(gather(&shape, &bytes, &[view]))
         };
-        let views: Vec<View> = buffers[1].chunks_exact(4).take(self.samples as usize).map(view).collect();
-        let values = gather(&shape, &bytes[..whole], &views);
-        // Two blends of three operations and a quotient for the share each, then the quotient by 255.
-        let mut expected = relative(&values, 14.0);
-        let size = shape.out_height * shape.out_width * shape.channels;
-        for (sample, entry) in buffers[1].chunks_exact(4).take(self.samples as usize).enumerate() {
-            if stored(entry).is_none() {
-                let range = sample * size..(sample + 1) * size;
-                expected.words[range.clone()].copy_from_slice(&buffers[2][range.clone()]);
-                if let Bound::Absolute(bounds) = &mut expected.bound {
-                    bounds[range].fill(0.0);
-                }
-            }
-        }
-        vec![expected]
+        let sizes = (self.samples as usize, self.sample_len(), self.channels as usize);
+        // Two blends of three operations and a quotient for the share each.
+        vec![gathered(buffers[2], sizes, (&self.scale, 11.0), show)]
     }
 }
+
+/// A scale of which every number is another, for cases.
+pub(crate) const SCALE: PixelScale =
+    PixelScale { subtract: [123.75, 116.25, -9.5], divide_by: [58.5, 57.0, 256.0] };
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(40);
@@ -199,6 +206,7 @@ fn cases() -> Vec<Case> {
                 out_width,
                 first_image,
                 images,
+                scale: if samples.is_multiple_of(2) { SCALE } else { PixelScale::UNIT },
             };
             let values = samples * out_height * out_width * channels;
             let before = if first_image == 0 { vec![] } else { random.floats(values as usize, 2.0, 3.0) };

@@ -62,6 +62,7 @@ mod metrics;
 mod normalize_quantize;
 mod normalize_quantize_backward;
 mod normalize_quantize_backward_sums;
+mod pictures;
 mod pool;
 mod product;
 mod quads;
@@ -156,7 +157,7 @@ pub use quantize_channels::QuantizeChannels;
 pub use quantize_gradient::QuantizeGradient;
 pub use quantize_weight::{QuantizeWeight, WeightRule};
 pub use reduce::{Reduce, ReduceMap, ReduceOp};
-pub use reference::{product::Kind, quantize::Rounding};
+pub use reference::{image::PixelScale, product::Kind, quantize::Rounding};
 pub use relu_backward::ReluBackward;
 pub use relu_forward::ReluForward;
 pub use residual_codes::ResidualCodes;
@@ -191,6 +192,7 @@ pub const SHARED: recording::shader::Library = &[
     ("dispatch", include_str!("../../../shaders/shared/dispatch.wgsl")),
     ("field", include_str!("../../../shaders/shared/field.wgsl")),
     ("math", include_str!("../../../shaders/shared/math.wgsl")),
+    ("pictures", include_str!("../../../shaders/shared/pictures.wgsl")),
     ("plane_counts", include_str!("../../../shaders/shared/plane_counts.wgsl")),
     ("product_params", include_str!("../../../shaders/shared/product_params.wgsl")),
     ("product", include_str!("../../../shaders/shared/product.wgsl")),
@@ -201,6 +203,7 @@ pub const SHARED: recording::shader::Library = &[
     ("residual", include_str!("../../../shaders/shared/residual.wgsl")),
     ("unfold", include_str!("../../../shaders/shared/unfold.wgsl")),
     ("window", include_str!("../../../shaders/shared/window.wgsl")),
+    ("workgroup_sum", include_str!("../../../shaders/shared/workgroup_sum.wgsl")),
 ];
 
 /// Every kernel of the product.

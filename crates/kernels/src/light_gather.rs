@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
-use recording::{Bound, Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::image::{Light, View, gather_lit};
+use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::image::{Light, PixelScale, View, gather_lit};
 
-use crate::{Case, Entry, ImageGather, Mutation, Random, WORKGROUP, floats::relative};
+use crate::image_gather::SCALE;
+use crate::pictures::{gathered, whole_images};
+use crate::{Case, Entry, ImageGather, Mutation, Random, WORKGROUP};
 
 /// Does what [`ImageGather`] does, with the resized image rounded to bytes and then lit: row `s` of `lights[samples][2]` has
 /// the signed offset that is added to every byte, and the contrast's factor times 4,096.
@@ -49,9 +51,14 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "source image", from: "(image * params", to: "(0u * params" },
         Mutation { rule: "first image", from: " - params.first_image", to: "" },
         Mutation { rule: "images of another part", from: " && stored < params.images", to: "" },
-        Mutation { rule: "outside is zero", from: "select(0.0, value, inside)", to: "value" },
+        Mutation {
+            rule: "outside is zero",
+            from: "select(0, clamp(contrast, 0, 255), inside)",
+            to: "clamp(contrast, 0, 255)",
+        },
         Mutation { rule: "last channel", from: "channel < CHANNELS", to: "channel + 1u < CHANNELS" },
-        Mutation { rule: "range", from: " / 255.0", to: " / 256.0" },
+        Mutation { rule: "subtracted", from: "(value - subtract[at])", to: "value" },
+        Mutation { rule: "divided by of the channel", from: "divide_by[at]", to: "divide_by[0]" },
         Mutation { rule: "lights of the sample", from: "lights[2u * row]", to: "lights[0u]" },
         Mutation { rule: "tail sample", from: "sample < params.samples", to: "sample + 1u < params.samples" },
     ],
@@ -95,36 +102,19 @@ impl Kernel for LightGather {
     }
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let gather = &self.gather;
-        let samples = gather.samples as usize;
         let shape = gather.to_reference();
-        let bytes: Vec<u8> = buffers[0].iter().flat_map(|word| word.to_le_bytes()).collect();
-        let whole = bytes.len() - bytes.len() % (shape.height * shape.width * shape.channels);
-        let size = shape.out_height * shape.out_width * shape.channels;
-        let mut values = vec![0.0; samples * size];
-        let mut left = Vec::new();
-        for sample in 0..samples {
-            let [image, flip, dy, dx] = *buffers[1][4 * sample..].first_chunk().expect("four words a sample");
-            let stored = image.wrapping_sub(gather.first_image);
-            if stored >= gather.images {
-                left.push(sample * size..(sample + 1) * size);
-                continue;
-            }
-            let (dy, dx) = (dy.cast_signed(), dx.cast_signed());
-            let view = View { image: stored as usize, flip: flip != 0, dy, dx };
+        let bytes = whole_images(buffers[0], gather.image_len());
+        let show = |sample: usize| {
+            let [picture, flip, dy, dx] =
+                *buffers[1][4 * sample..].first_chunk().expect("four words a sample");
+            let image = gather.held().place_of(picture)?;
+            let view = View { image, flip: flip != 0, dy: dy.cast_signed(), dx: dx.cast_signed() };
             let [offset, factor] = *buffers[2][2 * sample..].first_chunk().expect("two words a sample");
-            let light = Light { offset: offset.cast_signed(), factor };
-            let image = gather_lit(&shape, &bytes[..whole], &view, &light);
-            values[sample * size..][..size].copy_from_slice(&image);
-        }
-        // The quotient by 255; the bytes are exact.
-        let mut expected = relative(&values, 3.0);
-        for range in left {
-            expected.words[range.clone()].copy_from_slice(&buffers[3][range.clone()]);
-            if let Bound::Absolute(bounds) = &mut expected.bound {
-                bounds[range].fill(0.0);
-            }
-        }
-        vec![expected]
+            Some(gather_lit(&shape, &bytes, &view, &Light { offset: offset.cast_signed(), factor }))
+        };
+        let sizes = (gather.samples as usize, gather.sample_len(), gather.channels as usize);
+        // The bytes are exact.
+        vec![gathered(buffers[3], sizes, (&gather.scale, 0.0), show)]
     }
 }
 
@@ -161,6 +151,7 @@ fn cases() -> Vec<Case> {
             out_width,
             first_image,
             images,
+            scale: if samples.is_multiple_of(2) { SCALE } else { PixelScale::UNIT },
         };
         let label = format!("{samples} of {source:?} to {resize:?} crop {out:?} from {first_image}");
         Case::new(label, LightGather { gather }, vec![words, table, lights, before])

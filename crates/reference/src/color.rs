@@ -1,7 +1,9 @@
-//! Random crops and colors of pictures, as one affine map of the pixels.
+//! Random crops and colors of pictures, on bytes from step to step.
+
+use crate::image::{PixelScale, whole_neighbors};
 
 /// A part of an image, shown in another size and in other colors.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColorView {
     /// Index of the source image.
     pub image: usize,
@@ -16,87 +18,53 @@ pub struct ColorView {
     /// Columns of the part.
     pub width: usize,
     /// What happens to the colors.
-    pub map: ColorMap,
+    pub steps: ColorSteps,
 }
 
-/// `M p + N mean + c` for colors 0 to 255 of a picture with the mean color `mean`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ColorMap {
-    /// `M`, row by row.
-    pub pixel: [[f64; 3]; 3],
-    /// `N`, row by row.
-    pub mean: [[f64; 3]; 3],
-    /// `c`.
-    pub shift: [f64; 3],
+/// A change of all colors of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorStep {
+    /// `p f`
+    Brightness,
+    /// `(p - g) f + g`, where `g` is the mean gray of the picture.
+    Contrast,
+    /// `p f + (1 - f) g`, where `g` is the pixel's gray.
+    Saturation,
+    /// `p + shift`
+    Shift,
 }
 
-/// Weights of red, green and blue in the gray that contrast and saturation are about (Rec. 601).
-pub const GRAY: [f64; 3] = [0.299, 0.587, 0.114];
+/// Four changes, one after the other. After each, values are rounded down and clipped to bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColorSteps {
+    /// The order in which they come.
+    pub order: [ColorStep; 4],
+    /// Factor of the brightness times 4,096, at most 16,384.
+    pub brightness: u32,
+    /// Factor of the contrast times 4,096, at most 16,384.
+    pub contrast: u32,
+    /// Factor of the saturation times 4,096, at most 16,384.
+    pub saturation: u32,
+    /// What is added to red, green and blue.
+    pub shift: [i32; 3],
+}
 
-impl ColorMap {
+impl ColorSteps {
     /// Colors as they are.
     pub const PLAIN: Self = Self {
-        pixel: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-        mean: [[0.0; 3]; 3],
-        shift: [0.0; 3],
+        order: [ColorStep::Brightness, ColorStep::Contrast, ColorStep::Saturation, ColorStep::Shift],
+        brightness: 4096,
+        contrast: 4096,
+        saturation: 4096,
+        shift: [0; 3],
     };
-
-    /// Followed by `factor p`.
-    #[must_use]
-    pub fn brightness(self, factor: f64) -> Self {
-        self.blend_with(factor, |_| [0.0; 3])
-    }
-
-    /// Followed by `(p - g) factor + g`, where `g` is the mean gray of the whole picture.
-    #[must_use]
-    pub fn contrast(self, factor: f64) -> Self {
-        let brighter = self.brightness(factor);
-        let gray = |rows: &[[f64; 3]; 3], column: usize| {
-            (0..3).map(|row| GRAY[row] * rows[row][column]).sum::<f64>()
-        };
-        let mut out = brighter;
-        for row in 0..3 {
-            for column in 0..3 {
-                out.mean[row][column] +=
-                    (1.0 - factor) * (gray(&self.pixel, column) + gray(&self.mean, column));
-            }
-            out.shift[row] += (1.0 - factor) * (0..3).map(|row| GRAY[row] * self.shift[row]).sum::<f64>();
-        }
-        out
-    }
-
-    /// Followed by `factor p + (1 - factor) g`, where `g` is the pixel's gray.
-    #[must_use]
-    pub fn saturation(self, factor: f64) -> Self {
-        self.blend_with(factor, |column| {
-            let gray: f64 = (0..3).map(|row| GRAY[row] * column[row]).sum();
-            [(1.0 - factor) * gray; 3]
-        })
-    }
-
-    /// Followed by `p + shift`.
-    #[must_use]
-    pub fn shifted(mut self, shift: [f64; 3]) -> Self {
-        (0..3).for_each(|row| self.shift[row] += shift[row]);
-        self
-    }
-
-    /// Every column `v` of the map becomes `factor v + rest(v)`.
-    fn blend_with(self, factor: f64, rest: impl Fn([f64; 3]) -> [f64; 3]) -> Self {
-        let column = |v: [f64; 3]| {
-            let rest = rest(v);
-            [0, 1, 2].map(|row| factor * v[row] + rest[row])
-        };
-        let matrix = |m: [[f64; 3]; 3]| {
-            let columns = [0, 1, 2].map(|at| column([m[0][at], m[1][at], m[2][at]]));
-            [0, 1, 2].map(|row| [0, 1, 2].map(|at| columns[at][row]))
-        };
-        Self { pixel: matrix(self.pixel), mean: matrix(self.mean), shift: column(self.shift) }
-    }
 }
 
+/// Weights of red, green and blue in gray, times 16,384 (Rec. 601).
+pub const GRAY: [i64; 3] = [4899, 9617, 1868];
+
 /// Rows and columns of the images of a source and of what is made of them; all have three channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ColorGather {
     /// Rows of a source image.
     pub height: usize,
@@ -106,10 +74,15 @@ pub struct ColorGather {
     pub out_height: usize,
     /// Columns of the result.
     pub out_width: usize,
+    /// What becomes of the values.
+    pub scale: PixelScale,
 }
 
-/// One view, `[out_height][out_width][3]` over 255: the part is resized (bilinear, pixel centers aligned, the part's edges
-/// repeated), mirrored, mapped by [`ColorMap`] with the mean over the resized part, and clipped to 0..=255 once, at the end.
+/// One view, `[out_height][out_width][3]`: the part is resized to bytes (bicubic, pixel centers aligned, the part's edges
+/// repeated), mirrored, its colors changed by [`ColorSteps`], and scaled. Everything but the scale is on whole numbers.
+///
+/// The kernel of the resize is Keys' with a = -3/4, at distances to the nearest 1/256 and with weights to the nearest 1/2048;
+/// the mean gray counts to the nearest 1/256.
 ///
 /// # Panics
 /// Where `source` is not whole images, or the part is not inside of one.
@@ -120,29 +93,58 @@ pub fn gather_colored(shape: &ColorGather, source: &[u8], view: &ColorView) -> V
     for y in 0..shape.out_height {
         for x in 0..shape.out_width {
             let x = if view.flip { shape.out_width - 1 - x } else { x };
-            pixels.push(sample(shape, source, view, y, x));
+            pixels.push(resized(shape, source, view, y, x));
         }
     }
-    let count = pixels.len() as f64;
-    let mean = [0, 1, 2].map(|channel| pixels.iter().map(|p| p[channel]).sum::<f64>() / count);
-    let ColorMap { pixel, mean: of_mean, shift } = view.map;
-    let dot = |row: [f64; 3], p: [f64; 3]| row[0] * p[0] + row[1] * p[1] + row[2] * p[2];
-    let shift = [0, 1, 2].map(|row| shift[row] + dot(of_mean[row], mean));
-    let mapped = pixels.iter().flat_map(|p| [0, 1, 2].map(|row| dot(pixel[row], *p) + shift[row]));
-    mapped.map(|value| value.clamp(0.0, 255.0) / 255.0).collect()
+    view.steps.order.iter().for_each(|&step| change(&mut pixels, step, &view.steps));
+    let scaled = |p: &[i64; 3]| [0, 1, 2].map(|channel| shape.scale.apply(p[channel] as f64, channel));
+    pixels.iter().flat_map(scaled).collect()
 }
 
-/// A color of the resized part from its four neighbors.
-fn sample(shape: &ColorGather, source: &[u8], view: &ColorView, y: usize, x: usize) -> [f64; 3] {
-    let (top, bottom, down) = crate::image::neighbors(y, view.height, shape.out_height);
-    let (left, right, across) = crate::image::neighbors(x, view.width, shape.out_width);
-    let at = |y: usize, x: usize, channel: usize| {
-        let row = view.image * shape.height + view.top + y;
-        f64::from(source[(row * shape.width + view.left + x) * 3 + channel])
-    };
+fn change(pixels: &mut [[i64; 3]], step: ColorStep, steps: &ColorSteps) {
+    let weighted = |p: &[i64; 3]| (0..3).map(|channel| GRAY[channel] * p[channel]).sum::<i64>();
+    let count = pixels.len() as i64;
+    let mean = (pixels.iter().map(|p| (weighted(p) + 32) >> 6).sum::<i64>() + count / 2) / count;
+    let [brightness, contrast, saturation] =
+        [steps.brightness, steps.contrast, steps.saturation].map(i64::from);
+    for p in pixels {
+        let gray = (weighted(p) + (1 << 13)) >> 14;
+        for (value, shift) in p.iter_mut().zip(steps.shift) {
+            let changed = match step {
+                ColorStep::Brightness => (*value * brightness) >> 12,
+                ColorStep::Contrast => ((256 * *value - mean) * contrast + 4096 * mean) >> 20,
+                ColorStep::Saturation => (*value * saturation + gray * (4096 - saturation)) >> 12,
+                ColorStep::Shift => *value + i64::from(shift),
+            };
+            *value = changed.clamp(0, 255);
+        }
+    }
+}
+
+/// A color of the resized part from its sixteen neighbors.
+fn resized(shape: &ColorGather, source: &[u8], view: &ColorView, y: usize, x: usize) -> [i64; 3] {
+    let (rows, down) = taps(y, view.height, shape.out_height);
+    let (columns, across) = taps(x, view.width, shape.out_width);
     [0, 1, 2].map(|channel| {
-        let upper = at(top, left, channel) * (1.0 - across) + at(top, right, channel) * across;
-        let lower = at(bottom, left, channel) * (1.0 - across) + at(bottom, right, channel) * across;
-        upper * (1.0 - down) + lower * down
+        let mut sum = 0;
+        for (row, down) in rows.iter().zip(down) {
+            let line = (view.image * shape.height + view.top + row) * shape.width + view.left;
+            for (column, across) in columns.iter().zip(across) {
+                sum += down * across * i64::from(source[(line + column) * 3 + channel]);
+            }
+        }
+        ((sum + (1 << 21)) >> 22).clamp(0, 255)
     })
+}
+
+/// The four source positions around a resized one, clamped to the edge, and their weights times 2,048.
+fn taps(position: usize, size: usize, resized: usize) -> ([usize; 4], [i64; 4]) {
+    let [first, second, share] = whole_neighbors(position, size, resized);
+    let t = ((256 * share + resized) / (2 * resized)) as i64;
+    let u = 256 - t;
+    let outer = |near: i64, far: i64| -((3 * near * far * far + (1 << 14)) >> 15);
+    let (before, after) = (outer(t, u), outer(u, t));
+    let behind = (5 * u * u * u - 9 * 256 * u * u + (1 << 26) + (1 << 14)) >> 15;
+    let weights = [before, 2048 - before - behind - after, behind, after];
+    ([first.max(1) - 1, first, second, (second + 1).min(size - 1)], weights)
 }

@@ -1,8 +1,36 @@
-//! Images of 8 bits to float inputs: resize, flip, crop.
+//! Images of 8 bits to float inputs: resize, flip, crop, scale.
+
+/// What a network makes of a value from 0 to 255 of each channel: `(value - subtract) / divide_by`.
+///
+/// Channels beyond the third are treated as the third.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelScale {
+    /// Subtracted first.
+    pub subtract: [f32; 3],
+    /// What the difference is divided by; not zero.
+    pub divide_by: [f32; 3],
+}
+
+impl PixelScale {
+    /// From 0 to 1.
+    pub const UNIT: Self = Self { subtract: [0.0; 3], divide_by: [255.0; 3] };
+
+    /// `(value - subtract) / divide_by` of `channel`.
+    pub fn apply(&self, value: f64, channel: usize) -> f64 {
+        let at = channel.min(2);
+        (value - f64::from(self.subtract[at])) / f64::from(self.divide_by[at])
+    }
+}
+
+impl Default for PixelScale {
+    fn default() -> Self {
+        Self::UNIT
+    }
+}
 
 /// The shape of a gather from `source[images][height][width][channels]` to
 /// `[views][out_height][out_width][channels]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gather {
     /// Rows of a source image.
     pub height: usize,
@@ -18,6 +46,8 @@ pub struct Gather {
     pub out_height: usize,
     /// Columns of the crop.
     pub out_width: usize,
+    /// What becomes of the values.
+    pub scale: PixelScale,
 }
 
 /// How one output image is taken.
@@ -33,7 +63,7 @@ pub struct View {
     pub dx: i32,
 }
 
-/// Each view in turn: bilinear resize, mirror if `flip`, crop at `(dy, dx)` with zeros outside, over 255.
+/// Each view in turn: bilinear resize, mirror if `flip`, crop at `(dy, dx)` with zeros outside, scaled.
 ///
 /// Pixel centers are aligned: row `y` of the resized image samples `(y + 1/2) height / resize_height - 1/2`,
 /// and neighbors beyond an edge are the edge. Without a change of size this copies pixels exactly.
@@ -54,7 +84,7 @@ pub fn gather(shape: &Gather, source: &[u8], views: &[View]) -> Vec<f64> {
                     let value = row.zip(column).map_or(0.0, |(row, column)| {
                         sample(shape, source, view.image, [row, column, channel])
                     });
-                    output.push(value / 255.0);
+                    output.push(shape.scale.apply(value, channel));
                 }
             }
         }
@@ -71,7 +101,7 @@ pub struct Light {
     pub factor: u32,
 }
 
-/// One view of a lit image, `[out_height][out_width][channels]`, over 255: the augmentation that DoReFa-Net's SVHN networks
+/// One view of a lit image, `[out_height][out_width][channels]`, scaled: the augmentation that DoReFa-Net's SVHN networks
 /// were trained with, on bytes from step to step.
 ///
 /// The image is resized as [`gather`] does and rounded to bytes. Then `p = clip(byte + offset)`; and with the mean of `p`
@@ -112,7 +142,7 @@ pub fn gather_lit(shape: &Gather, source: &[u8], view: &View, light: &Light) -> 
                 let value = row
                     .zip(column)
                     .map_or(0, |(row, column)| lit[(row * resize_width + column) * channels + channel]);
-                output.push(value as f64 / 255.0);
+                output.push(shape.scale.apply(value as f64, channel));
             }
         }
     }
@@ -134,7 +164,7 @@ fn weighted(shape: &Gather, source: &[u8], image: usize, [row, column, channel]:
 }
 
 /// As [`neighbors`], with the weight of the second times `2 resized`.
-fn whole_neighbors(position: usize, size: usize, resized: usize) -> [usize; 3] {
+pub(crate) fn whole_neighbors(position: usize, size: usize, resized: usize) -> [usize; 3] {
     let center = (2 * position + 1) * size + resized;
     let above = center / (2 * resized);
     [above.max(1) - 1, above.min(size - 1), center % (2 * resized)]
@@ -158,7 +188,7 @@ fn sample(shape: &Gather, source: &[u8], image: usize, [row, column, channel]: [
 }
 
 /// The two source positions around a resized one, clamped to the edge, and the weight of the second.
-pub(crate) fn neighbors(position: usize, size: usize, resized: usize) -> (usize, usize, f64) {
+fn neighbors(position: usize, size: usize, resized: usize) -> (usize, usize, f64) {
     let center = (position as f64 + 0.5) * size as f64 / resized as f64 - 0.5;
     let first = center.floor();
     let clamp = |index: f64| index.clamp(0.0, (size - 1) as f64) as usize;

@@ -1,7 +1,7 @@
 //! The random parts and colors that AlexNet is trained with.
 
 use graph::{Color, InputSpec};
-use reference::color::ColorMap;
+use reference::color::{ColorStep, ColorSteps};
 use reference::random::philox4x32_10;
 
 use super::AUGMENT_STREAM;
@@ -59,7 +59,7 @@ impl Draws {
 pub(super) fn alexnet(mut draws: Draws, input: &InputSpec) -> (bool, Color) {
     let flip = draws.unit() < 0.5;
     let part = part(&mut draws, [input.source_height, input.source_width]);
-    (flip, Color { part, map: map(&mut draws) })
+    (flip, Color { part, steps: steps(&mut draws) })
 }
 
 /// Top, left, height and width of 8 to 100 % of the picture's area, between 3:4 and 4:3.
@@ -83,20 +83,18 @@ fn part(draws: &mut Draws, [height, width]: [u32; 2]) -> [u32; 4] {
 }
 
 /// Brightness and contrast 0.6 to 1.4, saturation 0.6 to 1.4 and a step along the principal colors, in random order.
-fn map(draws: &mut Draws) -> ColorMap {
-    let mut order = [0, 1, 2, 3];
+fn steps(draws: &mut Draws) -> ColorSteps {
+    let mut order = [ColorStep::Brightness, ColorStep::Contrast, ColorStep::Saturation, ColorStep::Shift];
     for last in (1..4u32).rev() {
         order.swap(last as usize, draws.up_to(last) as usize);
     }
-    let factors = [0, 1, 2].map(|_| draws.between(0.6, 1.4));
+    let [brightness, contrast, saturation] =
+        [0, 1, 2].map(|_| (4096.0 * draws.between(0.6, 1.4)).round() as u32);
     let steps = EIGENVALUES.map(|value| 255.0 * value * LIGHTING * draws.normal());
-    let shift = EIGENVECTORS.map(|row| row.iter().zip(steps).map(|(entry, step)| entry * step).sum());
-    order.into_iter().fold(ColorMap::PLAIN, |map, step| match step {
-        0 => map.brightness(factors[0]),
-        1 => map.contrast(factors[1]),
-        2 => map.saturation(factors[2]),
-        _ => map.shifted(shift),
-    })
+    // Of its sum with a byte, truncation keeps the floor.
+    let along =
+        |row: [f64; 3]| row.iter().zip(steps).map(|(entry, step)| entry * step).sum::<f64>().floor() as i32;
+    ColorSteps { order, brightness, contrast, saturation, shift: EIGENVECTORS.map(along) }
 }
 
 #[cfg(test)]
@@ -144,20 +142,24 @@ mod tests {
 
     #[test]
     fn colors_vary_about_the_picture() {
-        let maps: Vec<ColorMap> = (0..2000).map(|sample| drawn(sample, [64, 64]).1.map).collect();
-        // A gray picture only changes in brightness and by the shift: the rows of M + N sum to the brightness.
-        for map in &maps {
-            let total = |row: usize| (0..3).map(|at| map.pixel[row][at] + map.mean[row][at]).sum::<f64>();
-            assert!((0.6 - 1e-9..1.4 + 1e-9).contains(&total(0)), "{map:?}");
-            assert!((total(0) - total(1)).abs() < 1e-9 && (total(0) - total(2)).abs() < 1e-9, "{map:?}");
+        let all: Vec<ColorSteps> = (0..4000).map(|sample| drawn(sample, [64, 64]).1.steps).collect();
+        let factors: [fn(&ColorSteps) -> u32; 3] = [|s| s.brightness, |s| s.contrast, |s| s.saturation];
+        for factor in factors {
+            assert!(all.iter().all(|steps| (2458..=5734).contains(&factor(steps))));
+            let mean = all.iter().map(|steps| f64::from(factor(steps))).sum::<f64>() / 4000.0 / 4096.0;
+            assert!((mean - 1.0).abs() < 0.02, "{mean}");
         }
-        let mean = |of: &dyn Fn(&ColorMap) -> f64| maps.iter().map(of).sum::<f64>() / 2000.0;
-        assert!(mean(&|map| map.shift[0]).abs() < 0.5);
-        // Two thirds of the deviation of 255 x 0.2175 x 0.1 x 0.5675 = 3.1 and more come from the first color.
-        let deviation = mean(&|map| map.shift[0].powi(2)).sqrt();
-        assert!((2.5..4.0).contains(&deviation), "{deviation}");
-        // Brightness, contrast and saturation take turns at being first.
-        let first = maps.iter().filter(|map| map.mean[0][0].abs() > 1e-9).count();
-        assert_eq!(first, 2000, "contrast is always there");
+        for channel in 0..3 {
+            let shift = |steps: &ColorSteps| f64::from(steps.shift[channel]);
+            let mean = all.iter().map(shift).sum::<f64>() / 4000.0;
+            // Floors are half a value below.
+            assert!((mean + 0.5).abs() < 0.3, "{mean}");
+            // Most of the deviation of 255 x 0.2175 x 0.1 x 0.57 = 3.1 and more comes from the first color.
+            let deviation = all.iter().map(|steps| (shift(steps) - mean).powi(2)).sum::<f64>() / 4000.0;
+            assert!((2.5..4.0).contains(&deviation.sqrt()), "{deviation}");
+        }
+        let orders: std::collections::BTreeSet<String> =
+            all.iter().map(|steps| format!("{:?}", steps.order)).collect();
+        assert_eq!(orders.len(), 24, "every order occurs");
     }
 }

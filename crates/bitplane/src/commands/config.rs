@@ -9,6 +9,7 @@ use crate::flexnet;
 use crate::method::{ActivationForm, Rounding};
 use crate::models;
 use crate::output;
+use crate::preprocess::Preprocess;
 use crate::settings::Settings;
 
 /// Checks the file and the flags and prints the whole as TOML.
@@ -33,6 +34,7 @@ pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     let refined = settings.bit_order.is_some() || settings.mask_granularity.is_some();
     let config = Config::resolve(settings, &recipe);
     check_mixes(&config, refined)?;
+    check_first(&config)?;
     Ok(config)
 }
 
@@ -78,4 +80,15 @@ fn check_mixes(config: &Config, refined: bool) -> Result<(), Failure> {
         return usage("--activation-mix clips to [0, 1] and rounds ties to even; leave --activation-form and --rounding away".to_owned());
     }
     Ok(())
+}
+
+/// A quantized first layer reads bytes as codes of 1/255.
+fn check_first(config: &Config) -> Result<(), Failure> {
+    if !config.quantize_first || config.preprocess() == Preprocess::Plain {
+        return Ok(());
+    }
+    let message = "--quantize-first reads the bytes of pictures as they are, which --preprocess changes; \
+                   add --preprocess plain"
+        .to_owned();
+    Err(Failure::Usage { message })
 }

@@ -10,6 +10,7 @@ use crate::cli::{ExportArgs, ExportFormat};
 use crate::exit::Failure;
 use crate::output;
 use crate::packed_network::pack;
+use crate::preprocess::Preprocess;
 use crate::report::{DeviceReport, SCHEMA, bytes, print_json};
 use crate::settings::Settings;
 use crate::storage::{Disk, replace};
@@ -42,6 +43,10 @@ pub fn run(args: &ExportArgs) -> Result<(), Failure> {
         let message = format!("{} is packed already; name the folder of a run", output::shown(&args.run));
         return Err(Failure::Usage { message });
     };
+    if trained.preprocess() != Preprocess::Plain {
+        let message = "packed files hold pictures' values divided by 255 alone; a run with another --preprocess cannot be exported yet";
+        return Err(Failure::Usage { message: message.to_owned() });
+    }
     let (mut session, input) = trained.open(1, &[])?;
     let layers = block_on(session.deployed())?;
     let file = pack(&layers, &input, checkpoint)?;

@@ -23,6 +23,7 @@ use crate::identity::Identity;
 use crate::kernel_choice::KernelChoice;
 use crate::output;
 use crate::packed_network::{identity, unpack};
+use crate::preprocess::Preprocess;
 use crate::run;
 use crate::settings::Settings;
 use crate::storage::Disk;
@@ -236,6 +237,14 @@ impl Trained {
             return Err(Failure::Usage { message });
         }
         Ok(dataset)
+    }
+
+    /// How pictures become input, where the network lies in a run folder.
+    pub fn preprocess(&self) -> Preprocess {
+        match &self.form {
+            Form::Run { config, .. } => config.preprocess(),
+            Form::Packed { .. } => Preprocess::Plain,
+        }
     }
 
     /// The checkpoint, where the network lies in a run folder.

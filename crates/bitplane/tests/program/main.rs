@@ -16,6 +16,7 @@ mod initial;
 mod method;
 mod packed_file;
 mod plots;
+mod preprocess;
 mod reports;
 mod resume;
 mod server;

@@ -1,5 +1,5 @@
 use crate::data::assert_close;
-use reference::image::{Gather, Light, View, gather, gather_lit};
+use reference::image::{Gather, Light, PixelScale, View, gather, gather_lit};
 
 const COPY: View = View { image: 0, flip: false, dy: 0, dx: 0 };
 
@@ -12,6 +12,7 @@ fn unchanged(height: usize, width: usize, channels: usize) -> Gather {
         resize_width: width,
         out_height: height,
         out_width: width,
+        scale: PixelScale::UNIT,
     }
 }
 
@@ -97,4 +98,14 @@ fn without_light_the_resized_image_is_rounded() {
         assert!((lit - plain).abs() * 255.0 <= 0.5 + 1e-9, "{lit} {plain}");
     }
     assert_ne!(lit, plain);
+}
+
+#[test]
+fn every_channel_has_its_own_scale_and_black_is_scaled_too() {
+    let scale = PixelScale { subtract: [1.0, 2.0, 4.0], divide_by: [1.0, 10.0, 100.0] };
+    let shape = Gather { out_width: 2, scale, ..unchanged(1, 1, 4) };
+    let wanted = [[10.0, 1.8, 0.16, 0.26], [-1.0, -0.2, -0.04, -0.04]].concat();
+    assert_close(&gather(&shape, &[11, 20, 20, 30], &[COPY]), &wanted, 1e-15);
+    let lit = gather_lit(&shape, &[11, 20, 20, 30], &COPY, &Light { offset: 0, factor: 4096 });
+    assert_close(&lit, &wanted, 1e-15);
 }

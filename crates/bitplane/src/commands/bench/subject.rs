@@ -81,7 +81,8 @@ impl Spec {
             return Err(Failure::Usage { message });
         }
         let input = ModelInput::usual(&self.model, None, None);
-        Ok(models::build(&self.model, &input, self.bits)?)
+        let model = models::build(&self.model, &input, self.bits)?;
+        Ok(models::recipe(&self.model)?.preprocess.of(model)?)
     }
 
     /// A session on the adapter that runs its products on the kernels of `plan`.

@@ -1,0 +1,48 @@
+//! How pictures become input: by flag, by a model's recipe, in a run, and what goes with it.
+
+use std::fs;
+
+use super::support::{last_checkpoint, run};
+
+const LINE: &str =
+    "train --limit-train-batches 2 --limit-test-batches 1 --batch-size 25 --lr-scheduler constant";
+
+#[test]
+fn a_run_keeps_how_its_pictures_became_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("{LINE} --preprocess over-256");
+    run(folder.path(), &format!("{line} --epochs 2 --output-dir whole")).expect(0, &[]);
+    let settings = fs::read_to_string(folder.path().join("whole/config.toml")).unwrap();
+    assert!(settings.contains("preprocess = \"over-256\""), "{settings}");
+    run(folder.path(), &format!("{line} --epochs 1 --output-dir part")).expect(0, &[]);
+    run(folder.path(), "train --resume part --epochs 2 --preprocess plain").expect(2, &["preprocess"]);
+    run(folder.path(), "train --resume part --epochs 2").expect(0, &[]);
+    run(folder.path(), &format!("{LINE} --epochs 2 --output-dir plain")).expect(0, &[]);
+    let [whole, part, plain] =
+        ["whole", "part", "plain"].map(|name| last_checkpoint(&folder.path().join(name)));
+    assert!(whole == part && whole != plain);
+    run(folder.path(), "export whole --output net.safetensors").expect(2, &["--preprocess"]);
+    assert!(!folder.path().join("net.safetensors").exists());
+}
+
+#[test]
+fn a_recipe_has_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |line: &str| run(folder.path(), &format!("config {line}")).expect(0, &[]).stdout;
+    assert!(settings("--model alexnet").contains("preprocess = \"imagenet\""));
+    assert!(settings("--model alexnet --preprocess plain").contains("preprocess = \"plain\""));
+    // What is not asked for is not part of the settings, so that those of old runs are still the same.
+    assert!(!settings("--model svhn-a").contains("preprocess"));
+    assert!(!settings("--model svhn-a --preprocess plain").contains("preprocess"));
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_first() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), "train --preprocess over-256 --quantize-first")
+        .expect(2, &["--quantize-first", "--preprocess plain"]);
+    run(folder.path(), "train --model alexnet --quantize-first").expect(2, &["--preprocess plain"]);
+    run(folder.path(), "train --preprocess imagenet --output-dir run")
+        .expect(2, &["3 channels, these have 1"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
