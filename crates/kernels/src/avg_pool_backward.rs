@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP, Window,
-    floats::{UNIT, to_f64},
+    Case, Entry, Mutation, WORKGROUP, Window,
+    floats::to_f64,
     groups_for,
-    pool::{to_reference, windows},
+    pool::{self, average_cases, averaged, to_reference},
 };
 
 /// Spreads `dy[out pixels][channels]` over the pixels of each window: `dx[in pixels][channels]`, zero where no window reads.
@@ -59,9 +59,7 @@ impl Kernel for AvgPoolBackward {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        let mut params = self.window.params();
-        params.push(Param::u32("channels", self.channels));
-        params
+        pool::params(&self.window, self.channels)
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
@@ -84,22 +82,10 @@ impl Kernel for AvgPoolBackward {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let pool = to_reference(&self.window, self.channels);
         let dy = to_f64(buffers[0], self.window.out_pixels() * self.channels);
-        let sizes: Vec<f64> = dy.iter().map(|dy| dy.abs()).collect();
-        let units = f64::from(self.window.taps()) + 3.0;
-        let bounds: Vec<f64> =
-            pool.avg_pool_backward(&sizes).into_iter().map(|size| units * UNIT * size).collect();
-        vec![Expected::within(&pool.avg_pool_backward(&dy), &bounds)]
+        averaged(&self.window, &dy, |values| pool.avg_pool_backward(values))
     }
 }
 
 fn cases() -> Vec<Case> {
-    let mut random = Random::new(56);
-    let mut case = |window: Window, channels: u32| {
-        let dy = random.floats((window.out_pixels() * channels) as usize, -1.0, 2.0);
-        Case::new(format!("{window:?} x {channels}"), AvgPoolBackward { window, channels }, vec![dy, vec![]])
-    };
-    let mut cases: Vec<Case> =
-        windows().into_iter().zip([1, 3, 65, 7, 33, 5, 2, 13]).map(|(w, c)| case(w, c)).collect();
-    cases.push(case(windows()[2], 31));
-    cases
+    average_cases(56, Window::out_pixels, |window, channels| AvgPoolBackward { window, channels })
 }

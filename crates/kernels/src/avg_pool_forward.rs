@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
 
 use crate::{
-    Case, Entry, Mutation, Random, WORKGROUP, Window,
-    floats::{UNIT, to_f64},
+    Case, Entry, Mutation, WORKGROUP, Window,
+    floats::to_f64,
     groups_for,
-    pool::{to_reference, windows},
+    pool::{self, average_cases, averaged, to_reference},
 };
 
 /// Averages `x[in pixels][channels]` over square windows: `y[out pixels][channels]`; padding does not take part.
@@ -57,9 +57,7 @@ impl Kernel for AvgPoolForward {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        let mut params = self.window.params();
-        params.push(Param::u32("channels", self.channels));
-        params
+        pool::params(&self.window, self.channels)
     }
     fn constants(&self) -> Vec<Constant> {
         vec![Constant::new("WORKGROUP", WORKGROUP)]
@@ -82,23 +80,10 @@ impl Kernel for AvgPoolForward {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let pool = to_reference(&self.window, self.channels);
         let x = to_f64(buffers[0], self.window.in_pixels() * self.channels);
-        let sizes: Vec<f64> = x.iter().map(|x| x.abs()).collect();
-        // One rounding for each sum, and WGSL's 2.5 units for a division.
-        let units = f64::from(self.window.taps()) + 3.0;
-        let bounds: Vec<f64> =
-            pool.avg_pool_forward(&sizes).into_iter().map(|size| units * UNIT * size).collect();
-        vec![Expected::within(&pool.avg_pool_forward(&x), &bounds)]
+        averaged(&self.window, &x, |values| pool.avg_pool_forward(values))
     }
 }
 
 fn cases() -> Vec<Case> {
-    let mut random = Random::new(55);
-    let mut case = |window: Window, channels: u32| {
-        let x = random.floats((window.in_pixels() * channels) as usize, -1.0, 2.0);
-        Case::new(format!("{window:?} x {channels}"), AvgPoolForward { window, channels }, vec![x, vec![]])
-    };
-    let mut cases: Vec<Case> =
-        windows().into_iter().zip([1, 3, 65, 7, 33, 5, 2, 13]).map(|(w, c)| case(w, c)).collect();
-    cases.push(case(windows()[2], 31));
-    cases
+    average_cases(55, Window::in_pixels, |window, channels| AvgPoolForward { window, channels })
 }

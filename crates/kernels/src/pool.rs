@@ -1,8 +1,10 @@
-//! What the kernels of the maximum pool share.
+//! What the kernels of pools share.
 
+use recording::{Expected, Kernel, Param};
 use reference::pool::Pool2d;
 
-use crate::Window;
+use crate::floats::UNIT;
+use crate::{Case, Random, Window};
 
 /// The geometry as a pool of the reference.
 ///
@@ -23,6 +25,39 @@ pub(crate) fn to_reference(window: &Window, channels: u32) -> Pool2d {
         out_h: conv.out_h,
         out_w: conv.out_w,
     }
+}
+
+/// The members of Params: the geometry, then the channels.
+pub(crate) fn params(window: &Window, channels: u32) -> Vec<Param> {
+    [window.params(), vec![Param::u32("channels", channels)]].concat()
+}
+
+/// What an average pool or its gradient makes of `values`.
+pub(crate) fn averaged(
+    window: &Window,
+    values: &[f64],
+    average: impl Fn(&[f64]) -> Vec<f64>,
+) -> Vec<Expected> {
+    let sizes: Vec<f64> = values.iter().map(|value| value.abs()).collect();
+    // One rounding for each sum, and WGSL's 2.5 units for a division.
+    let units = f64::from(window.taps()) + 3.0;
+    let bounds: Vec<f64> = average(&sizes).into_iter().map(|size| units * UNIT * size).collect();
+    vec![Expected::within(&average(values), &bounds)]
+}
+
+/// Cases of average pools and their gradients, on `pixels` of each geometry.
+pub(crate) fn average_cases<K: Kernel + 'static>(
+    seed: u32,
+    pixels: impl Fn(&Window) -> u32,
+    kernel: impl Fn(Window, u32) -> K,
+) -> Vec<Case> {
+    let mut random = Random::new(seed);
+    let with_channels = windows().into_iter().zip([1, 3, 65, 7, 33, 5, 2, 13]);
+    let case = |(window, channels): (Window, u32)| {
+        let values = random.floats((pixels(&window) * channels) as usize, -1.0, 2.0);
+        Case::new(format!("{window:?} x {channels}"), kernel(window, channels), vec![values, vec![]])
+    };
+    with_channels.chain([(windows()[2], 31)]).map(case).collect()
 }
 
 /// Geometries for cases: whole and cut windows, overlap, padding, one pixel, one window, gaps between
