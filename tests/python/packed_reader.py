@@ -63,14 +63,16 @@ def prepare(description, pictures):
     left, right, across = neighbors(values.shape[2], columns)
     values = blend(values[:, :, left], values[:, :, right], across[None, None, :, None])
     values = blend(values[:, top], values[:, bottom], down[None, :, None, None])
-    values = values / f32(steps["divide_by"])
     dy, dx = (rows - height) // 2, (columns - width) // 2
     result = np.zeros((len(values), height, width, values.shape[3]), f32)
     for y in range(height):
         for x in range(width):
             if 0 <= y + dy < rows and 0 <= x + dx < columns:
                 result[:, y, x] = values[:, y + dy, x + dx]
-    return result
+    channels = np.minimum(np.arange(values.shape[3]), 2)
+    subtract = np.array(steps.get("subtract", [0, 0, 0]), f32)[channels]
+    divide_by = np.broadcast_to(np.array(steps["divide_by"], f32), 3)[channels]
+    return (result - subtract) / divide_by
 
 
 def taps(x, window, outside):

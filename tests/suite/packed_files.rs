@@ -34,7 +34,11 @@ fn exported(model: &Model, state: &[NamedTensor], widths: [u32; 3]) -> Option<Ve
         config_hash: "ab".into(),
     };
     let checkpoint = Checkpoint { identity, position: Position::default(), tensors: Vec::new() };
-    Some(pack(&layers, &model.input, &checkpoint).expect("it fits the format").encode())
+    Some(
+        pack(&layers, (&model.input, model.network.pixel_scale), &checkpoint)
+            .expect("it fits the format")
+            .encode(),
+    )
 }
 
 /// A session of the file's network.

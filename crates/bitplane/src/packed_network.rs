@@ -9,11 +9,11 @@ use graph::layers::{
 };
 use graph::{
     DeployedLayer, DeployedOperation, Geometry, GraphError, InputSpec, Layer, Network, NetworkBuilder, Node,
-    Padding, Shape, quantizers::DorefaActivation,
+    Padding, PixelScale, Shape, quantizers::DorefaActivation,
 };
 use packed::manifest::{
-    BitConvolution, Convolution, FORMAT, IMAGE, Manifest, Operation, Picture, Preprocessing, Provenance,
-    Window,
+    BitConvolution, Convolution, DivideBy, FORMAT, IMAGE, Manifest, Operation, Picture, Preprocessing,
+    Provenance, Window,
 };
 use packed::{File, Tensor};
 
@@ -21,8 +21,6 @@ use crate::checkpoint::Checkpoint;
 use crate::exit::Failure;
 use crate::identity::Identity;
 
-/// What the pictures' values are divided by.
-const DIVIDE_BY: u32 = 255;
 /// Rows and columns of the largest pool that the adapter's kernels are written for.
 const LARGEST_POOL: u32 = 16;
 
@@ -30,7 +28,11 @@ const LARGEST_POOL: u32 = 16;
 ///
 /// # Errors
 /// A network that the format cannot hold.
-pub fn pack(layers: &[DeployedLayer], input: &InputSpec, checkpoint: &Checkpoint) -> Result<File, Failure> {
+pub fn pack(
+    layers: &[DeployedLayer],
+    (input, scale): (&InputSpec, PixelScale),
+    checkpoint: &Checkpoint,
+) -> Result<File, Failure> {
     let Identity { model, bits, data, classes, image, seed, config_hash } = &checkpoint.identity;
     let mut tensors = BTreeMap::new();
     let mut described = Vec::new();
@@ -52,7 +54,8 @@ pub fn pack(layers: &[DeployedLayer], input: &InputSpec, checkpoint: &Checkpoint
         preprocessing: Preprocessing {
             resize: [input.resize_height, input.resize_width],
             crop: [input.out_height, input.out_width],
-            divide_by: DIVIDE_BY,
+            subtract: scale.subtract,
+            divide_by: divide_by(scale),
         },
         classes: classes.clone(),
         layers: described,
@@ -179,6 +182,15 @@ fn bytes_to_planes(bytes: &[u8], [planes, rows, k]: [u32; 3], groups: u32) -> Ve
     words
 }
 
+/// One whole number where that is all.
+fn divide_by(scale: PixelScale) -> DivideBy {
+    let whole = scale.divide_by[0] as u32;
+    match scale.divide_by == [whole as f32; 3] {
+        true => DivideBy::All(whole),
+        false => DivideBy::Each(scale.divide_by),
+    }
+}
+
 /// A packed network as a session takes it.
 pub struct Unpacked {
     /// The network.
@@ -197,11 +209,6 @@ pub fn unpack(file: &File) -> Result<Unpacked, Failure> {
     let manifest = file.manifest();
     let (image, preprocessing) = (manifest.image, manifest.preprocessing);
     let ([resize_height, resize_width], [out_height, out_width]) = (preprocessing.resize, preprocessing.crop);
-    if preprocessing.divide_by != DIVIDE_BY {
-        let message =
-            format!("pictures are divided by {DIVIDE_BY} there, not by {}", preprocessing.divide_by);
-        return Err(refused(IMAGE, message).into());
-    }
     let input = InputSpec {
         source_height: image.height,
         source_width: image.width,
@@ -227,7 +234,10 @@ pub fn unpack(file: &File) -> Result<Unpacked, Failure> {
         };
         tensors.extend(unpack_tensors(file, layer, k));
     }
-    Ok(Unpacked { network: net.build_deployed()?, input, tensors })
+    let mut network = net.build_deployed()?;
+    network.pixel_scale =
+        PixelScale { subtract: preprocessing.subtract, divide_by: preprocessing.divide_by.each() };
+    Ok(Unpacked { network, input, tensors })
 }
 
 fn add(net: &mut NetworkBuilder, layer: &packed::manifest::Layer, inputs: &[Node]) -> Result<Node, Failure> {

@@ -137,8 +137,17 @@ fn picture(manifest: &Manifest) -> Result<Map, Error> {
         && [(image.height, image.width), (rows, columns), (height, width)]
             .iter()
             .all(|&(h, w)| values(h, w) <= MAX_VALUES);
-    if !small || preprocessing.divide_by == 0 || preprocessing.divide_by > 1 << 16 {
+    if !small {
         return Err(Error::malformed("its pictures are empty or too large"));
+    }
+    let most = 65_536.0;
+    let (subtract, divide_by) = (preprocessing.subtract, preprocessing.divide_by.each());
+    // What is not a number is in no range.
+    if !subtract.iter().all(|value| (-most..=most).contains(value))
+        || !divide_by.iter().all(|value| (1.0 / most..=most).contains(value))
+    {
+        let message = format!("pictures less {subtract:?} over {divide_by:?} are beyond what is read");
+        return Err(Error::malformed(message));
     }
     if manifest.classes.len() > MAX_CLASSES {
         return Err(Error::malformed(format!(

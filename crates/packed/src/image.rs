@@ -25,16 +25,21 @@ impl Neighbors {
     }
 }
 
-/// Values `[row][column][channel]` of a picture, bilinear and in f32: across, then down, then divided.
+/// Values `[row][column][channel]` of a picture, bilinear and in f32: across, then down, then scaled.
 pub fn prepare(manifest: &Manifest, picture: &[u8], values: &mut Vec<f32>) {
-    let Preprocessing { resize, crop, divide_by } = manifest.preprocessing;
+    let scale = manifest.preprocessing;
+    let Preprocessing { resize, crop, .. } = scale;
     let (size, channels) = ([manifest.image.height, manifest.image.width], manifest.image.channels as usize);
     values.clear();
     if resize == size && crop == size {
-        values.extend(picture.iter().map(|&byte| f32::from(byte) / divide_by as f32));
+        for pixel in picture.chunks_exact(channels) {
+            values.extend(pixel.iter().enumerate().map(|(at, &byte)| scale.scaled(f32::from(byte), at)));
+        }
         return;
     }
-    values.resize(crop[0] as usize * crop[1] as usize * channels, 0.0);
+    let black = (0..channels).map(|channel| scale.scaled(0.0, channel));
+    let outside: Vec<f32> = black.collect();
+    (0..crop[0] * crop[1]).for_each(|_| values.extend_from_slice(&outside));
     // Positions of the crop that lie in the resized picture, with their neighbors.
     let inside = |axis: usize| {
         let offset = (i64::from(resize[axis]) - i64::from(crop[axis])).div_euclid(2);
@@ -53,7 +58,7 @@ pub fn prepare(manifest: &Manifest, picture: &[u8], values: &mut Vec<f32>) {
             for (channel, value) in row[x * channels..][..channels].iter_mut().enumerate() {
                 let [a, b] = [across.first, across.second].map(|column| column * channels + channel);
                 let blend = |line: &[u8]| across.blend(f32::from(line[a]), f32::from(line[b]));
-                *value = down.blend(blend(upper), blend(lower)) / divide_by as f32;
+                *value = scale.scaled(down.blend(blend(upper), blend(lower)), channel);
             }
         }
     }

@@ -38,16 +38,51 @@ pub struct Picture {
     pub channels: u32,
 }
 
-/// Bilinear resize, then the middle of it, then a division.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Bilinear resize, then the middle of it, then a difference and a quotient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Rows and columns after the resize.
     pub resize: [u32; 2],
-    /// Rows and columns of the middle that is kept; zeros outside the picture.
+    /// Rows and columns of the middle that is kept; black outside the picture.
     pub crop: [u32; 2],
-    /// What values are divided by.
-    pub divide_by: u32,
+    /// What is subtracted from the values of each channel, the last also from those of further ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub subtract: [f32; 3],
+    /// What the differences are divided by.
+    pub divide_by: DivideBy,
+}
+
+fn is_zero(values: &[f32; 3]) -> bool {
+    *values == [0.0; 3]
+}
+
+/// A divisor of all channels, or one of each; the last is also that of further ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DivideBy {
+    /// The same for all.
+    All(u32),
+    /// One for each.
+    Each([f32; 3]),
+}
+
+impl DivideBy {
+    /// One for each channel.
+    pub fn each(self) -> [f32; 3] {
+        match self {
+            Self::All(divisor) => [divisor as f32; 3],
+            Self::Each(divisors) => divisors,
+        }
+    }
+}
+
+impl Preprocessing {
+    /// What a network reads where the resized picture holds `value`.
+    pub(crate) fn scaled(&self, value: f32, channel: usize) -> f32 {
+        let at = channel.min(2);
+        (value - self.subtract[at]) / self.divide_by.each()[at]
+    }
 }
 
 /// Where a network comes from; nothing of this is needed to run it.

@@ -10,7 +10,6 @@ use crate::cli::{ExportArgs, ExportFormat};
 use crate::exit::Failure;
 use crate::output;
 use crate::packed_network::pack;
-use crate::preprocess::Preprocess;
 use crate::report::{DeviceReport, SCHEMA, bytes, print_json};
 use crate::settings::Settings;
 use crate::storage::{Disk, replace};
@@ -43,13 +42,9 @@ pub fn run(args: &ExportArgs) -> Result<(), Failure> {
         let message = format!("{} is packed already; name the folder of a run", output::shown(&args.run));
         return Err(Failure::Usage { message });
     };
-    if trained.preprocess() != Preprocess::Plain {
-        let message = "packed files hold pictures' values divided by 255 alone; a run with another --preprocess cannot be exported yet";
-        return Err(Failure::Usage { message: message.to_owned() });
-    }
     let (mut session, input) = trained.open(1, &[])?;
     let layers = block_on(session.deployed())?;
-    let file = pack(&layers, &input, checkpoint)?;
+    let file = pack(&layers, (&input, trained.preprocess().scale()), checkpoint)?;
     let contents = file.encode();
     let written = |source| Failure::Write { path: path.clone(), source };
     replace(&Disk, &path, &contents).map_err(|error| written(error.source))?;

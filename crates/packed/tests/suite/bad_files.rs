@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use packed::manifest::{Manifest, Operation};
+use packed::manifest::{DivideBy, Manifest, Operation};
 use packed::{Error, File, Tensor};
 use proptest::prelude::*;
 
@@ -128,7 +128,9 @@ fn networks_that_make_no_sense_are_refused_with_the_layer() {
     changed(|m, _| m.classes.push("more".into()), "not one score for each of 5");
     changed(|m, _| m.image.width = 0, "pictures are empty");
     changed(|m, _| m.preprocessing.resize = [1 << 14, 1 << 14], "too large");
-    changed(|m, _| m.preprocessing.divide_by = 0, "too large");
+    changed(|m, _| m.preprocessing.divide_by = DivideBy::All(0), "beyond what is read");
+    changed(|m, _| m.preprocessing.divide_by = DivideBy::Each([1.0, -1.0, 1.0]), "beyond what is read");
+    changed(|m, _| m.preprocessing.subtract = [0.0, 1e9, 0.0], "beyond what is read");
     for (name, operation, reason) in [
         ("act0", Operation::Quantize { bits: 9 }, "9 bits"),
         ("act0", Operation::Quantize { bits: 0 }, "0 bits"),

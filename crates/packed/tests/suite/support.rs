@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use packed::manifest::{
-    BitConvolution, Convolution, FORMAT, IMAGE, Layer, Manifest, Operation, Picture, Preprocessing,
+    BitConvolution, Convolution, DivideBy, FORMAT, IMAGE, Layer, Manifest, Operation, Picture, Preprocessing,
     Provenance, Window,
 };
 use packed::{File, Tensor};
@@ -87,7 +87,12 @@ impl Draft {
         Manifest {
             format: FORMAT,
             image: Picture { height: image[0], width: image[1], channels: image[2] },
-            preprocessing: Preprocessing { resize: input, crop: input, divide_by: 255 },
+            preprocessing: Preprocessing {
+                resize: input,
+                crop: input,
+                subtract: [0.0; 3],
+                divide_by: DivideBy::All(255),
+            },
             classes: (0..classes).map(|class| format!("class \"{class}\" é")).collect(),
             layers: self.layers.clone(),
             provenance: Provenance {
