@@ -361,8 +361,14 @@ pub(crate) mod tests {
             (format!(r#"{{"a":{}}}"#, entry.replace("F32", "F99")), "F99"),
             (format!(r#"{{"a":{}}}"#, entry.replace("[0,0]", "[4,8]")), "a"),
             ("[[".repeat(1 << 20), "an object of tensors"),
+            (
+                r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#
+                    .to_owned(),
+                "b",
+            ),
         ] {
-            let message = Checkpoint::decode(&file(&header)).unwrap_err().to_string();
+            // Enough bytes behind the header, so that the header is what is wrong.
+            let message = Checkpoint::decode(&[file(&header), vec![0; 8]].concat()).unwrap_err().to_string();
             assert!(message.contains(reason), "{reason}: {message}");
         }
         let invalid = [&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat();

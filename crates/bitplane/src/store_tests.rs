@@ -73,6 +73,23 @@ fn a_damaged_last_checkpoint_is_passed_over() {
 }
 
 #[test]
+fn a_checkpoint_cut_anywhere_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&Disk, folder.path()).unwrap();
+    store.save(&at(1), true).unwrap();
+    let last = store.save(&at(2), false).unwrap();
+    let whole = fs::read(&last).unwrap();
+    for percent in 0..100 {
+        fs::write(&last, &whole[..whole.len() * percent / 100]).unwrap();
+        let loaded = store.load(&Which::Last, &at(1).identity).unwrap();
+        assert_eq!(loaded.checkpoint.position.epoch, 1, "cut at {percent} %");
+        assert!(loaded.warnings[0].contains("epoch-0002"), "{:?}", loaded.warnings);
+    }
+    fs::write(&last, whole).unwrap();
+    assert_eq!(store.load(&Which::Last, &at(1).identity).unwrap().checkpoint.position.epoch, 2);
+}
+
+#[test]
 fn names_that_lead_elsewhere_and_other_formats_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(&Disk, folder.path()).unwrap().save(&at(1), true).unwrap();

@@ -12,6 +12,8 @@ mod diverged;
 mod fetch;
 mod flexnet;
 mod histograms;
+#[cfg(unix)]
+mod hostile_files;
 mod initial;
 mod method;
 mod packed_file;
