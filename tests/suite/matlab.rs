@@ -42,8 +42,11 @@ fn files_of_scipy_are_read_pixel_for_pixel() {
         let set = open("svhn", &folder.path().join(form)).expect(form);
         assert_eq!(set.train.len(), 12, "{form}");
         let size = set.image_len();
-        let extra =
-            Split { pixels: set.train.pixels[7 * size..].to_vec(), labels: set.train.labels[7..].to_vec() };
+        let extra = Split {
+            pixels: set.train.pixels[7 * size..].to_vec(),
+            labels: set.train.labels[7..].to_vec(),
+            ..Split::default()
+        };
         assert_images(&extra, 11, form);
     }
     let error = open("svhn", &folder.path().join("old")).expect_err("version 4");

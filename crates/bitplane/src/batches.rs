@@ -2,7 +2,7 @@
 
 mod colors;
 
-use data::Split;
+use data::{Ahead, DataError, Split};
 use graph::{Batch, Change, Input, InputSpec, Light, Selection, Session, Transform};
 use recording::Executor;
 use reference::random::{PERMUTATION_STREAM, permutation, philox4x32_10};
@@ -141,34 +141,40 @@ pub struct Assembly {
     pictures: Vec<u32>,
     labels: Vec<u32>,
     transforms: Vec<Transform>,
+    ahead: Ahead,
 }
 
 impl Assembly {
-    /// The batch of `samples`, each shown as `show` says.
+    /// The batch of `samples`, each shown as `show` says. Images that are in files are decoded, then those of `next` ahead of
+    /// the next call.
+    ///
+    /// # Errors
+    /// An image that cannot be decoded.
     pub fn fill(
         &mut self,
         source: &Source<'_>,
-        samples: &[u32],
+        (samples, next): (&[u32], &[u32]),
         show: impl Fn(u32) -> Transform,
-    ) -> Input<'_> {
-        let Self { pixels, pictures, labels, transforms } = self;
+    ) -> Result<Input<'_>, DataError> {
+        let Self { pixels, pictures, labels, transforms, ahead } = self;
         let split = source.split;
         labels.clear();
         labels.extend(samples.iter().map(|&sample| split.labels[sample as usize]));
         transforms.clear();
         transforms.extend(samples.iter().map(|&sample| show(sample)));
-        match source.first {
-            Some(first) => {
-                pictures.clear();
-                pictures.extend(samples.iter().map(|&sample| first + sample));
-                Input::from(&Selection { pictures, labels, transforms })
-            }
+        if let Some(first) = source.first {
+            pictures.clear();
+            pictures.extend(samples.iter().map(|&sample| first + sample));
+            return Ok(Input::from(&Selection { pictures, labels, transforms }));
+        }
+        match &split.files {
+            Some(files) => *pixels = ahead.take(files, samples, next)?,
             None => {
                 pixels.clear();
                 samples.iter().for_each(|&sample| pixels.extend_from_slice(split.image(sample as usize)));
-                Input::from(&Batch { pixels, labels, transforms })
             }
         }
+        Ok(Input::from(&Batch { pixels, labels, transforms }))
     }
 }
 

@@ -23,8 +23,15 @@ use crate::output;
 use crate::trainer::Backend;
 use crate::tuner::{self, AdapterKey, Cache, Choices, Tuned, adapter_choices};
 
-/// A switch for tests: with `streamed` each batch brings its pictures.
+/// A switch for tests: with `streamed` each batch brings its pictures, with `files` it decodes them from their files too.
 const PICTURES: &str = "BITPLANE_PICTURES";
+
+/// How folders of images are read.
+pub fn reading(bad: data::Bad) -> data::Reading {
+    let in_files = std::env::var(PICTURES).is_ok_and(|value| value == "files");
+    let in_memory = if in_files { 0 } else { data::SPLIT_LIMIT };
+    data::Reading { bad, in_memory }
+}
 
 /// Opens sessions of one network on the adapter that the user chose.
 pub struct Engine<'a> {

@@ -71,7 +71,11 @@ pub fn evaluate<E: Executor>(
 ) -> Result<Option<Totals>, Failure> {
     let len = u32::try_from(source.split.len()).expect("splits are below 2^32 samples");
     let batches = len.div_ceil(portions.batch_size).min(portions.limit.unwrap_or(u32::MAX));
-    let (mut assembly, mut samples) = (Assembly::default(), Vec::new());
+    let mut assembly = Assembly::default();
+    let samples = |batch: u32| -> Vec<u32> {
+        let first = batch.saturating_mul(portions.batch_size);
+        (first..len.min(first.saturating_add(portions.batch_size))).collect()
+    };
     let mut totals = Totals::default();
     block_on(session.freeze())?;
     let mut stopped = false;
@@ -83,10 +87,8 @@ pub fn evaluate<E: Executor>(
         if session.evaluations_in_flight() == RING {
             totals.add_next(session)?;
         }
-        let first = batch * portions.batch_size;
-        samples.clear();
-        samples.extend(first..len.min(first.saturating_add(portions.batch_size)));
-        let batch = assembly.fill(source, &samples, |_| centered(input));
+        let next = if batch + 1 < batches { samples(batch + 1) } else { Vec::new() };
+        let batch = assembly.fill(source, (&samples(batch), &next), |_| centered(input))?;
         block_on(session.submit_evaluation(batch))?;
     }
     while totals.add_next(session)? {}

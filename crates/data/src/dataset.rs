@@ -1,3 +1,8 @@
+use std::sync::Arc;
+
+use crate::error::DataError;
+use crate::image_files::ImageFiles;
+
 /// A set of images in two splits. All images have the same height, width and channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
@@ -29,10 +34,12 @@ impl Dataset {
 /// Images and their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Values 0..=255, row-major `[N, H, W, C]`.
+    /// Values 0..=255, row-major `[N, H, W, C]`; none where the images stay in files.
     pub pixels: Vec<u8>,
     /// Class of each image, `[N]`, each below the number of classes.
     pub labels: Vec<u32>,
+    /// Where the images are, if they are too many to be held in memory.
+    pub files: Option<Arc<ImageFiles>>,
 }
 
 impl Split {
@@ -46,10 +53,25 @@ impl Split {
         self.labels.is_empty()
     }
 
-    /// Image `index` as `[H, W, C]`.
+    /// Appends image `index`, `[H, W, C]`, to `pixels`.
+    ///
+    /// # Errors
+    /// [`DataError`] names the file of an image that cannot be used.
     ///
     /// # Panics
     /// If `index` is not below [`Split::len`].
+    pub fn read(&self, index: usize, pixels: &mut Vec<u8>) -> Result<(), DataError> {
+        match &self.files {
+            Some(files) => pixels.extend(files.decode(index as u32)?),
+            None => pixels.extend_from_slice(self.image(index)),
+        }
+        Ok(())
+    }
+
+    /// Image `index` as `[H, W, C]`.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Split::len`], or images are not held in memory.
     pub fn image(&self, index: usize) -> &[u8] {
         assert!(index < self.len(), "image {index} of {}", self.len());
         let stride = self.pixels.len() / self.len();
@@ -63,7 +85,7 @@ mod tests {
 
     #[test]
     fn image_is_a_slice_of_the_pixels() {
-        let split = Split { pixels: (0..12).collect(), labels: vec![0, 1] };
+        let split = Split { pixels: (0..12).collect(), labels: vec![0, 1], ..Split::default() };
         assert_eq!(split.len(), 2);
         assert_eq!(split.image(1), &[6, 7, 8, 9, 10, 11]);
         assert!(Split::default().is_empty());

@@ -10,8 +10,8 @@ use crate::gzip::Gunzip;
 /// Largest decompressed stream where a format has no tighter limit: 1 GiB.
 pub(crate) const STREAM_LIMIT: u64 = 1 << 30;
 
-/// Largest pixel array of one split: 4 GiB.
-pub(crate) const SPLIT_LIMIT: u64 = 1 << 32;
+/// Largest pixel array of one split in memory: 4 GiB.
+pub const SPLIT_LIMIT: u64 = 1 << 32;
 
 /// Opens a regular file and returns it with its length. A device or pipe is refused before it is opened, as it could
 /// block or never end.

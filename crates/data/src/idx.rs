@@ -139,7 +139,11 @@ fn join(images: Array, labels: Array) -> Result<Split, DataError> {
             labels: labels.dims[0],
         });
     }
-    Ok(Split { pixels: images.bytes, labels: labels.bytes.into_iter().map(u32::from).collect() })
+    Ok(Split {
+        pixels: images.bytes,
+        labels: labels.bytes.into_iter().map(u32::from).collect(),
+        ..Split::default()
+    })
 }
 
 /// The path of the first spelling that exists; where none does, an error that names the usual one.

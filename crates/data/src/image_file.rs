@@ -71,6 +71,15 @@ pub(crate) fn decode(path: &Path) -> Result<DynamicImage, DataError> {
     })
 }
 
+/// As [`decode_image`], of the largest square in the middle alone.
+///
+/// # Errors
+/// As [`decode_image`].
+pub fn decode_middle(path: &Path, side: u32, channels: u32) -> Result<Vec<u8>, DataError> {
+    check_shape(side, side, channels)?;
+    Ok(fit(middle(&decode(path)?), side, side, channels))
+}
+
 /// Converts to `channels` channels, then resizes; the shape has passed [`check_shape`].
 pub(crate) fn fit(image: DynamicImage, height: u32, width: u32, channels: u32) -> Vec<u8> {
     let same = (image.height(), image.width()) == (height, width);
@@ -81,6 +90,12 @@ pub(crate) fn fit(image: DynamicImage, height: u32, width: u32, channels: u32) -
         (_, true) => image.into_rgb8().into_raw(),
         (_, false) => imageops::resize(&image.into_rgb8(), width, height, filter).into_raw(),
     }
+}
+
+/// The largest square in the middle.
+pub(crate) fn middle(image: &DynamicImage) -> DynamicImage {
+    let side = image.height().min(image.width());
+    image.crop_imm((image.width() - side) / 2, (image.height() - side) / 2, side, side)
 }
 
 /// True where an end-of-image marker follows the last start of scan. Inside a scan every 0xff of data is followed by a

@@ -3,15 +3,18 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use image::DynamicImage;
+use std::sync::Arc;
 
 use crate::dataset::{Dataset, Split};
 use crate::error::DataError;
-use crate::files::{SPLIT_LIMIT, is_folder};
-use crate::image_file::{check_shape, decode, fit};
+use crate::files::is_folder;
+use crate::image_file::{check_shape, decode};
+use crate::image_files::ImageFiles;
+use crate::open::Reading;
 
 const CHANNELS: u32 = 3;
+/// Images that are decoded before their pixels are put together.
+const PORTION: u32 = 256;
 
 /// The size that images are brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +43,9 @@ pub enum Bad {
 ///
 /// # Errors
 /// [`DataError`] where a folder is missing, there are fewer than two classes, a training class or the test split is
-/// empty, the test split has a class that `train` has not, an image cannot be used, or a split takes over 4 GiB.
-pub fn open(root: &Path, fit: Fit, bad: Bad) -> Result<Dataset, DataError> {
+/// empty, the test split has a class that `train` has not, or an image cannot be used. Of a split that is not held in
+/// memory images are only looked at here where bad ones are to be left out.
+pub fn open(root: &Path, fit: Fit, reading: Reading) -> Result<Dataset, DataError> {
     let wanted = "a folder with train/CLASS/*.png|jpg|jpeg and test/ or val/ alike";
     let missing = |path: PathBuf, wanted: &str| DataError::Missing { path, wanted: wanted.to_owned() };
     if !is_folder(root, wanted)? {
@@ -67,14 +71,15 @@ pub fn open(root: &Path, fit: Fit, bad: Bad) -> Result<Dataset, DataError> {
     let classes: Vec<String> = train.iter().map(|class| class.name.clone()).collect();
     check(&train_root, &train, &test_root, &test)?;
     let (height, width) = match fit {
-        Fit::First => first_size(&train, bad)?,
+        Fit::First => first_size(&train, reading.bad)?,
         Fit::Exact(height, width) => (height, width),
         Fit::Square(side) => (side, side),
     };
     check_shape(height, width, CHANNELS)?;
-    let mut reader = Reader { classes: &classes, fit, height, width, bad, skipped: Vec::new() };
-    let train = reader.read(&train_root, &train)?;
-    let test = reader.read(&test_root, &test)?;
+    let square = matches!(fit, Fit::Square(_));
+    let mut reader = Reader { classes: &classes, square, height, width, reading, skipped: Vec::new() };
+    let train = reader.read(&train)?;
+    let test = reader.read(&test)?;
     warnings.extend(reader.warning());
     Ok(Dataset {
         name: "folder".to_owned(),
@@ -188,51 +193,58 @@ fn check(train_root: &Path, train: &[Class], test_root: &Path, test: &[Class]) -
 /// Reads the images of both splits in one size.
 struct Reader<'a> {
     classes: &'a [String],
-    fit: Fit,
+    square: bool,
     height: u32,
     width: u32,
-    bad: Bad,
+    reading: Reading,
     /// Why images were left out.
     skipped: Vec<DataError>,
 }
 
 impl Reader<'_> {
-    fn read(&mut self, root: &Path, folders: &[Class]) -> Result<Split, DataError> {
-        let Self { height, width, .. } = *self;
-        let count = folders.iter().map(|class| class.files.len() as u64).sum::<u64>();
-        let image = u64::from(height) * u64::from(width) * u64::from(CHANNELS);
-        if count.checked_mul(image).is_none_or(|bytes| bytes > SPLIT_LIMIT) {
-            return Err(DataError::TooLarge {
-                path: root.to_owned(),
-                what: format!("its {count} images of {height}x{width}"),
-                limit: format!("{SPLIT_LIMIT} bytes of memory; use fewer or smaller images"),
-            });
-        }
-        let mut split = Split::default();
-        for folder in folders {
+    fn read(&mut self, folders: &[Class]) -> Result<Split, DataError> {
+        let Self { square, height, width, .. } = *self;
+        let paths: Vec<PathBuf> = folders.iter().flat_map(|class| &class.files).cloned().collect();
+        let labels = folders.iter().flat_map(|folder| {
             let known = self.classes.iter().position(|class| *class == folder.name);
             let label = known.expect("strangers were refused") as u32;
-            let before = split.len();
-            for file in &folder.files {
-                match decode(file) {
+            folder.files.iter().map(move |_| label)
+        });
+        let all = Split { labels: labels.collect(), ..Split::default() };
+        let files = ImageFiles { paths, square, height, width };
+        let bytes = (files.paths.len() as u64).saturating_mul(files.image_len() as u64);
+        let stays = bytes > self.reading.in_memory;
+        if stays && self.reading.bad == Bad::Refuse {
+            return Ok(Split { files: Some(Arc::new(files)), ..all });
+        }
+        let (pixels, used) = self.decode(&files, !stays)?;
+        check_used(folders, &used)?;
+        let labels = used.iter().map(|&at| all.labels[at as usize]).collect();
+        let files = stays.then(|| {
+            let paths = used.iter().map(|&at| files.paths[at as usize].clone()).collect();
+            Arc::new(ImageFiles { paths, ..files })
+        });
+        Ok(Split { pixels, labels, files })
+    }
+
+    /// The pixels of all images that can be used, if they are to be kept, and which those are.
+    fn decode(&mut self, files: &ImageFiles, keep: bool) -> Result<(Vec<u8>, Vec<u32>), DataError> {
+        let (mut pixels, mut used) = (Vec::new(), Vec::new());
+        let count = u32::try_from(files.paths.len()).expect("fewer files than 2^32");
+        for first in (0..count).step_by(PORTION as usize) {
+            let portion: Vec<u32> = (first..count.min(first + PORTION)).collect();
+            for (at, image) in portion.iter().zip(files.decode_each(&portion)) {
+                match image {
                     Ok(image) => {
-                        let image = if let Fit::Square(_) = self.fit { middle(&image) } else { image };
-                        split.pixels.extend(fit(image, height, width, CHANNELS));
-                        split.labels.push(label);
+                        used.push(*at);
+                        pixels.extend(image.iter().filter(|_| keep));
                     }
-                    Err(error) if self.bad == Bad::Skip && !error.is_io() => self.skipped.push(error),
+                    Err(error) if self.reading.bad == Bad::Skip && !error.is_io() => self.skipped.push(error),
                     Err(error) => return Err(error),
                 }
             }
-            if split.len() == before && !folder.files.is_empty() {
-                return Err(DataError::TooFew {
-                    path: folder.path.clone(),
-                    found: format!("has {} images, none of which can be used", folder.files.len()),
-                    wanted: "at least one PNG or JPEG that can be decoded".to_owned(),
-                });
-            }
         }
-        Ok(split)
+        Ok((pixels, used))
     }
 
     fn warning(&self) -> Option<String> {
@@ -241,150 +253,24 @@ impl Reader<'_> {
     }
 }
 
-/// The largest square in the middle.
-fn middle(image: &DynamicImage) -> DynamicImage {
-    let side = image.height().min(image.width());
-    image.crop_imm((image.width() - side) / 2, (image.height() - side) / 2, side, side)
+/// Refuses a class none of whose images can be used.
+fn check_used(folders: &[Class], used: &[u32]) -> Result<(), DataError> {
+    let mut first = 0;
+    for folder in folders {
+        let end = first + folder.files.len() as u32;
+        let is_used = used.iter().any(|at| (first..end).contains(at));
+        if !is_used && !folder.files.is_empty() {
+            return Err(DataError::TooFew {
+                path: folder.path.clone(),
+                found: format!("has {} images, none of which can be used", folder.files.len()),
+                wanted: "at least one PNG or JPEG that can be decoded".to_owned(),
+            });
+        }
+        first = end;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use image::{Rgb, RgbImage};
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn put(dir: &TempDir, name: &str, width: u32, height: u32, color: [u8; 3]) {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let format = image::ImageFormat::Png;
-        RgbImage::from_pixel(width, height, Rgb(color)).save_with_format(path, format).unwrap();
-    }
-
-    fn read(root: &Path) -> Result<Dataset, DataError> {
-        open(root, Fit::First, Bad::Refuse)
-    }
-
-    /// Classes ant, bee; the first image of ant is 3 wide and 2 high.
-    fn folder() -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        put(&dir, "train/bee/0.JPEG", 6, 4, [0, 0, 30]);
-        put(&dir, "train/ant/2.png", 1, 1, [20, 0, 0]);
-        put(&dir, "train/ant/1.png", 3, 2, [10, 0, 0]);
-        put(&dir, "val/bee/x.jpg", 3, 2, [7, 8, 9]);
-        dir
-    }
-
-    #[test]
-    fn sorted_classes_and_first_size() {
-        let dir = folder();
-        let set = read(dir.path()).unwrap();
-        assert_eq!(set.classes, ["ant", "bee"]);
-        assert_eq!((set.height, set.width, set.channels), (2, 3, 3));
-        assert_eq!((set.train.labels.as_slice(), set.test.labels.as_slice()), (&[0, 0, 1][..], &[1][..]));
-        assert_eq!(set.train.image(0), [10, 0, 0].repeat(6));
-        assert_eq!(set.train.image(1), [20, 0, 0].repeat(6));
-        assert_eq!(set.train.image(2), [0, 0, 30].repeat(6));
-        assert_eq!(set.test.image(0), [7, 8, 9].repeat(6));
-        let set = open(dir.path(), Fit::Exact(5, 4), Bad::Refuse).unwrap();
-        assert_eq!((set.height, set.width, set.test.pixels.len()), (5, 4, 60));
-        assert!(set.warnings.is_empty());
-    }
-
-    #[test]
-    fn test_goes_before_val() {
-        let dir = folder();
-        put(&dir, "test/ant/y.png", 1, 1, [0, 0, 0]);
-        assert_eq!(read(dir.path()).unwrap().test.labels, [0]);
-    }
-
-    #[test]
-    fn other_files_are_counted_and_hidden_ones_passed_over() {
-        let dir = folder();
-        for name in ["train/ant/notes.txt", "train/loose.png", "train/ant/.DS_Store"] {
-            fs::write(dir.path().join(name), "text").unwrap();
-        }
-        fs::create_dir(dir.path().join("train/bee/deeper")).unwrap();
-        let set = read(dir.path()).unwrap();
-        assert_eq!((set.train.len(), set.warnings.len()), (3, 1));
-        assert!(set.warnings[0].contains("left out 3 entries"), "{}", set.warnings[0]);
-    }
-
-    #[test]
-    fn missing_parts_are_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let text = |dir: &TempDir| read(dir.path()).unwrap_err().to_string();
-        let error = read(&dir.path().join("none")).unwrap_err();
-        assert!(matches!(error, DataError::Missing { .. }), "{error}");
-        assert!(text(&dir).contains("train does not exist"));
-        fs::create_dir(dir.path().join("train")).unwrap();
-        assert!(text(&dir).contains("test does not exist"));
-        fs::create_dir(dir.path().join("test")).unwrap();
-        assert!(text(&dir).contains("has 0 class folders"));
-        put(&dir, "train/ant/1.png", 1, 1, [0; 3]);
-        assert!(text(&dir).contains("has 1 class folders"));
-        fs::create_dir(dir.path().join("train/bee")).unwrap();
-        assert!(text(&dir).contains("bee has no images"));
-        put(&dir, "train/bee/1.png", 1, 1, [0; 3]);
-        assert!(text(&dir).contains("test has no images"));
-        put(&dir, "test/cat/1.png", 1, 1, [0; 3]);
-        assert!(text(&dir).contains("cat: ") && text(&dir).contains("no class of this name"));
-    }
-
-    #[test]
-    fn broken_images_are_named() {
-        let dir = folder();
-        fs::write(dir.path().join("train/bee/1.png"), b"").unwrap();
-        let error = read(dir.path()).unwrap_err();
-        assert!(matches!(error, DataError::BadImage { .. }) && !error.is_io(), "{error}");
-        assert!(error.to_string().contains("1.png cannot be used as an image: the file is empty"), "{error}");
-    }
-
-    #[test]
-    fn broken_images_are_left_out_where_that_is_asked_for() {
-        let dir = folder();
-        let whole = read(dir.path()).unwrap();
-        // The first of all gives no size then; nothing else changes.
-        fs::write(dir.path().join("train/ant/0.png"), b"").unwrap();
-        fs::write(dir.path().join("val/bee/y.png"), b"no image").unwrap();
-        let set = open(dir.path(), Fit::First, Bad::Skip).unwrap();
-        assert_eq!((&set.train, &set.test), (&whole.train, &whole.test));
-        assert_eq!(set.warnings.len(), 1);
-        let words = ["left out 2 images", "ant", "0.png", "empty"];
-        assert!(words.iter().all(|word| set.warnings[0].contains(word)), "{}", set.warnings[0]);
-        fs::write(dir.path().join("train/bee/0.JPEG"), b"x").unwrap();
-        let error = open(dir.path(), Fit::First, Bad::Skip).unwrap_err().to_string();
-        assert!(error.contains("bee has 1 images, none of which can be used"), "{error}");
-    }
-
-    #[test]
-    fn squares_are_the_middle() {
-        let dir = folder();
-        // Six columns by two rows: the middle two columns.
-        let stripes = RgbImage::from_fn(6, 2, |x, y| Rgb([x as u8, y as u8, 0]));
-        let format = image::ImageFormat::Png;
-        stripes.save_with_format(dir.path().join("train/ant/1.png"), format).unwrap();
-        // Two columns by five rows: rows 1 and 2.
-        let tall = RgbImage::from_fn(2, 5, |x, y| Rgb([x as u8, y as u8, 0]));
-        tall.save_with_format(dir.path().join("train/ant/2.png"), format).unwrap();
-        let set = open(dir.path(), Fit::Square(2), Bad::Refuse).unwrap();
-        assert_eq!((set.height, set.width), (2, 2));
-        assert_eq!(set.train.image(0), &[2, 0, 0, 3, 0, 0, 2, 1, 0, 3, 1, 0]);
-        assert_eq!(set.train.image(1), &[0, 1, 0, 1, 1, 0, 0, 2, 0, 1, 2, 0]);
-        // And resized.
-        let set = open(dir.path(), Fit::Square(4), Bad::Refuse).unwrap();
-        assert_eq!(set.train.image(0)[..12], [2, 0, 0, 2, 0, 0, 3, 0, 0, 3, 0, 0]);
-    }
-
-    #[test]
-    fn sizes_have_bounds() {
-        let dir = folder();
-        assert!(open(dir.path(), Fit::Exact(0, 4), Bad::Refuse).unwrap_err().is_usage());
-        put(&dir, "train/ant/3.png", 1, 1, [0; 3]);
-        put(&dir, "train/ant/4.png", 1, 1, [0; 3]);
-        put(&dir, "train/ant/5.png", 1, 1, [0; 3]);
-        // Six images of 805 MB: refused before the first is made.
-        let error = open(dir.path(), Fit::Exact(16_384, 16_384), Bad::Refuse).unwrap_err();
-        assert!(matches!(error, DataError::TooLarge { .. }), "{error}");
-    }
-}
+#[path = "image_folder_tests.rs"]
+mod tests;

@@ -18,6 +18,7 @@ mod files;
 mod gzip;
 pub mod idx;
 mod image_file;
+mod image_files;
 pub mod image_folder;
 mod mat;
 mod open;
@@ -25,6 +26,8 @@ pub mod svhn;
 
 pub use dataset::{Dataset, Split};
 pub use error::{DataError, printable};
-pub use image_file::decode_image;
+pub use files::SPLIT_LIMIT;
+pub use image_file::{decode_image, decode_middle};
+pub use image_files::{Ahead, ImageFiles};
 pub use image_folder::Bad;
-pub use open::{known_specs, open, open_with};
+pub use open::{Reading, decode_as, known_specs, open, open_with};

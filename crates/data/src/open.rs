@@ -2,6 +2,8 @@ use std::path::Path;
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
+use crate::files::SPLIT_LIMIT;
+use crate::image_file::{decode_image, decode_middle};
 use crate::image_folder::{self, Bad, Fit};
 use crate::{cifar10, cifar100, digits, idx, svhn};
 
@@ -50,6 +52,21 @@ enum Read {
     Path(fn(&Path) -> Result<Dataset, DataError>, &'static str),
 }
 
+/// How folders of images are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What becomes of images that cannot be used.
+    pub bad: Bad,
+    /// Bytes of a split that are held in memory; the images of a larger one stay in their files and are decoded again and again.
+    pub in_memory: u64,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { bad: Bad::Refuse, in_memory: SPLIT_LIMIT }
+    }
+}
+
 /// How each known data set is written, such as `digits` or `cifar10:PATH`, for help texts.
 pub fn known_specs() -> Vec<String> {
     KINDS
@@ -66,14 +83,14 @@ pub fn known_specs() -> Vec<String> {
 /// # Errors
 /// [`DataError::UnknownKind`] lists the known kinds; the others say which file is missing or refused.
 pub fn open(spec: &str) -> Result<Dataset, DataError> {
-    open_with(spec, Bad::Refuse)
+    open_with(spec, Reading::default())
 }
 
-/// The same; `bad` says what becomes of image files in folders that cannot be used.
+/// The same; `reading` is about folders of images.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_with(spec: &str, bad: Bad) -> Result<Dataset, DataError> {
+pub fn open_with(spec: &str, reading: Reading) -> Result<Dataset, DataError> {
     let (name, path) = match spec.split_once(':') {
         Some((name, path)) => (name, Some(path)),
         None => (spec, None),
@@ -88,12 +105,24 @@ pub fn open_with(spec: &str, bad: Bad) -> Result<Dataset, DataError> {
             read(Path::new(path)).map_err(|error| with_advice(error, kind.name))
         }
         (Read::Images(fit, _), Some(path)) if !path.is_empty() => {
-            let set = image_folder::open(Path::new(path), *fit, bad)?;
+            let set = image_folder::open(Path::new(path), *fit, reading)?;
             Ok(Dataset { name: kind.name.to_owned(), ..set })
         }
         (Read::Path(_, wanted) | Read::Images(_, wanted), _) => {
             Err(DataError::PathNeeded { kind: kind.name, wanted })
         }
+    }
+}
+
+/// Decodes an image as one of a data set of this kind is: for `imagenet` its middle, for others the whole, resized.
+///
+/// # Errors
+/// As [`decode_image`].
+pub fn decode_as(kind: &str, path: &Path, [height, width, channels]: [u32; 3]) -> Result<Vec<u8>, DataError> {
+    let is_square = |kind: &&Kind| matches!(kind.read, Read::Images(Fit::Square(_), _));
+    match KINDS.iter().filter(is_square).any(|square| square.name == kind) && height == width {
+        true => decode_middle(path, height, channels),
+        false => decode_image(path, height, width, channels),
     }
 }
 
@@ -136,6 +165,19 @@ mod tests {
             assert!(text.contains("C:/none/of this"), "{text}");
             assert_eq!(text.contains("data fetch"), !["idx", "folder", "imagenet"].contains(&name), "{text}");
         }
+    }
+
+    #[test]
+    fn a_picture_is_shown_as_those_of_its_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wide.png");
+        image::RgbImage::from_fn(6, 2, |x, _| image::Rgb([40 * x as u8, 0, 0])).save(&path).unwrap();
+        let red = |kind: &str| -> Vec<u8> {
+            decode_as(kind, &path, [2, 2, 3]).unwrap().chunks(3).map(|pixel| pixel[0]).collect()
+        };
+        assert_eq!(red("imagenet"), [80, 120, 80, 120], "the middle");
+        let whole = red("folder");
+        assert!(whole[0] < 60 && whole[1] > 140, "{whole:?}");
     }
 
     #[test]

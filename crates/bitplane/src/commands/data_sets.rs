@@ -7,6 +7,7 @@ mod stats;
 use data::{Bad, Dataset};
 
 use crate::cli::{DataArgs, DataCommand};
+use crate::engine;
 use crate::exit::Failure;
 use crate::output::note;
 
@@ -25,7 +26,7 @@ pub fn run(args: &DataArgs) -> Result<(), Failure> {
 /// The set that `spec` describes, with its warnings printed.
 fn open(spec: &str, skip_bad: bool) -> Result<Dataset, Failure> {
     let bad = if skip_bad { Bad::Skip } else { Bad::Refuse };
-    let dataset = data::open_with(&crate::fetch::located(spec), bad)?;
+    let dataset = data::open_with(&crate::fetch::located(spec), engine::reading(bad))?;
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     Ok(dataset)
 }

@@ -26,7 +26,8 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     let spec = args.data.as_deref().unwrap_or(&trained.data);
     let dataset = trained.dataset(spec)?;
     let portions = Portions { batch_size: trained.batch_size, limit: args.limit_test_batches };
-    let (mut session, input) = trained.open(portions.batch_size, &[&dataset.test.pixels])?;
+    let pictures: &[&[u8]] = if dataset.test.files.is_some() { &[] } else { &[&dataset.test.pixels] };
+    let (mut session, input) = trained.open(portions.batch_size, pictures)?;
     let layers = forward(&session);
     show(&layers);
     let source = Source::new(&dataset.test, &session, 0);

@@ -53,9 +53,8 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     };
     let trained = find(&args.run, args.checkpoint, flags)?.cut(&args.cut)?;
     let Trained { identity, file, .. } = &trained;
-    let [height, width, channels] = identity.image;
     // A picture that cannot be used is refused before the device does anything.
-    let decode = |path: &PathBuf| data::decode_image(path, height, width, channels);
+    let decode = |path: &PathBuf| data::decode_as(&identity.data, path, identity.image);
     let pixels: Vec<Vec<u8>> = args.images.iter().map(decode).collect::<Result<_, _>>()?;
     let batch_size = args.images.len().min(BATCH);
     let (mut session, input) = trained.open(u32::try_from(batch_size).expect("a batch is small"), &[])?;

@@ -11,7 +11,7 @@ use super::products::{all, show};
 use crate::bit_masks;
 use crate::cli::TrainArgs;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::exit::Failure;
 use crate::fault::Fault;
 use crate::identity::Identity;
@@ -62,7 +62,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => resolve(settings, Settings::default())?,
         Some(resume) => merged(settings, run::read_settings(&resume.path)?, &resume.path)?,
     };
-    let dataset = data::open_with(&config.data, config.bad_images())?;
+    let dataset = data::open_with(&config.data, engine::reading(config.bad_images()))?;
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     steps_per_epoch(&config, &dataset)?;
     check_colors(&config, &dataset)?;
@@ -188,8 +188,10 @@ fn train(
         Origin::Run(which) => (Some(go_on(which, folder, (&identity, config, &input))?), None),
         Origin::New(initial) => (None, initial.map(|initial| initial.tensors)),
     };
+    let in_files = dataset.train.files.is_some() || dataset.test.files.is_some();
     let pictures = [dataset.train.pixels.as_slice(), &dataset.test.pixels];
-    let mut engine = Engine::new(config, &input, config.batch_size)?.holding(&pictures);
+    let pictures = if in_files { &[] } else { &pictures[..] };
+    let mut engine = Engine::new(config, &input, config.batch_size)?.holding(pictures);
     let observed = observed_layers(config, &engine.weighted_layers())?;
     let events = config.tensorboard.as_ref().map(|given| folder.tensorboard(given));
     if let Some(events) = events.as_ref().filter(|_| resumed.is_none() && !overwrite) {

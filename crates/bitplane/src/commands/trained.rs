@@ -15,7 +15,7 @@ use crate::checkpoint::{Checkpoint, check_finite};
 use crate::cli::{CheckpointName, CutArgs};
 use crate::config::Config;
 use crate::cut;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::exit::Failure;
 use crate::fetch;
 use crate::flexnet;
@@ -219,7 +219,7 @@ impl Trained {
     /// # Errors
     /// A refused data set, or one that does not fit.
     pub fn dataset(&self, spec: &str) -> Result<Dataset, Failure> {
-        let dataset = data::open_with(&fetch::located(spec), self.bad_images)?;
+        let dataset = data::open_with(&fetch::located(spec), engine::reading(self.bad_images))?;
         let warn = |warning: &String| output::note(&format!("warning: {}", data::printable(warning)));
         dataset.warnings.iter().for_each(warn);
         let found = ([dataset.height, dataset.width, dataset.channels], dataset.classes.len());
@@ -285,7 +285,8 @@ fn reestimated(
     let mut assembly = Assembly::default();
     for step in 0..REESTIMATION_BATCHES {
         let show = |sample| epoch.transform(sample, config.augment, config.crop_padding, &input);
-        let batch = assembly.fill(&source, epoch.samples(step % steps, config.batch_size), show);
+        let samples = |step: u32| epoch.samples(step % steps, config.batch_size);
+        let batch = assembly.fill(&source, (samples(step), samples(step + 1)), show)?;
         block_on(session.forward(batch, step))?;
     }
     block_on(session.report())?;

@@ -180,7 +180,9 @@ impl<B: Backend> Trainer<'_, B> {
         let session = self.session.as_mut().expect(OPEN);
         let source = Source::new(&self.setup.data.train, session, 0);
         let show = |sample| epoch.transform(sample, config.augment, config.crop_padding, &self.setup.input);
-        let batch = self.assembly.fill(&source, epoch.samples(step, config.batch_size), show);
+        let samples = |step: u32| epoch.samples(step, config.batch_size);
+        let next = if step + 1 < self.steps_per_epoch { samples(step + 1) } else { &[] };
+        let batch = self.assembly.fill(&source, (samples(step), next), show)?;
         Ok(action(session, batch)?)
     }
 

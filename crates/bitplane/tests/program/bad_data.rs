@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::support::{copy_of_run, run};
+use super::support::{copy_of_run, last_checkpoint, run, run_with};
 
 const RECORD: u64 = 3073;
 
@@ -54,24 +54,17 @@ fn a_label_out_of_range_is_refused_with_its_record() {
     broken.write_all(&[10]).unwrap();
     let words = ["data_batch_2.bin", "record 17", "label 10", "largest is 9"];
     run(folder.path(), "train --data cifar10:.").expect(3, &words);
-}
-
-/// The header of an IDX file: magic and sizes.
-fn idx(path: &Path, magic: u32, sizes: &[u32], bytes: usize) {
-    let mut content: Vec<u8> = [magic].iter().chain(sizes).flat_map(|word| word.to_be_bytes()).collect();
-    content.resize(content.len() + bytes, 0);
-    fs::write(path, content).unwrap();
-}
-
-#[test]
-fn a_header_that_promises_too_much_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    for split in ["train", "t10k"] {
-        idx(&at(&format!("{split}-images-idx3-ubyte")), 0x803, &[u32::MAX, 28, 28], 100);
-        idx(&at(&format!("{split}-labels-idx1-ubyte")), 0x801, &[u32::MAX], 100);
+    for (name, records) in [("train", 50_000), ("test", 10_000)] {
+        let mut file = File::create(folder.path().join(format!("{name}.bin"))).unwrap();
+        file.set_len((RECORD + 1) * records).unwrap();
+        // Of the test file alone.
+        if records == 10_000 {
+            file.seek(SeekFrom::Start((RECORD + 1) * 9_999 + 1)).unwrap();
+            file.write_all(&[100]).unwrap();
+        }
     }
-    run(folder.path(), "train --data idx:.").expect(3, &["-ubyte", "by its header", "refused"]);
+    let words = ["test.bin", "record 9999", "label 100", "largest is 99"];
+    run(folder.path(), "train --data cifar100:.").expect(3, &words);
 }
 
 #[test]
@@ -87,6 +80,8 @@ fn an_image_that_is_none_is_refused_with_its_name_escaped() {
     fs::write(folder.path().join(name), "no image").unwrap();
     let ended = run_predict(name).expect(3, &["\\u{1b}[31m.png", "PNG and JPEG"]);
     assert!(!ended.stderr.contains('\u{1b}'), "{}", ended.stderr);
+    let ended = run_predict("line\nbreak.png").expect(3, &["line\\nbreak.png", "does not exist"]);
+    assert!(!ended.stderr.contains("line\nbreak"), "{}", ended.stderr);
 }
 
 #[test]
@@ -143,6 +138,29 @@ fn image_folders_that_cannot_be_used_say_why() {
     run(folder.path(), "eval run").expect(0, &["left out 1 images"]);
     let shape = run(folder.path(), "data stats imagenet:set --skip-bad --json").expect(0, &[]).json();
     assert_eq!(shape["image"], serde_json::json!([256, 256, 3]));
+}
+
+#[test]
+fn pictures_that_stay_in_files_train_alike_and_are_named_where_they_are_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(&folder.path().join("set"));
+    let train =
+        "train --model digits --data folder:set --epochs 2 --batch-size 2 --augment flip-crop --output-dir";
+    let in_files = |line: &str| run_with(folder.path(), line, &[("BITPLANE_PICTURES", "files")]);
+    run(folder.path(), &format!("{train} memory")).expect(0, &[]);
+    in_files(&format!("{train} files")).expect(0, &["off the device"]);
+    let [memory, files] = ["memory", "files"].map(|name| last_checkpoint(&folder.path().join(name)));
+    assert!(memory == files);
+    let correct = |ended: super::support::Ended| ended.expect(0, &[]).json()["loss"].clone();
+    assert_eq!(correct(in_files("eval files --json")), correct(run(folder.path(), "eval memory --json")));
+    let counted = in_files("data stats folder:set --json").expect(0, &[]).json();
+    assert_eq!(counted, run(folder.path(), "data stats folder:set --json").expect(0, &[]).json());
+
+    fs::write(folder.path().join("set/train/b/1.png"), "no image").unwrap();
+    in_files(&format!("{train} bad")).expect(3, &["train/b/1.png", "cannot be used as an image"]);
+    in_files(&format!("{train} good --skip-bad")).expect(0, &["left out 1 images", "1.png"]);
+    fs::write(folder.path().join("set/val/a/2.png"), "no image").unwrap();
+    in_files("eval files").expect(3, &["val/a/2.png"]);
 }
 
 #[test]

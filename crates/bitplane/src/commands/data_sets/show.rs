@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use data::{Dataset, Split};
+use data::{DataError, Dataset, Split};
 use font8x8::legacy::BASIC_LEGACY;
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
@@ -37,7 +37,7 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
     if classes < dataset.classes.len() {
         note(&format!("showing the first {classes} of {} classes; see --rows", dataset.classes.len()));
     }
-    let sheet = sheet(&dataset, split, classes, args.columns as usize);
+    let sheet = sheet(&dataset, split, classes, args.columns as usize)?;
     let mut bytes = Cursor::new(Vec::new());
     sheet.write_to(&mut bytes, ImageFormat::Png).expect("a sheet of this size is a PNG");
     let path = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
@@ -54,7 +54,7 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
 }
 
 /// The first `columns` images of each of the first `classes` classes, with the class's name and number of images.
-fn sheet(dataset: &Dataset, split: &Split, classes: usize, columns: usize) -> RgbImage {
+fn sheet(dataset: &Dataset, split: &Split, classes: usize, columns: usize) -> Result<RgbImage, DataError> {
     let (height, width) = cell(dataset.height, dataset.width);
     let mut counts = vec![0u64; dataset.classes.len()];
     split.labels.iter().for_each(|&label| counts[label as usize] += 1);
@@ -78,7 +78,9 @@ fn sheet(dataset: &Dataset, split: &Split, classes: usize, columns: usize) -> Rg
         if class >= classes || filled[class] == columns {
             continue;
         }
-        let picture = rgb(dataset, split.image(image));
+        let mut pixels = Vec::new();
+        split.read(image, &mut pixels)?;
+        let picture = rgb(dataset, &pixels);
         // Small images keep their pixels as squares.
         let is_larger = (height, width) > (dataset.height, dataset.width);
         let filter = if is_larger { FilterType::Nearest } else { FilterType::Triangle };
@@ -88,7 +90,7 @@ fn sheet(dataset: &Dataset, split: &Split, classes: usize, columns: usize) -> Rg
         imageops::replace(&mut sheet, &picture, i64::from(x), i64::from(y));
         filled[class] += 1;
     }
-    sheet
+    Ok(sheet)
 }
 
 /// Height and width of an image on the sheet.
@@ -141,7 +143,8 @@ mod tests {
 
     #[test]
     fn images_stand_in_the_row_of_their_class() {
-        let split = Split { pixels: vec![10, 20, 30, 40, 50], labels: vec![1, 0, 1, 1, 2] };
+        let split =
+            Split { pixels: vec![10, 20, 30, 40, 50], labels: vec![1, 0, 1, 1, 2], ..Split::default() };
         let dataset = Dataset {
             name: "x".to_owned(),
             train: split.clone(),
@@ -152,7 +155,7 @@ mod tests {
             channels: 1,
             warnings: Vec::new(),
         };
-        let sheet = sheet(&dataset, &split, 2, 2);
+        let sheet = sheet(&dataset, &split, 2, 2).unwrap();
         // "b (3)" takes five characters; images are 48 pixels a side.
         let (left, row) = (5 * 8 + 8, 52);
         assert_eq!(sheet.dimensions(), (left + 2 * 52, 2 * row + 4));

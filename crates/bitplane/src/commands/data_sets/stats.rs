@@ -2,7 +2,7 @@
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use data::{Dataset, Split};
+use data::{DataError, Dataset, Split};
 use serde::Serialize;
 
 use crate::cli::StatsArgs;
@@ -39,31 +39,37 @@ struct SplitReport {
 /// A refused set.
 pub fn run(args: &StatsArgs) -> Result<(), Failure> {
     let dataset = super::open(&args.data, args.skip_bad)?;
-    let report = report(&dataset);
+    let report = report(&dataset)?;
     if args.json { print_json(&report) } else { output::result(&text(&report)) }
 }
 
-fn report(dataset: &Dataset) -> Report {
+fn report(dataset: &Dataset) -> Result<Report, DataError> {
     let split = |split: &Split| measure(split, dataset.classes.len(), dataset.channels as usize);
-    Report {
+    Ok(Report {
         schema: SCHEMA,
         data: dataset.name.clone(),
         image: [dataset.height, dataset.width, dataset.channels],
         classes: dataset.classes.clone(),
-        train: split(&dataset.train),
-        test: split(&dataset.test),
-    }
+        train: split(&dataset.train)?,
+        test: split(&dataset.test)?,
+    })
 }
 
-fn measure(split: &Split, classes: usize, channels: usize) -> SplitReport {
+fn measure(split: &Split, classes: usize, channels: usize) -> Result<SplitReport, DataError> {
     let mut per_class = vec![0u64; classes];
     split.labels.iter().for_each(|&label| per_class[label as usize] += 1);
     // Counts of every value give exact sums.
     let mut counts = vec![[0u64; 256]; channels];
-    for pixel in split.pixels.chunks_exact(channels) {
-        pixel.iter().zip(&mut counts).for_each(|(&value, counts)| counts[usize::from(value)] += 1);
+    let (mut image, mut bytes) = (Vec::new(), 0);
+    for index in 0..split.len() {
+        image.clear();
+        split.read(index, &mut image)?;
+        bytes += image.len() as u64;
+        for pixel in image.chunks_exact(channels) {
+            pixel.iter().zip(&mut counts).for_each(|(&value, counts)| counts[usize::from(value)] += 1);
+        }
     }
-    let pixels = (split.pixels.len() / channels).max(1) as f64;
+    let pixels = (bytes / channels as u64).max(1) as f64;
     let average = |counts: &[u64; 256], of: &dyn Fn(f64) -> f64| {
         counts.iter().enumerate().map(|(value, &count)| count as f64 * of(value as f64 / 255.0)).sum::<f64>()
             / pixels
@@ -72,7 +78,7 @@ fn measure(split: &Split, classes: usize, channels: usize) -> SplitReport {
     let deviation =
         |(counts, mean): (&[u64; 256], &f64)| average(counts, &|value| (value - mean).powi(2)).sqrt();
     let std = counts.iter().zip(&mean).map(deviation).collect();
-    SplitReport { images: split.len() as u64, bytes: split.pixels.len() as u64, per_class, mean, std }
+    Ok(SplitReport { images: split.len() as u64, bytes, per_class, mean, std })
 }
 
 fn text(report: &Report) -> String {
@@ -114,13 +120,14 @@ mod tests {
 
     #[test]
     fn counts_means_and_deviations() {
-        let split = Split { pixels: vec![0, 255, 255, 255, 0, 51, 255, 51], labels: vec![1, 0] };
-        let found = measure(&split, 3, 2);
+        let split =
+            Split { pixels: vec![0, 255, 255, 255, 0, 51, 255, 51], labels: vec![1, 0], ..Split::default() };
+        let found = measure(&split, 3, 2).unwrap();
         assert_eq!((found.images, found.bytes, found.per_class), (2, 8, vec![1, 1, 0]));
         let close = |got: &[f64], want: &[f64]| got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
         assert!(close(&found.mean, &[0.5, 0.6]), "{:?}", found.mean);
         assert!(close(&found.std, &[0.5, 0.4]), "{:?}", found.std);
-        let empty = measure(&Split::default(), 2, 1);
+        let empty = measure(&Split::default(), 2, 1).unwrap();
         assert_eq!((empty.images, empty.mean), (0, vec![0.0]));
     }
 }
