@@ -67,3 +67,31 @@ fn a_missing_or_huge_file_is_named() {
     std::fs::write(&path, vec![b'#'; FILE_LIMIT as usize + 1]).unwrap();
     assert!(matches!(Settings::read(&path), Err(SettingsError::Storage(_))));
 }
+
+#[test]
+fn every_option_of_the_method_reaches_it_and_makes_another_run() {
+    use crate::config::Config;
+    use graph::Method;
+
+    let recipe = crate::models::recipe("digits").unwrap();
+    let resolved = |text: &str| Config::resolve(Settings::parse(text, "f").unwrap(), &recipe);
+    let (plain, bits) = (resolved(""), graph::Bits::new(1, 2, 4).unwrap());
+    type Change = fn(&mut Method, graph::Bits);
+    let options: [(&str, Change); 7] = [
+        ("activation-form = \"cabs\"", |method, _| method.activation_form = graph::ActivationForm::Cabs),
+        ("rounding = \"floor\"", |method, _| method.rounding = graph::Rounding::Floor),
+        ("max-gradient = true", |method, _| method.max_gradient = true),
+        ("wgrad-scale = \"pow2\"", |method, _| method.gradient_scale = graph::GradientScale::Pow2),
+        ("wgrad-scale = \"batch\"", |method, _| method.gradient_scale = graph::GradientScale::Batch),
+        ("quantize-first = true", |method, bits| method.first = Some(bits)),
+        ("quantize-last = true", |method, bits| method.last = Some(bits)),
+    ];
+    for (text, change) in options {
+        let config = resolved(text);
+        let mut wanted = plain.method();
+        change(&mut wanted, bits);
+        assert!(config.method() == wanted && wanted != plain.method(), "{text}");
+        assert_ne!(config.hash(), plain.hash(), "{text}");
+        assert_eq!(config.differences(&plain).len(), 1, "{text}");
+    }
+}
