@@ -39,9 +39,9 @@ pub fn model(name: &str, size: u32, bits: Bits) -> Model {
 /// A relative of a model for 224x224 pictures, at another size, for ten classes.
 pub fn reduced(name: &str, size: models::Size, bits: Bits) -> Model {
     let input = ModelInput { height: size.side, width: size.side, channels: 3, classes: 10 };
-    let model = models::build_reduced(name, &input, bits, size).expect("the model builds");
-    let preprocess = models::recipe(name).expect("a recipe").preprocess;
-    preprocess.of(model).expect("pictures of three channels")
+    let mut model = models::build_reduced(name, &input, bits, size).expect("the model builds");
+    model.network.pixel_scale = models::recipe(name).expect("a recipe").preprocess.scale();
+    model
 }
 
 /// AlexNet with a sixteenth of its widths on pictures that leave 2x2 pixels to its first fully connected layer.

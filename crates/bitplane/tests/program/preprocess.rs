@@ -28,6 +28,25 @@ fn a_run_keeps_how_its_pictures_became_input() {
 }
 
 #[test]
+fn the_middle_of_pictures_is_exported_with_its_scale() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, light) in [("train/a", 30), ("train/b", 200), ("val/a", 40), ("val/b", 190)] {
+        let class = folder.path().join("set").join(class);
+        fs::create_dir_all(&class).unwrap();
+        for image in 0..3 {
+            let shade = |x: u32, y: u32| image::Rgb([light, (9 * x + 7 * y) as u8, 20 * image]);
+            image::RgbImage::from_fn(20, 14, shade).save(class.join(format!("{image}.png"))).unwrap();
+        }
+    }
+    let train = "train --model digits --data folder:set --preprocess imagenet --epochs 1 --batch-size 2 --augment alexnet";
+    run(folder.path(), &format!("{train} --output-dir run")).expect(0, &[]);
+    run(folder.path(), "export run --output net.safetensors").expect(0, &[]);
+    let [run, file] = ["run", "net.safetensors --data folder:set"]
+        .map(|what| run(folder.path(), &format!("eval {what} --json")).expect(0, &[]).json());
+    assert_eq!((&run["loss"], &run["correct"]), (&file["loss"], &file["correct"]));
+}
+
+#[test]
 fn a_recipe_has_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |line: &str| run(folder.path(), &format!("config {line}")).expect(0, &[]).stdout;
