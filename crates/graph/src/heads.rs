@@ -189,6 +189,14 @@ impl Network {
             ..*head
         });
         let (heads, parts) = (heads.collect(), Vec::new());
-        Self { layers, heads, parts, input: self.input, classes: self.classes, deployed: self.deployed }
+        Self {
+            layers,
+            heads,
+            parts,
+            input: self.input,
+            classes: self.classes,
+            pixel_scale: self.pixel_scale,
+            deployed: self.deployed,
+        }
     }
 }
