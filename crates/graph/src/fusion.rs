@@ -15,7 +15,7 @@ use kernels::{
 use recording::BufferSlice;
 
 use crate::{
-    Geometry, GraphError, Head, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
+    Geometry, GraphError, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
     deployed::{self, DeployedOperation, Origin},
     layer::Backward,
     layers::{
@@ -54,7 +54,7 @@ pub(crate) struct Chain {
 pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
     let mut consumers = vec![0; network.layers.len()];
     network.layers.iter().flat_map(|l| l.inputs.iter().flatten()).for_each(|&at| consumers[at] += 1);
-    network.heads.iter().flat_map(Head::reads).for_each(|at| consumers[at] += 1);
+    network.read_by_loss().for_each(|at| consumers[at] += 1);
     let link = |at: usize| network.layers[at].layer.link();
     // The one layer before another, if it has no other consumer.
     let before = |at: usize| match network.layers[at].inputs.as_slice() {
