@@ -175,9 +175,9 @@ impl Chain {
     /// Describes pool and quantization; in an evaluation there is no batch norm.
     fn describe(&self, recorder: &mut Recorder, network: &Network, input: &Tensor, packed: &Packed) {
         let name = &network.layers[self.last].name;
-        if !deployed::is_plain(self.quantizer.as_ref()) {
+        let Some(operation) = deployed::quantize(self.quantizer.as_ref(), packed) else {
             return recorder.describe_nothing(name);
-        }
+        };
         let mut source = Some(Origin::Buffer(input.chunks[0]));
         if let Some((at, _)) = self.pool {
             let operation = DeployedOperation::MaxPool(self.window(1, input.shape));
@@ -186,7 +186,6 @@ impl Chain {
             source = described.map(Origin::Layer);
         }
         if let Some(source) = source {
-            let operation = DeployedOperation::Quantize { bits: self.quantizer.bits() };
             recorder.describe(name, operation, &[source], Vec::new(), Some(packed.chunks[0]));
         }
     }

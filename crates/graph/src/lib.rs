@@ -51,7 +51,9 @@ pub use bits::{Bits, FULL_PRECISION, MAX_BITS};
 pub use convolution::Convolution;
 pub use cut::{Codes, Cut};
 pub use deploy::Deferred;
-pub use deployed::{DeployedLayer, DeployedOperation};
+pub use deployed::{
+    CodeForm, CodeRounding, CodeRule, DeployedCodes, DeployedGroup, DeployedLayer, DeployedOperation,
+};
 pub use error::GraphError;
 pub use fusion::Link;
 pub use heads::{FeatureMatch, Head, SoftTarget};

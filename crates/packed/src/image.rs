@@ -31,7 +31,8 @@ pub fn prepare(manifest: &Manifest, picture: &[u8], values: &mut Vec<f32>) {
     let (size, channels) = ([manifest.image.height, manifest.image.width], manifest.image.channels as usize);
     values.clear();
     if resize == size && crop == size {
-        values.extend(picture.iter().map(|&byte| f32::from(byte) / divide_by as f32));
+        let divided: [f32; 256] = std::array::from_fn(|byte| byte as f32 / divide_by as f32);
+        values.extend(picture.iter().map(|&byte| divided[usize::from(byte)]));
         return;
     }
     values.resize(crop[0] as usize * crop[1] as usize * channels, 0.0);

@@ -91,7 +91,8 @@ impl Layer for Clip {
         let operation = match rectifier {
             Rectifier::Clip => Some(DeployedOperation::Clip),
             Rectifier::Relu => Some(DeployedOperation::Relu),
-            Rectifier::Cabs | Rectifier::Tanh => None,
+            Rectifier::Cabs => Some(DeployedOperation::Magnitude),
+            Rectifier::Tanh => None,
         };
         let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
         match operation {
