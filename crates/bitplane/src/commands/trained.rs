@@ -241,6 +241,14 @@ impl Trained {
         Ok(dataset)
     }
 
+    /// The widths that a run was trained at together, the widest first; none where there is one.
+    pub fn widths(&self) -> &[u32] {
+        match &self.form {
+            Form::Run { config, .. } => &config.widths,
+            Form::Packed { .. } => &[],
+        }
+    }
+
     /// The checkpoint, where the network lies in a run folder.
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         match &self.form {
