@@ -62,6 +62,25 @@ fn what_cannot_be_exported_or_written_is_said() {
     run(folder.path(), "eval network --bits-map conv1=1").expect(2, &["packed file"]);
 }
 
+/// Weights with masks, pictures in planes, magnitudes: the file's results are the run's.
+#[test]
+fn runs_of_other_methods_are_exported_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, flags) in [
+        ("mixed", "--bit-mix 1:0.7,2:0.2,3:0.1"),
+        ("words", "--bit-mix 1:0.6,2:0.4 --mask-granularity word"),
+        ("first", "--bits 1,2,4 --quantize-first --quantize-last"),
+        ("cabs", "--bits 2,2,4 --activation-form cabs --rounding floor"),
+    ] {
+        let line = format!("train {flags} --epochs 1 --limit-train-batches 3 --output-dir {name}");
+        run(folder.path(), &line).expect(0, &[]);
+        let of_run = run(folder.path(), &format!("eval {name} --json")).expect(0, &[]).json();
+        run(folder.path(), &format!("export {name} --output {name}.file")).expect(0, &[]);
+        let of_file = run(folder.path(), &format!("eval {name}.file --json")).expect(0, &[]).json();
+        RESULTS.iter().for_each(|result| assert_eq!(of_file[result], of_run[result], "{name}: {result}"));
+    }
+}
+
 #[test]
 fn a_damaged_packed_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
