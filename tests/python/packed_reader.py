@@ -1,11 +1,11 @@
 """Reads packed networks as docs/packed-format.md describes them, with NumPy alone, and writes what every layer
 computes.
 
-    packed_reader.py NETWORK PICTURES COUNT OUTPUT
+    packed_reader.py NETWORK PICTURES COUNT OUTPUT [WEIGHT_BITS,ACTIVATION_BITS]
 
 PICTURES holds COUNT pictures of bytes, [row][column][channel], one behind the other. OUTPUT is a
 folder that receives, for each layer LAYER, a file LAYER.bin with its results for all pictures: codes as bytes, sums as
-i32, values as f32.
+i32, values as f32. With bits, the network of those bits among the ones that share the planes is read.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def read(path):
     if digest != metadata["sha256"]:
         raise SystemExit("the digest is wrong")
     description = json.loads(text)
-    if description["format"] != 1:
+    if description["format"] not in (1, 2):
         raise SystemExit(f"unknown format {description['format']}")
     tensors = {}
     for name, entry in header.items():
@@ -40,6 +40,21 @@ def read(path):
         values = np.frombuffer(data[first:last], DTYPES[entry["dtype"]])
         tensors[name] = values.reshape(entry["shape"])
     return description, tensors
+
+
+class Network:
+    """Layers with the tensors that they read."""
+
+    def __init__(self, description, tensors, bits):
+        self.description, self.tensors, self.key = description, tensors, ""
+        self.layers = description["layers"]
+        if bits and bits != description["provenance"]["bits"][:2]:
+            (other,) = [other for other in description["narrower"] if other["bits"] == bits]
+            self.layers, self.key = other["layers"], f"@{bits[0]},{bits[1]}"
+
+    def tensor(self, layer, suffix):
+        name = f"{layer}.{suffix}"
+        return self.tensors.get(name + self.key, self.tensors.get(name))
 
 
 def neighbors(size, resized):
@@ -106,21 +121,86 @@ def convolution(x, layer, weight, bias):
     return result if bias is None else result + bias
 
 
-def bit_convolution(x, layer, planes):
-    """Sums of code times (2 weight code - n) in integers."""
-    bits, channels, groups = layer["weight_bits"], layer["channels"], layer["groups"]
-    window = layer["window"]
+def levels(bits):
+    return 2**bits - 1
+
+
+def step(bits):
+    return f32(1) / f32(levels(bits))
+
+
+def bits_of(packed, count):
+    return np.unpackbits(packed, axis=-1, bitorder="little")[..., :count].astype(np.int64)
+
+
+def weight_groups(network, name, layer, inner):
+    """Per group of planes: the integers [channel][tap and inner] of the weights, and their factors by channel."""
+    channels, bits = layer["channels"], layer["weight_bits"]
+    fan_in = layer["window"]["kernel"][0] * layer["window"]["kernel"][1] * inner
+    factor = f32(1) if bits == 1 else step(bits)
+    written = layer.get("weights") or [{"planes": bits, "factor": factor, "scales": 1, "plain": True}]
+    groups = []
+    for at, group in enumerate(written):
+        own = lambda what: network.tensor(name, what if "plain" in group else f"{what}.{at}")
+        kept = np.ones(channels * fan_in, bool)
+        if "mask" in group:
+            run = group["mask"]["run"]
+            runs = bits_of(own("mask"), channels * -(-fan_in // run)).reshape(channels, -1)
+            kept = np.repeat(runs, run, axis=1)[:, :fan_in].reshape(-1) == 1
+        count = int(kept.sum())
+        # A narrower network reads the first planes.
+        planes = bits_of(own("planes")[: group["planes"]], count)
+        codes = sum(plane << (group["planes"] - 1 - p) for p, plane in enumerate(planes))
+        integers = np.zeros(channels * fan_in, np.int64)
+        integers[kept] = 2 * codes - levels(group["planes"])
+        scales = own("scale") if group.get("scales") else np.ones(1, f32)
+        scales = np.repeat(scales, channels // len(scales))
+        groups.append((integers.reshape(channels, fan_in), f32(group["factor"]), scales))
+    return groups
+
+
+def code_groups(codes, numbers):
+    """The integers of each group of planes of the codes, with the group's factor."""
+    sign = codes["planes"] == "sign"
+    for group in codes["groups"]:
+        own = (numbers.astype(np.int64) >> group["first"]) & levels(group["planes"])
+        yield 2 * own - levels(group["planes"]) if sign else own, f32(group["factor"])
+
+
+def integer_sums(x, layer, outside, weights):
+    channels, groups = layer["channels"], layer["groups"]
     inner, outer = x.shape[3] // groups, channels // groups
-    count = channels * window["kernel"][0] * window["kernel"][1] * inner
-    unpacked = np.unpackbits(planes, axis=1, bitorder="little")[:, :count].astype(np.int64)
-    codes = sum(plane << (bits - 1 - at) for at, plane in enumerate(unpacked))
-    centered = (2 * codes - (2**bits - 1)).reshape(channels, -1, inner)
     results = []
     for group in range(groups):
-        rows = centered[group * outer : (group + 1) * outer]
-        inputs = taps(x[..., group * inner : (group + 1) * inner].astype(np.int64), window, 0)
+        rows = weights[group * outer : (group + 1) * outer].reshape(outer, -1, inner)
+        inputs = taps(x[..., group * inner : (group + 1) * inner], layer["window"], outside)
         results.append(sum(values @ rows[:, tap].T for tap, values in enumerate(inputs)))
-    return np.concatenate(results, axis=3).astype(np.int32)
+    return np.concatenate(results, axis=3)
+
+
+def bit_convolution(network, name, x, layer, codes):
+    """Sums of one pair of groups with their factors, or values: the sums of all pairs, or a convolution of values."""
+    groups = weight_groups(network, name, layer, x.shape[3] // layer["groups"])
+    if codes is None:
+        weight = None
+        for integers, factor, scales in groups:
+            own = (factor * scales)[:, None] * integers.astype(f32)
+            weight = own if weight is None else weight + own
+        return convolution(x, layer, weight, None), None
+    pairs = []
+    for values, code_factor in code_groups(codes, x):
+        outside = 0
+        if codes["planes"] == "sign":
+            outside = levels(codes["groups"][len(pairs) // len(groups)]["planes"])
+        for integers, factor, scales in groups:
+            pairs.append((integer_sums(values, layer, outside, integers), (code_factor * factor) * scales))
+    if len(pairs) == 1:
+        return pairs[0][0].astype(np.int32), pairs[0][1]
+    total = None
+    for sums, factors in pairs:
+        term = sums.astype(f32) * factors
+        total = term if total is None else total + term
+    return total, None
 
 
 def threshold(sums, layer, thresholds, ascending):
@@ -132,27 +212,31 @@ def threshold(sums, layer, thresholds, ascending):
     return codes
 
 
-def quantize(x, bits):
-    n = f32(2**bits - 1)
-    return np.rint(n * np.clip(x, f32(0), f32(1))).astype(np.uint8)
+def quantize(x, values):
+    bits = values["bits"]
+    usual = {"form": "clip", "limit": 1, "factor": levels(bits), "rounding": "even"}
+    rule = values.get("rule", usual)
+    if rule["form"] == "sign":
+        return (x >= 0).astype(np.uint8)
+    limit, drop = f32(rule["limit"]), rule.get("drop", 0)
+    limited = np.minimum(np.abs(x), limit) if rule["form"] == "magnitude" else np.clip(x, f32(0), limit)
+    number = f32(rule["factor"]) * limited
+    rounded = {"even": np.rint, "half_up": lambda v: np.floor(v + f32(0.5)), "down": np.floor}[rule["rounding"]]
+    return np.minimum(rounded(number), levels(bits + drop)).astype(np.uint8) >> drop
 
 
-def step(bits):
-    return f32(1) / f32(2**bits - 1)
-
-
-def run(description, tensors, pictures):
+def run(network, pictures):
     """What every layer computes, by name."""
-    outputs = {"image": prepare(description, pictures)}
-    bits = {}
+    outputs = {"image": prepare(network.description, pictures)}
+    codes = {}
     scales = {}
-    for layer in description["layers"]:
+    for layer in network.layers:
         name, inputs = layer["name"], [outputs[name] for name in layer["inputs"]]
         before = layer["inputs"][0]
         operation = layer["operation"]
         kind, values = (operation, None) if isinstance(operation, str) else next(iter(operation.items()))
         x = inputs[0]
-        own = lambda suffix: tensors.get(f"{name}.{suffix}")
+        own = lambda suffix: network.tensor(name, suffix)
         if kind == "convolution":
             result = convolution(x, values, own("weight"), own("bias"))
         elif kind == "batch_normalization":
@@ -176,20 +260,33 @@ def run(description, tensors, pictures):
             result = total * (f32(1) / f32(x.shape[1] * x.shape[2]))
         elif kind == "clip":
             result = np.clip(x, f32(0), f32(1))
+        elif kind == "magnitude":
+            result = np.minimum(np.abs(x), f32(1))
         elif kind == "relu":
             result = np.maximum(x, f32(0))
         elif kind == "add":
             result = x + inputs[1]
-        elif kind == "quantize":
-            result, bits[name] = quantize(x, values["bits"]), values["bits"]
+        elif kind == "weighted_sum":
+            terms = [factor * value for factor, value in zip(own("factors"), inputs)]
+            result = terms[0]
+            for term in terms[1:]:
+                result = result + term
+        elif kind == "bias":
+            result = x + own("bias")
+        elif kind in ("quantize", "threshold"):
+            whole = {"first": 0, "planes": values["bits"], "factor": step(values["bits"])}
+            codes[name] = values.get("codes", {"planes": "unit", "groups": [whole]})
+            if kind == "quantize":
+                result = quantize(x, values)
+            else:
+                result = threshold(x, values, own("thresholds"), own("ascending"))
         elif kind == "dequantize":
-            result = step(bits[before]) * x.astype(f32)
+            terms = [factor * number.astype(f32) for number, factor in code_groups(codes[before], x)]
+            result = terms[0]
+            for term in terms[1:]:
+                result = result + term
         elif kind == "bit_convolution":
-            result = bit_convolution(x, values, own("planes"))
-            weight_step = f32(1) if values["weight_bits"] == 1 else step(values["weight_bits"])
-            scales[name] = (step(bits[before]) * weight_step) * own("scale")[0]
-        elif kind == "threshold":
-            result, bits[name] = threshold(x, values, own("thresholds"), own("ascending")), values["bits"]
+            result, scales[name] = bit_convolution(network, name, x, values, codes.get(before))
         elif kind == "rescale":
             result = x.astype(f32) * scales[before]
         else:
@@ -199,13 +296,14 @@ def run(description, tensors, pictures):
 
 
 def main():
-    network, pictures, count, output = sys.argv[1:]
-    description, tensors = read(network)
+    path, pictures, count, output, *rest = sys.argv[1:]
+    description, tensors = read(path)
+    network = Network(description, tensors, [int(bits) for bits in rest[0].split(",")] if rest else None)
     image = description["image"]
     shape = (int(count), image["height"], image["width"], image["channels"])
-    outputs = run(description, tensors, np.fromfile(pictures, np.uint8).reshape(shape))
+    outputs = run(network, np.fromfile(pictures, np.uint8).reshape(shape))
     folder = pathlib.Path(output)
-    for layer in description["layers"]:
+    for layer in network.layers:
         result = outputs[layer["name"]]
         result.astype(result.dtype.newbyteorder("<")).tofile(folder / f"{layer['name']}.bin")
 

@@ -27,5 +27,6 @@ mod queued;
 mod resident;
 mod sources;
 mod steps;
+mod teacher;
 mod updates;
 mod witnesses;

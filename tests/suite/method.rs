@@ -11,6 +11,7 @@ const SAMPLES: u32 = 5;
 
 const PLAIN: Method = Method {
     activation_form: ActivationForm::Clip,
+    tanh: false,
     rounding: Rounding::Even,
     max_gradient: false,
     gradient_scale: GradientScale::Sample,
@@ -53,6 +54,18 @@ fn a_step_of_every_variant_equals_the_reference() {
         // Only a clip is fused with its neighbors.
         assert_eq!(counts("normalize_quantize") == 0, method.activation_form == ActivationForm::Cabs);
     }
+}
+
+#[test]
+fn tangents_take_the_place_of_rectifiers_in_full_precision() {
+    let tanh = Method { tanh: true, ..PLAIN };
+    let relaxed = by(model("digits", 8, bits([32, 32, 32])), &tanh);
+    let Some(kernels) = checked_kernels(&relaxed, SAMPLES) else { return };
+    let counts = |name: &str| kernels.iter().filter(|kernel| *kernel == name).count();
+    assert!(counts("tanh_forward") > 1 && counts("tanh_forward") == counts("tanh_backward"), "{kernels:?}");
+    assert_eq!((counts("relu_forward"), counts("relu_backward")), (0, 0));
+    let coded = model("digits", 8, bits([1, 1, 32])).network.with_method(&tanh);
+    assert!(coded.expect_err("codes").to_string().contains("--bits W,32,G"));
 }
 
 fn gradients(model: &Model) -> Option<(Vec<NamedTensor>, Vec<NamedTensor>)> {

@@ -1,6 +1,7 @@
 //! Packed files: the device computes from them what it computes from the run, and the processor and an independent reader in
 //! Python compute the same codes.
 
+use std::ffi::OsStr;
 use std::fs;
 
 use bitplane::checkpoint::Checkpoint;
@@ -17,6 +18,11 @@ use tests::{
 };
 
 use super::deployed::{codes, evaluation, run_one, state_with_odd_gammas};
+use super::plane_groups::{self, Cuts};
+
+/// Networks written by hand, with what the format has and no network of the program.
+#[path = "../../crates/packed/tests/suite/support.rs"]
+mod drafts;
 
 /// The packed file of a network in this state.
 fn exported(model: &Model, state: &[NamedTensor], widths: [u32; 3]) -> Option<Vec<u8>> {
@@ -114,7 +120,7 @@ fn compare(name: &str, model: Model, widths: [u32; 3], samples: u32) {
     let on_device = codes_by_layer(&mut opened(&file, &model, few.labels.len() as u32), &few);
     let network = Network::new(file);
     processor_gives_codes(name, &network, &few, &on_device);
-    python_gives_the_same(&network, &bytes, &few);
+    python_gives_the_same(&network, &bytes, &few, None);
 }
 
 /// A residual network's file: its sums stay in f32, in which devices round otherwise.
@@ -129,7 +135,7 @@ fn compare_residual(name: &str, model: Model, widths: [u32; 3], samples: u32) {
     let off = tests::deviation(&scores, &wanted) / tests::largest(&wanted);
     println!("{name} {widths:?}: scores on the processor are off by {off:.1e} of the largest");
     assert!(off < 0.05, "{name} {widths:?}: {off:e}");
-    python_gives_the_same(&network, &bytes, &few);
+    python_gives_the_same(&network, &bytes, &few, None);
 }
 
 /// The processor's codes of layers behind the first are those of the device; in the first, which reads f32, a value may lie
@@ -161,14 +167,17 @@ fn processor_gives_codes(name: &str, network: &Network, pictures: &Pictures, dev
     }
 }
 
-/// The reader in Python gives the processor's results in every layer, bit for bit.
-fn python_gives_the_same(network: &Network, bytes: &[u8], pictures: &Pictures) {
+/// The reader in Python gives the processor's results in every layer, bit for bit; with `narrow` those of one of the networks
+/// that share planes.
+fn python_gives_the_same(network: &Network, bytes: &[u8], pictures: &Pictures, narrow: Option<&str>) {
     let folder = tempfile::tempdir().expect("a folder");
     let [file, pixels] = ["network.safetensors", "pictures"].map(|name| folder.path().join(name));
     fs::write(&file, bytes).expect("a file");
     fs::write(&pixels, &pictures.pixels).expect("a file");
     let (count, output) = (pictures.labels.len().to_string(), folder.path().to_owned());
-    python("packed_reader.py", &[file.as_os_str(), pixels.as_os_str(), count.as_ref(), output.as_os_str()]);
+    let mut arguments = vec![file.as_os_str(), pixels.as_os_str(), count.as_ref(), output.as_os_str()];
+    arguments.extend(narrow.map(OsStr::new));
+    python("packed_reader.py", &arguments);
     let traces: Vec<Trace> = pictures
         .pixels
         .chunks(network.picture_len())
@@ -214,6 +223,61 @@ fn residual_networks_keep_their_sums_in_f32() {
     compare_residual("resnet20", model("resnet20", 8, bits([2, 2, 4])), [2, 2, 4], 8);
     let name = "resnet18-original";
     compare_residual(name, reduced(name, SMALL_RESNET18, bits([1, 2, 4])), [1, 2, 4], 8);
+}
+
+/// What the second version of the format is for, in the networks of the program.
+#[test]
+fn other_rules_and_f32_activations() {
+    use graph::Method;
+    use kernels::{ActivationForm, Rounding};
+    let usual = Method::default();
+    let first = Method { first: Some(bits([2, 32, 4])), ..usual };
+    for (what, widths, method) in [
+        ("cabs", [1, 2, 4], Method { activation_form: ActivationForm::Cabs, ..usual }),
+        ("floor", [2, 2, 4], Method { rounding: Rounding::Floor, ..usual }),
+        ("quantized first layer", [1, 2, 4], first),
+        ("f32 activations", [2, 32, 4], usual),
+    ] {
+        let plain = model("digits", 8, bits(widths));
+        let network = plain.network.with_method(&method).expect("a network");
+        compare_residual(what, Model { network, ..plain }, widths, 16);
+    }
+    compare_residual("alexnet", reduced("alexnet", SMALL_ALEXNET, bits([32, 32, 32])), [32; 3], 4);
+}
+
+/// Weights and activations of several groups of planes have no integer sums; their values are added in the device's order.
+#[test]
+fn several_groups_of_planes() {
+    for cuts in [
+        Cuts { weight: Some(&[1, 2]), activation: None, fault: 0.1 },
+        Cuts { weight: Some(&[2, 1]), activation: Some(&[1, 1]), fault: 0.1 },
+        Cuts { weight: None, activation: Some(&[1, 1]), fault: 0.1 },
+    ] {
+        let model = Model { network: plane_groups::network(cuts, 4), input: plane_groups::INPUT };
+        compare_residual("groups", model, [3, 2, 4], 8);
+    }
+}
+
+/// The processor and Python agree on everything that the format has, and on each of the networks that share planes.
+#[test]
+fn networks_written_by_hand() {
+    let file = |(manifest, tensors)| File::new(manifest, tensors).expect("a network");
+    for file in [drafts::sample(), file(drafts::second_draft())] {
+        let (network, bytes) = (Network::new(file.clone()), file.encode());
+        python_gives_the_same(&network, &bytes, &noise(&network), None);
+    }
+    let file = file(drafts::nested_draft());
+    for [weight, activation] in file.networks() {
+        let network = Network::new(file.at([weight, activation]).expect("a network"));
+        let key = format!("{weight},{activation}");
+        python_gives_the_same(&network, &file.encode(), &noise(&network), Some(&key));
+    }
+}
+
+/// Five pictures of noise for a network.
+fn noise(network: &Network) -> Pictures {
+    let pixels = drafts::Noise(99).bytes(5 * network.picture_len());
+    Pictures { pixels, labels: vec![0; 5] }
 }
 
 /// All networks at all pairs of widths, in about an hour of lavapipe: `cargo test -p tests --test suite -- --ignored every_network`.

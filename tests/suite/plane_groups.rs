@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use graph::{
-    Bits, Convolution, Geometry, GraphError, InputSpec, Network, NetworkBuilder, Packed, Padding, Parameter,
-    Recorder, Session, Shape, Tensor,
+    Bits, CodeRule, Convolution, Geometry, GraphError, InputSpec, Network, NetworkBuilder, Packed, Padding,
+    Parameter, Recorder, Session, Shape, Tensor,
     layers::{Conv2d, Linear, Quantize, QuantizedConv2d},
     planes::{Group, Operand},
     quantizers::{ActivationQuantizer, DorefaActivation, DorefaWeight, WeightQuantizer, WeightRows},
@@ -87,6 +87,9 @@ impl ActivationQuantizer for CutActivation {
     fn factor(&self) -> f32 {
         self.whole.factor()
     }
+    fn rule(&self) -> Option<CodeRule> {
+        self.whole.rule()
+    }
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
         let packed = self.whole.pack(recorder, input)?;
         let groups = cut(packed.groups[0], self.sizes, self.fault);
@@ -99,13 +102,15 @@ impl ActivationQuantizer for CutActivation {
 
 /// How weights and activations are cut.
 #[derive(Clone, Copy, Debug, Default)]
-struct Cuts {
-    weight: Option<&'static [u32]>,
-    activation: Option<&'static [u32]>,
-    fault: f32,
+pub struct Cuts {
+    pub weight: Option<&'static [u32]>,
+    pub activation: Option<&'static [u32]>,
+    /// What is added to the factor of the last group; 0 for the same values.
+    pub fault: f32,
 }
 
-fn network(cuts: Cuts, gradient_bits: u32) -> Network {
+/// A network of 3-bit weights and 2-bit activations.
+pub fn network(cuts: Cuts, gradient_bits: u32) -> Network {
     let bits = Bits::new(3, 2, gradient_bits).expect("valid widths");
     let weight = || -> Arc<dyn WeightQuantizer> {
         let whole = DorefaWeight::new(bits.weight);
@@ -141,20 +146,22 @@ fn network(cuts: Cuts, gradient_bits: u32) -> Network {
     net.build().expect("a network")
 }
 
+/// Its pictures.
+pub const INPUT: InputSpec = InputSpec {
+    source_height: 8,
+    source_width: 8,
+    channels: 3,
+    resize_height: 8,
+    resize_width: 8,
+    out_height: 8,
+    out_width: 8,
+};
+
 /// Gradients of one step and class scores after it.
 fn outcome(cuts: Cuts, gradient_bits: u32) -> Option<Vec<f32>> {
     let network = network(cuts, gradient_bits);
-    let input = InputSpec {
-        source_height: 8,
-        source_width: 8,
-        channels: 3,
-        resize_height: 8,
-        resize_width: 8,
-        out_height: 8,
-        out_width: 8,
-    };
-    let mut session = Session::new(open_gpu()?, &network, &options_for(input, 5)).expect("a session");
-    let pictures = Pictures::of(&input, 5, 3);
+    let mut session = Session::new(open_gpu()?, &network, &options_for(INPUT, 5)).expect("a session");
+    let pictures = Pictures::of(&INPUT, 5, 3);
     block_on(async {
         session.forward(&pictures.batch(), 0).await.expect("forward");
         session.backward().await.expect("backward");

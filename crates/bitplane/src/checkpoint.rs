@@ -282,6 +282,7 @@ pub(crate) mod tests {
                 step,
                 sums,
                 best: Some(Best { epoch: 1, correct: 5, total: 9 }),
+                plateau: None,
             },
             tensors: vec![
                 NamedTensor {

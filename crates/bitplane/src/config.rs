@@ -14,9 +14,11 @@ use crate::method::{
     Rounding, is_default,
 };
 use crate::models::Recipe;
+use crate::plateau::PlateauRule;
 use crate::preprocess::Preprocess;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
+use crate::teacher;
 
 /// The network that is trained when none is named.
 pub const DEFAULT_MODEL: &str = "digits";
@@ -52,6 +54,10 @@ pub struct Config {
     pub lr_gamma: f64,
     pub lr_milestones: Vec<u32>,
     pub lr_warmup_epochs: u32,
+    #[serde(default = "patience", skip_serializing_if = "is_patience")]
+    pub lr_patience: u32,
+    #[serde(default = "min_delta", skip_serializing_if = "is_min_delta")]
+    pub lr_min_delta: f64,
     pub augment: Augment,
     pub crop_padding: u32,
     /// Absent where it is [`Preprocess::Plain`] and the model's recipe has nothing else.
@@ -109,9 +115,41 @@ pub struct Config {
     pub init_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill_weight: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill_temperature: Option<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distill_features: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill_feature_weight: Option<f64>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_nonfinite: bool,
 }
+
+/// Keras' values for a plateau.
+fn patience() -> u32 {
+    10
+}
+
+fn is_patience(epochs: &u32) -> bool {
+    *epochs == patience()
+}
+
+fn min_delta() -> f64 {
+    1e-4
+}
+
+fn is_min_delta(delta: &f64) -> bool {
+    delta.to_bits() == min_delta().to_bits()
+}
+
+/// Factor of a decay on a plateau.
+const PLATEAU_GAMMA: f64 = 0.1;
 
 fn every() -> u32 {
     1
@@ -135,6 +173,9 @@ impl Config {
                 OptimizerKind::Adam => 1e-3,
             }
         };
+        let taught = settings.teacher.is_some();
+        let matched = settings.distill_features.as_ref().filter(|names| taught && !names.is_empty());
+        let matched = matched.map(|_| teacher::DEFAULT_FEATURE_WEIGHT);
         let mix = |text: &Option<String>| {
             text.as_deref().map(|text| text.parse::<BitMix>().expect("it was checked"))
         };
@@ -165,9 +206,14 @@ impl Config {
             adam_epsilon_form: settings.adam_epsilon_form.unwrap_or(form),
             lr_scheduler: settings.lr_scheduler.unwrap_or(recipe.lr_scheduler),
             lr_step_size: settings.lr_step_size.unwrap_or(recipe.lr_step_size),
-            lr_gamma: settings.lr_gamma.unwrap_or(recipe.lr_gamma),
+            lr_gamma: settings.lr_gamma.unwrap_or(match settings.lr_scheduler {
+                Some(SchedulerKind::Plateau) => PLATEAU_GAMMA,
+                _ => recipe.lr_gamma,
+            }),
             lr_milestones: settings.lr_milestones.unwrap_or_else(|| recipe.lr_milestones.clone()),
             lr_warmup_epochs: settings.lr_warmup_epochs.unwrap_or(recipe.lr_warmup_epochs),
+            lr_patience: settings.lr_patience.unwrap_or_else(patience),
+            lr_min_delta: settings.lr_min_delta.unwrap_or_else(min_delta),
             augment: settings.augment.unwrap_or(recipe.augment),
             crop_padding: settings.crop_padding.unwrap_or(recipe.crop_padding),
             preprocess: Some(settings.preprocess.unwrap_or(recipe.preprocess))
@@ -200,6 +246,15 @@ impl Config {
             mask_granularity: settings.mask_granularity.unwrap_or_default(),
             init_from: settings.init_from.as_deref().map(absolute_path),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
+            // Without a teacher they are kept as they were given, and refused.
+            distill_weight: settings.distill_weight.or(taught.then_some(teacher::DEFAULT_WEIGHT)),
+            distill_temperature: settings
+                .distill_temperature
+                .or(taught.then_some(teacher::DEFAULT_TEMPERATURE)),
+            distill_feature_weight: settings.distill_feature_weight.or(matched),
+            distill_features: settings.distill_features.unwrap_or_default(),
+            teacher: settings.teacher.as_deref().map(absolute_path),
+            teacher_sha256: settings.teacher_sha256.map(|sum| sum.to_ascii_lowercase()),
             allow_nonfinite: settings.allow_nonfinite.unwrap_or(false),
         }
     }
@@ -213,13 +268,14 @@ impl Config {
     pub fn method(&self) -> Method {
         Method {
             activation_form: match self.activation_form {
-                ActivationForm::Clip => graph::ActivationForm::Clip,
+                ActivationForm::Clip | ActivationForm::Tanh => graph::ActivationForm::Clip,
                 ActivationForm::Cabs => graph::ActivationForm::Cabs,
             },
             rounding: match self.rounding {
                 Rounding::Even => graph::Rounding::Even,
                 Rounding::Floor => graph::Rounding::Floor,
             },
+            tanh: self.activation_form == ActivationForm::Tanh,
             max_gradient: self.max_gradient,
             gradient_scale: match self.wgrad_scale {
                 GradientScale::Sample => graph::GradientScale::Sample,
@@ -272,6 +328,7 @@ impl Config {
             gamma: self.lr_gamma,
             milestones: self.lr_milestones.clone(),
             warmup_epochs: self.lr_warmup_epochs,
+            plateau: PlateauRule { patience: self.lr_patience, min_delta: self.lr_min_delta },
         }
     }
 
@@ -317,6 +374,7 @@ impl Config {
             preprocess: self.preprocess.filter(|chosen| *chosen != Preprocess::Plain),
             // The sum of its bytes says what a training started with, wherever the file lay.
             init_from: None,
+            teacher: None,
             allow_nonfinite: false,
             ..self.clone()
         };

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use gpu::{AdapterInfo, DeviceType, Gpu};
 use graph::{
-    Change, Cut, GraphError, InputSpec, Network, Optimizer, ProductKey, ProductNote, Session, SessionOptions,
-    plan_products,
+    Change, Cut, GraphError, InputSpec, NamedTensor, Network, Optimizer, ProductKey, ProductNote, Session,
+    SessionOptions, plan_products,
 };
 use kernels::Arithmetic;
 use pollster::block_on;
@@ -20,6 +20,7 @@ use crate::kernel_choice::KernelChoice;
 use crate::memory;
 use crate::models::{Model, ModelInput};
 use crate::output;
+use crate::teacher::Teacher;
 use crate::trainer::Backend;
 use crate::tuner::{self, AdapterKey, Cache, Choices, Tuned, adapter_choices};
 
@@ -43,6 +44,8 @@ pub struct Engine<'a> {
     stored: Option<PathBuf>,
     choices: RefCell<Option<Choices>>,
     pictures: Vec<&'a [u8]>,
+    /// Values of the network's frozen part.
+    frozen: Vec<NamedTensor>,
     announced: Cell<bool>,
 }
 
@@ -125,6 +128,7 @@ impl<'a> Engine<'a> {
             stored: None,
             choices: RefCell::new(None),
             pictures: Vec::new(),
+            frozen: Vec::new(),
             announced: Cell::new(false),
         }
     }
@@ -133,6 +137,16 @@ impl<'a> Engine<'a> {
     #[must_use]
     pub fn holding(self, pictures: &[&'a [u8]]) -> Self {
         Self { pictures: pictures.to_vec(), ..self }
+    }
+
+    /// Lets the network learn from `teacher`, as `config` asks.
+    ///
+    /// # Errors
+    /// As [`Teacher::teach`].
+    pub fn taught_by(self, teacher: Teacher, config: &Config) -> Result<Self, Failure> {
+        let student = Model { network: self.network, input: self.options.input };
+        let (Model { network, .. }, frozen) = teacher.teach(student, config)?;
+        Ok(Self { network, frozen, ..self })
     }
 
     /// Prefers the kernels in the file at `path`, if it is there and was measured on the adapter, to the user's cache.
@@ -241,6 +255,9 @@ impl Engine<'_> {
         let resident = if held { u32::try_from(count).unwrap_or(0) } else { 0 };
         let options = SessionOptions { max_memory_bytes, resident, kernels, ..self.options.clone() };
         let mut session = Session::new(gpu, &self.network, &options)?;
+        if !self.frozen.is_empty() {
+            session.load_frozen(&self.frozen)?;
+        }
         if resident > 0 {
             session.load_pictures(&self.pictures)?;
         }
@@ -261,6 +278,7 @@ impl Backend for Engine<'_> {
             stored,
             choices: RefCell::new(choices),
             pictures: Vec::new(),
+            frozen: Vec::new(),
             announced: Cell::new(true),
         };
         engine.open_with(false)

@@ -11,6 +11,8 @@ pub enum ActivationForm {
     Clip,
     /// min(1, |x|), which is evaluated in f32 and not by integer thresholds
     Cabs,
+    /// tanh(x) in place of max(x, 0), of activations in full precision: a relaxed form of binary ones to start these from
+    Tanh,
 }
 
 /// Rounding of the codes of weights and activations.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plateau::Plateau;
+
 /// Sums over the training batches of the running epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,4 +69,7 @@ pub struct Position {
     pub sums: Sums,
     /// The best evaluation, if there was one.
     pub best: Option<Best>,
+    /// What a plateau schedule has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<Plateau>,
 }

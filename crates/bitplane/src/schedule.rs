@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plateau::{Plateau, PlateauRule};
+
 /// How the learning rate changes from epoch to epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -14,6 +16,8 @@ pub enum SchedulerKind {
     Multistep,
     /// Half a cosine from the full rate down to zero.
     Cosine,
+    /// Times gamma after `lr-patience` epochs in which the training loss has not fallen by more than `lr-min-delta`.
+    Plateau,
 }
 
 /// Everything that decides the learning rate.
@@ -33,14 +37,22 @@ pub struct Schedule {
     pub milestones: Vec<u32>,
     /// Epochs over which the rate rises linearly from nearly zero, step by step.
     pub warmup_epochs: u32,
+    /// When [`SchedulerKind::Plateau`] decays.
+    pub plateau: PlateauRule,
 }
 
 impl Schedule {
     /// The rate of step `step_in_epoch` (from 0) of `epoch` (from 0), where an epoch has `steps_per_epoch` steps.
     ///
-    /// Decays follow torchvision: they act between epochs, and the cosine counts the epochs after warm-up,
+    /// `plateau` is what the epochs before gave. Decays follow torchvision: they act between epochs, and the cosine counts the epochs after warm-up,
     /// `base (1 + cos(pi e / (epochs - warmup))) / 2`.
-    pub fn rate(&self, epoch: u32, step_in_epoch: u32, steps_per_epoch: u32) -> f64 {
+    pub fn rate(
+        &self,
+        epoch: u32,
+        step_in_epoch: u32,
+        steps_per_epoch: u32,
+        plateau: Option<Plateau>,
+    ) -> f64 {
         if epoch < self.warmup_epochs {
             let done = u64::from(epoch) * u64::from(steps_per_epoch) + u64::from(step_in_epoch) + 1;
             let all = u64::from(self.warmup_epochs) * u64::from(steps_per_epoch);
@@ -48,6 +60,7 @@ impl Schedule {
         }
         let after = epoch - self.warmup_epochs;
         match self.kind {
+            SchedulerKind::Plateau => self.decayed(plateau.map_or(0, |plateau| plateau.decays)),
             SchedulerKind::Constant => self.base,
             SchedulerKind::Step => self.decayed(after / self.step_size),
             SchedulerKind::Multistep => {
@@ -59,6 +72,14 @@ impl Schedule {
                 self.base * (1.0 + (std::f64::consts::PI * f64::from(after) / span).cos()) / 2.0
             }
         }
+    }
+
+    /// What an epoch of mean loss `loss` makes of `before`; warm-up does not count.
+    pub fn observed(&self, before: Option<Plateau>, epoch: u32, loss: f64) -> Option<Plateau> {
+        if self.kind != SchedulerKind::Plateau || epoch < self.warmup_epochs {
+            return None;
+        }
+        Some(self.plateau.after(before, loss))
     }
 
     /// True where another number of epochs means other rates in the epochs before.
@@ -85,12 +106,13 @@ mod tests {
             gamma: 0.5,
             milestones: vec![2, 7],
             warmup_epochs: 0,
+            plateau: PlateauRule { patience: 1, min_delta: 0.0 },
         }
     }
 
     #[test]
     fn rates_follow_their_formula() {
-        let at = |kind, epoch| schedule(kind).rate(epoch, 4, 5);
+        let at = |kind, epoch| schedule(kind).rate(epoch, 4, 5, None);
         assert_eq!([0, 9].map(|e| at(SchedulerKind::Constant, e)), [0.8, 0.8]);
         assert_eq!([0, 2, 3, 5, 6, 9].map(|e| at(SchedulerKind::Step, e)), [0.8, 0.8, 0.4, 0.4, 0.2, 0.1]);
         assert_eq!([1, 2, 6, 7].map(|e| at(SchedulerKind::Multistep, e)), [0.8, 0.4, 0.4, 0.2]);
@@ -100,11 +122,24 @@ mod tests {
     }
 
     #[test]
+    fn a_plateau_decays_the_rate_from_the_next_epoch_on() {
+        let schedule = Schedule { warmup_epochs: 1, ..schedule(SchedulerKind::Plateau) };
+        let mut state = None;
+        let mut rates = Vec::new();
+        for (epoch, loss) in (0..).zip([1.0, 5.0, 4.0, 4.0, 3.0, 3.5]) {
+            rates.push(schedule.rate(epoch, 4, 5, state));
+            state = schedule.observed(state, epoch, loss);
+        }
+        assert_eq!(rates, [0.8, 0.8, 0.8, 0.8, 0.4, 0.4], "the first epoch is warm-up");
+        assert_eq!(schedule.rate(6, 0, 5, state), 0.2);
+    }
+
+    #[test]
     fn warm_up_rises_step_by_step_to_the_base() {
         let schedule = Schedule { warmup_epochs: 2, ..schedule(SchedulerKind::Cosine) };
-        assert!((schedule.rate(0, 0, 5) - 0.08).abs() < 1e-12);
-        assert!((schedule.rate(1, 4, 5) - 0.8).abs() < 1e-12);
-        assert_eq!(schedule.rate(2, 0, 5), 0.8);
-        assert!((schedule.rate(6, 0, 5) - 0.4).abs() < 1e-12);
+        assert!((schedule.rate(0, 0, 5, None) - 0.08).abs() < 1e-12);
+        assert!((schedule.rate(1, 4, 5, None) - 0.8).abs() < 1e-12);
+        assert_eq!(schedule.rate(2, 0, 5, None), 0.8);
+        assert!((schedule.rate(6, 0, 5, None) - 0.4).abs() < 1e-12);
     }
 }

@@ -98,6 +98,12 @@ pub struct Settings {
     /// Epochs at which the multistep schedule decays, separated by commas
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub lr_milestones: Option<Vec<u32>>,
+    /// Epochs without improvement after which the plateau schedule decays
+    #[arg(long, value_name = "N")]
+    pub lr_patience: Option<u32>,
+    /// The plateau schedule counts a training loss as better that is lower by more than this
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub lr_min_delta: Option<f64>,
     /// Epochs of linear warm-up
     #[arg(long, value_name = "N")]
     pub lr_warmup_epochs: Option<u32>,
@@ -195,6 +201,24 @@ pub struct Settings {
     /// SHA-256 that the checkpoint of `init-from` must have; a run keeps it with its settings.
     #[arg(skip)]
     pub init_sha256: Option<String>,
+    /// Learn from the best checkpoint of this run, which is of the same pictures and classes
+    #[arg(long, value_name = "RUN")]
+    pub teacher: Option<String>,
+    /// SHA-256 that the teacher's checkpoint must have; a run keeps it with its settings.
+    #[arg(skip)]
+    pub teacher_sha256: Option<String>,
+    /// Share of the teacher's class scores in the loss; the labels have the rest
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub distill_weight: Option<f64>,
+    /// Temperature at which the teacher's class scores are learned
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub distill_temperature: Option<f64>,
+    /// Also learn outputs of the teacher's layers, where shapes are equal
+    #[arg(long, value_name = "LAYER[=TEACHER'S],...", value_delimiter = ',')]
+    pub distill_features: Option<Vec<String>>,
+    /// Weight of each layer's mean squared error
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub distill_feature_weight: Option<f64>,
     /// Admit NaN and infinity among the values that a training starts with
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub allow_nonfinite: Option<bool>,
@@ -275,6 +299,8 @@ impl Settings {
             lr_gamma: self.lr_gamma.or(other.lr_gamma),
             lr_milestones: self.lr_milestones.or(other.lr_milestones),
             lr_warmup_epochs: self.lr_warmup_epochs.or(other.lr_warmup_epochs),
+            lr_patience: self.lr_patience.or(other.lr_patience),
+            lr_min_delta: self.lr_min_delta.or(other.lr_min_delta),
             augment: self.augment.or(other.augment),
             crop_padding: self.crop_padding.or(other.crop_padding),
             preprocess: self.preprocess.or(other.preprocess),
@@ -310,6 +336,15 @@ impl Settings {
                 _ => other.init_sha256,
             }),
             init_from: self.init_from.or(other.init_from),
+            teacher_sha256: self.teacher_sha256.or(match &self.teacher {
+                Some(path) if other.teacher.as_ref() != Some(path) => None,
+                _ => other.teacher_sha256,
+            }),
+            teacher: self.teacher.or(other.teacher),
+            distill_weight: self.distill_weight.or(other.distill_weight),
+            distill_temperature: self.distill_temperature.or(other.distill_temperature),
+            distill_features: self.distill_features.or(other.distill_features),
+            distill_feature_weight: self.distill_feature_weight.or(other.distill_feature_weight),
             allow_nonfinite: self.allow_nonfinite.or(other.allow_nonfinite),
         }
     }
@@ -338,6 +373,7 @@ impl Settings {
             ("batch-size", self.batch_size, 1, MAX_BATCH_SIZE),
             ("lr-step-size", self.lr_step_size, 1, 1_000_000),
             ("lr-warmup-epochs", self.lr_warmup_epochs, 0, 1_000_000),
+            ("lr-patience", self.lr_patience, 1, 1_000_000),
             ("crop-padding", self.crop_padding, 0, 256),
             ("limit-train-batches", self.limit_train_batches, 1, u32::MAX),
             ("limit-test-batches", self.limit_test_batches, 1, u32::MAX),
@@ -357,19 +393,35 @@ impl Settings {
             return Err(("lr-milestones", epoch.to_string(), "epochs from 1 to 1000000".to_owned()));
         }
         let is_sum = |sum: &&String| sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit());
-        if let Some(sum) = self.init_sha256.as_ref().filter(|sum| !is_sum(sum)) {
-            return Err(("init-sha256", data::printable(sum), "64 hexadecimal digits".to_owned()));
+        for (key, sum) in [("init-sha256", &self.init_sha256), ("teacher-sha256", &self.teacher_sha256)] {
+            if let Some(sum) = sum.as_ref().filter(|sum| !is_sum(sum)) {
+                return Err((key, data::printable(sum), "64 hexadecimal digits".to_owned()));
+            }
         }
         // TOML has no larger integers, and the seed must survive in the saved settings.
         if let Some(seed) = self.seed.filter(|&seed| i64::try_from(seed).is_err()) {
             return Err(("seed", seed.to_string(), format!("0 to {}", i64::MAX)));
         }
         type Real = (&'static str, Option<f64>, fn(f64) -> bool, &'static str);
-        let real: [Real; 5] = [
+        let real: [Real; 9] = [
+            ("distill-weight", self.distill_weight, |x| (0.0..=1.0).contains(&x), "0 to 1"),
+            (
+                "distill-temperature",
+                self.distill_temperature,
+                |x| (0.01..=1000.0).contains(&x),
+                "0.01 to 1000",
+            ),
+            (
+                "distill-feature-weight",
+                self.distill_feature_weight,
+                |x| x > 0.0 && x <= 1e6,
+                "above 0, up to 1e6",
+            ),
             ("lr", self.lr, |x| x > 0.0 && x <= 1e9, "above 0, up to 1e9"),
             ("momentum", self.momentum, |x| (0.0..1.0).contains(&x), "0 up to but not including 1"),
             ("weight-decay", self.weight_decay, |x| (0.0..=1e3).contains(&x), "0 to 1000"),
             ("adam-epsilon", self.adam_epsilon, |x| (1e-30..=1.0).contains(&x), "1e-30 to 1"),
+            ("lr-min-delta", self.lr_min_delta, |x| (0.0..=1e6).contains(&x), "0 to 1e6"),
             ("lr-gamma", self.lr_gamma, |x| x > 0.0 && x <= 1.0, "above 0, up to 1"),
         ];
         for (key, value, fits, allowed) in real {

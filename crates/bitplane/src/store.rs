@@ -91,6 +91,14 @@ pub enum StoreError {
         /// The differences in words.
         differences: String,
     },
+    /// An intact file that cannot teach the training which is to learn from it.
+    #[error("{} cannot teach this training: {differences}", shown(.path))]
+    Teacher {
+        /// The file.
+        path: PathBuf,
+        /// The differences in words.
+        differences: String,
+    },
     /// The file system failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

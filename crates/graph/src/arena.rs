@@ -1,6 +1,6 @@
 //! Parameters that lie one behind the other, so that one dispatch updates or searches them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kernels::{ColumnSum, DecayRun};
 use recording::{BufferSlice, SLICE_ALIGNMENT};
@@ -36,6 +36,12 @@ pub(crate) fn declare_parameters(
         }
         recorder.arenas.push(arena);
     }
+    let frozen: HashSet<String> = network
+        .layers
+        .iter()
+        .filter(|layer| layer.frozen)
+        .flat_map(|layer| layer.parameters.iter().map(|spec| layer.parameter_name(spec)))
+        .collect();
     for (position, (name, spec)) in (0..).zip(specs(network)) {
         let words = spec.len() as u64;
         let (value, gradient, moments) = match places.get(&name) {
@@ -49,7 +55,8 @@ pub(crate) fn declare_parameters(
             }
         };
         let spec = spec.clone();
-        let parameter = Parameter { name: name.clone(), position, spec, value, gradient, moments };
+        let frozen = frozen.contains(&name);
+        let parameter = Parameter { name: name.clone(), position, spec, value, gradient, frozen, moments };
         recorder.parameters.insert(name, parameter);
     }
     declare_shared(recorder, network);

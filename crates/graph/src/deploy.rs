@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use kernels::{AddBias, BatchNormForward, By, Kind, Output, ScaleIndex, ThresholdPack, Window};
+use kernels::{AddBias, BatchNormForward, By, Output, PlaneGroup, ScaleIndex, ThresholdPack, Window};
 use recording::BufferSlice;
 use reference::{quantize::levels, threshold};
 
@@ -14,7 +14,7 @@ use crate::{
     Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value,
     channel_parts::ChannelPart,
     convolution::Convolution,
-    deployed::{self, DeployedOperation, Origin},
+    deployed::{self, DeployedCodes, DeployedOperation, Origin},
     layers::max_pool,
     planes::{Group, Operand, record_dequantize},
     quantizers::ActivationQuantizer,
@@ -123,14 +123,12 @@ impl Deferred {
         }
     }
 
-    /// Describes the convolution alone.
-    fn describe(&self, recorder: &mut Recorder) -> Option<usize> {
-        let unit = deployed::is_plain_codes(&self.input);
-        let one = recorder.one();
-        match deployed::bit_convolution(&self.convolution, &self.weights, one).filter(|_| unit) {
+    /// Describes the convolution alone, with what it writes where it does not give sums.
+    fn describe(&self, recorder: &mut Recorder, output: Option<BufferSlice>) -> Option<usize> {
+        match deployed::bit_convolution(&self.convolution, &self.weights) {
             Some((operation, tensors)) => {
                 let input = [Origin::Buffer(self.input.chunks[0])];
-                recorder.describe(&self.layer, operation, &input, tensors, None)
+                recorder.describe(&self.layer, operation, &input, tensors, output)
             }
             None => {
                 recorder.describe_nothing(&self.layer);
@@ -146,14 +144,19 @@ impl Deferred {
             let dst = (value.chunks[chunk.index], Output::F32);
             bit_forward(recorder, chunk, &self.input, &self.weights, dst)?;
         }
-        if let Some(bias) = self.bias {
-            add_bias(recorder, &value, bias)?;
+        let output = Some(value.chunks[0]);
+        if self.is_single() {
+            if let Some(sums) = self.describe(recorder, None) {
+                let name = format!("{}.rescale", self.layer);
+                let operation = DeployedOperation::Rescale;
+                recorder.describe(&name, operation, &[Origin::Layer(sums)], Vec::new(), output);
+            }
+        } else {
+            self.describe(recorder, output);
         }
-        if self.bias.is_some() {
-            recorder.describe_nothing(&self.layer);
-        } else if let Some(sums) = self.describe(recorder) {
-            let (name, output) = (format!("{}.rescale", self.layer), Some(value.chunks[0]));
-            recorder.describe(&name, DeployedOperation::Rescale, &[Origin::Layer(sums)], Vec::new(), output);
+        if let Some(bias) = self.bias {
+            let layer = self.layer.clone();
+            add_bias(recorder, &layer, &value, bias)?;
         }
         let pool = |recorder: &mut Recorder, value: Tensor| match self.pool {
             Some(geometry) => {
@@ -192,16 +195,17 @@ impl Deferred {
             batch_norm: self.batch_norm,
             range: self.range(),
         });
-        self.compare(recorder, thresholds, (quantizer.kind(), quantizer.bits(), quantizer.factor()))
+        let groups = vec![(PlaneGroup::first(bits), quantizer.factor())];
+        self.compare(recorder, thresholds, &DeployedCodes { kind: quantizer.kind(), groups }, bits)
     }
 
-    /// Closes with the integer `thresholds` and packs codes of `bits` bits in planes of `kind`, code 1 of which stands for
-    /// `factor`.
+    /// Closes with the integer `thresholds` and packs codes of `bits` bits that stand for `codes`.
     pub(crate) fn compare(
         &self,
         recorder: &mut Recorder,
         thresholds: BufferSlice,
-        (kind, bits, factor): (Kind, u32, f32),
+        codes: &DeployedCodes,
+        bits: u32,
     ) -> Result<Packed, GraphError> {
         let channels = self.convolution.output.channels;
         let mut weights = self.weights.clone();
@@ -218,18 +222,14 @@ impl Deferred {
             chunks.push(planes);
         }
         let name = recorder.scope.layer.clone();
-        let packed = Packed::codes(self.shape, (kind, bits, factor), chunks);
-        if deployed::is_plain_codes(&packed) {
-            if let Some(sums) = self.describe(recorder) {
-                let pool = self.pool.map(|_| self.pool_window(1));
-                let operation = DeployedOperation::Threshold { bits, pool };
-                let tensors = vec![("thresholds", thresholds)];
-                recorder.describe(&name, operation, &[Origin::Layer(sums)], tensors, Some(packed.chunks[0]));
-            }
-        } else {
-            recorder.describe_nothing(&name);
+        if let Some(sums) = self.describe(recorder, None) {
+            let codes = codes.clone();
+            let pool = self.pool.map(|_| self.pool_window(1));
+            let operation = DeployedOperation::Threshold { bits, pool, codes };
+            let tensors = vec![("thresholds", thresholds)];
+            recorder.describe(&name, operation, &[Origin::Layer(sums)], tensors, Some(chunks[0]));
         }
-        Ok(packed)
+        Ok(codes.packed(self.shape, chunks))
     }
 
     /// True where the code is a step function of one integer per channel: a single plane group on both sides, a scale of the
@@ -246,6 +246,11 @@ impl Deferred {
         per_channel
             && !(self.pool_first && self.batch_norm.is_some())
             && quantizer.thresholds(&probe, -1..=1).is_some()
+    }
+
+    /// Both sides have a single plane group, and so one accumulator.
+    fn is_single(&self) -> bool {
+        self.input.groups.len() == 1 && self.weights.iter().all(|(_, weight)| weight.groups.len() == 1)
     }
 
     /// The only plane group, the same in every part.
@@ -290,9 +295,10 @@ pub(crate) fn bit_forward(
     Ok(())
 }
 
-/// Records `values += bias` per channel.
+/// Records `values += bias` per channel, the bias of layer `layer`.
 pub(crate) fn add_bias(
     recorder: &mut Recorder,
+    layer: &str,
     values: &Tensor,
     bias: BufferSlice,
 ) -> Result<(), GraphError> {
@@ -300,6 +306,9 @@ pub(crate) fn add_bias(
         let (rows, channels) = (chunk.samples * values.shape.pixels(), values.shape.channels);
         recorder.dispatch(AddBias { rows, channels }, &[bias, values.chunks[chunk.index]])?;
     }
+    let (name, place) = (format!("{layer}.bias"), values.chunks[0]);
+    let operation = DeployedOperation::Bias;
+    recorder.describe(&name, operation, &[Origin::Buffer(place)], vec![("bias", bias)], Some(place));
     Ok(())
 }
 
@@ -321,7 +330,7 @@ impl Recorder {
                     record_dequantize(self, values, source, (rows, packed.shape.channels), dst)?;
                 }
                 let name = format!("{}.dequantize", self.scope.layer);
-                if deployed::is_plain_codes(packed) {
+                if deployed::codes(packed).is_some() {
                     let (input, output) = ([Origin::Buffer(packed.chunks[0])], Some(result.chunks[0]));
                     self.describe(&name, DeployedOperation::Dequantize, &input, Vec::new(), output);
                 } else {

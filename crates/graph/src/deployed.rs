@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::{By, Kind, Rounding, ScaleIndex, Window};
+use kernels::{By, Kind, PlaneGroup, ScaleIndex, Window};
 use recording::{BufferId, BufferSlice};
-use reference::quantize::levels;
 
 use crate::{
-    Convolution, Mode, Packed, Recorder, channel_parts::ChannelPart, planes::Operand,
+    Convolution, Mode, Packed, Recorder, Shape,
+    channel_parts::ChannelPart,
+    planes::{Group, Operand},
     quantizers::ActivationQuantizer,
 };
 
@@ -44,19 +45,30 @@ pub enum DeployedOperation {
     GlobalAvgPool,
     /// Clip to [0, 1].
     Clip,
+    /// `min(|x|, 1)`.
+    Magnitude,
     /// ReLU.
     Relu,
     /// Sum of two tensors.
     Add,
+    /// Sum of tensors with a factor each, one term after the other: tensor `factors`.
+    WeightedSum,
+    /// A number added to each channel: tensor `bias`.
+    Bias,
     /// f32 to codes.
     Quantize {
         /// Bits of a code.
         bits: u32,
+        /// How numbers become codes.
+        rule: CodeRule,
+        /// What codes stand for.
+        codes: DeployedCodes,
     },
     /// Codes to f32.
     Dequantize,
-    /// Convolution of codes to integer sums: tensors `scale` and, for each run of output channels, `planes`
-    /// `[plane][channel][word of k]`, the least significant first.
+    /// Convolution with planes of weights. Codes become integer sums where both sides have one group of planes, and f32 where
+    /// one has several; f32 becomes f32. Tensors: `scale` for each group that has scales, and for each run of output channels
+    /// `planes` `[plane][channel][word of k]`.
     BitConvolution {
         /// The window over one sample.
         window: Window,
@@ -64,8 +76,8 @@ pub enum DeployedOperation {
         channels: u32,
         /// Groups of channels.
         groups: u32,
-        /// Planes.
-        weight_bits: u32,
+        /// Groups of planes of the weights, in the order in which they are added.
+        weights: Vec<DeployedGroup>,
         /// Weights of one output channel.
         fan_in: u32,
     },
@@ -75,9 +87,76 @@ pub enum DeployedOperation {
         bits: u32,
         /// The pool of codes.
         pool: Option<Window>,
+        /// What codes stand for.
+        codes: DeployedCodes,
     },
     /// Integer sums to f32.
     Rescale,
+}
+
+/// How a number becomes a code: `min(rounded(factor * limited(x)), 2^(bits + drop) - 1)` without its `drop` lowest bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CodeRule {
+    /// What limits x.
+    pub form: CodeForm,
+    /// The largest limited x.
+    pub limit: f32,
+    /// The factor.
+    pub factor: f32,
+    /// How the product is rounded.
+    pub rounding: CodeRounding,
+    /// Bits that are cut off.
+    pub drop: u32,
+}
+
+/// What limits a number before it becomes a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeForm {
+    /// `min(max(x, 0), limit)`.
+    Clip,
+    /// `min(|x|, limit)`.
+    Magnitude,
+    /// Code 1 for `x >= 0`, code 0 else, and nothing more.
+    Sign,
+}
+
+/// How the product in a [`CodeRule`] is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeRounding {
+    /// Ties to even.
+    Even,
+    /// `floor(v + 1/2)`.
+    HalfUp,
+    /// `floor(v)`.
+    Down,
+}
+
+/// What codes stand for: the sum of the groups' integers with their factors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeployedCodes {
+    /// Unit bits {0, 1} or sign bits {-1, +1}.
+    pub kind: Kind,
+    /// Planes and factor of each group, in the order in which they are added.
+    pub groups: Vec<(PlaneGroup, f32)>,
+}
+
+impl DeployedCodes {
+    /// Codes of these groups.
+    pub(crate) fn packed(&self, shape: Shape, chunks: Vec<BufferSlice>) -> Packed {
+        let group = |&(planes, factor): &(PlaneGroup, f32)| Group { planes, factor, scale: None };
+        Packed { shape, kind: self.kind, groups: self.groups.iter().map(group).collect(), chunks }
+    }
+}
+
+/// Planes of weights with one factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeployedGroup {
+    /// The planes.
+    pub planes: PlaneGroup,
+    /// The factor.
+    pub factor: f32,
+    /// Numbers in the group's `scale`, each for a run of as many output channels; none where it has no tensor.
+    pub scales: u32,
 }
 
 /// One operation with its inputs and numbers.
@@ -185,54 +264,51 @@ pub(crate) fn convolution(convolution: &Convolution, bias: bool) -> DeployedOper
     }
 }
 
-/// The description of a convolution of codes with the planes of all parts, and its tensors, where they stand for
-/// `scale * (2 code - n)`, divided by n where there are several.
+/// The description of a convolution with the planes of all parts, and its tensors; none where a scale is neither one number nor
+/// one for equally many channels.
 pub(crate) fn bit_convolution(
     convolution: &Convolution,
-    weights: &[(ChannelPart, Operand)],
-    one: BufferSlice,
+    parts: &[(ChannelPart, Operand)],
 ) -> Option<(DeployedOperation, Vec<(&'static str, BufferSlice)>)> {
-    let (mut tensors, mut weight_bits) = (Vec::new(), 0);
-    for (_, weight) in weights {
-        let [group] = weight.groups.as_slice() else { return None };
-        weight_bits = group.planes.planes;
-        let step = if weight_bits == 1 { 1.0 } else { 1.0 / levels(weight_bits) as f32 };
-        let plain = group.planes.first_plane == 0
-            && group.planes.mask.is_none()
-            && weight.kind == Kind::Sign
-            && group.factor.to_bits() == f32::to_bits(step);
-        let scale = match group.scale {
-            _ if !plain => return None,
-            None => one,
-            Some((scale, ScaleIndex { by: By::One, .. })) => scale,
+    let channels = convolution.output.channels;
+    let mut tensors = Vec::new();
+    let mut weights = Vec::new();
+    // Parts differ in their planes alone.
+    for group in &parts[0].1.groups {
+        let scales = match group.scale {
+            None => 0,
+            Some((_, ScaleIndex { by: By::One, .. })) => 1,
+            Some((_, ScaleIndex { by: By::Column, div })) if channels.is_multiple_of(div) => channels / div,
             Some(_) => return None,
         };
-        if tensors.is_empty() {
-            tensors.push(("scale", scale));
+        tensors.extend(group.scale.map(|(scale, _)| ("scale", scale)));
+        weights.push(DeployedGroup { planes: group.planes, factor: group.factor, scales });
+    }
+    for (_, weight) in parts {
+        if weight.kind != Kind::Sign || weight.groups.len() != weights.len() {
+            return None;
         }
         tensors.push(("planes", weight.buffer));
     }
     let operation = DeployedOperation::BitConvolution {
         window: convolution.window(1),
-        channels: convolution.output.channels,
+        channels,
         groups: convolution.groups,
-        weight_bits,
+        weights,
         fan_in: convolution.fan_in(),
     };
     Some((operation, tensors))
 }
 
-/// True for unit codes in one group that stand for multiples of 1/n.
-pub(crate) fn is_plain_codes(packed: &Packed) -> bool {
-    packed.single().is_some_and(|group| has_unit_steps(packed.kind, group.planes.planes, group.factor))
+/// What codes stand for, where their groups have constant factors and no masks.
+pub(crate) fn codes(packed: &Packed) -> Option<DeployedCodes> {
+    let constant = packed.groups.iter().all(|group| group.scale.is_none() && group.planes.mask.is_none());
+    let groups = packed.groups.iter().map(|group| (group.planes, group.factor)).collect();
+    constant.then_some(DeployedCodes { kind: packed.kind, groups })
 }
 
-fn has_unit_steps(kind: Kind, bits: u32, factor: f32) -> bool {
-    kind == Kind::Unit && factor.to_bits() == (1.0 / levels(bits) as f32).to_bits()
-}
-
-/// True where codes are `round(n clip(x, 0, 1))` and stand for multiples of 1/n.
-pub(crate) fn is_plain(quantizer: &dyn ActivationQuantizer) -> bool {
-    quantizer.unit_clip() == Some(Rounding::Even)
-        && has_unit_steps(quantizer.kind(), quantizer.bits(), quantizer.factor())
+/// The description of a quantization into `packed`.
+pub(crate) fn quantize(quantizer: &dyn ActivationQuantizer, packed: &Packed) -> Option<DeployedOperation> {
+    let (rule, codes) = (quantizer.rule()?, codes(packed)?);
+    Some(DeployedOperation::Quantize { bits: packed.planes(), rule, codes })
 }

@@ -15,7 +15,7 @@ use kernels::{
 use recording::BufferSlice;
 
 use crate::{
-    Geometry, GraphError, Head, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
+    Geometry, GraphError, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
     deployed::{self, DeployedOperation, Origin},
     layer::Backward,
     layers::{
@@ -54,7 +54,7 @@ pub(crate) struct Chain {
 pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
     let mut consumers = vec![0; network.layers.len()];
     network.layers.iter().flat_map(|l| l.inputs.iter().flatten()).for_each(|&at| consumers[at] += 1);
-    network.heads.iter().flat_map(Head::reads).for_each(|at| consumers[at] += 1);
+    network.read_by_loss().for_each(|at| consumers[at] += 1);
     let link = |at: usize| network.layers[at].layer.link();
     // The one layer before another, if it has no other consumer.
     let before = |at: usize| match network.layers[at].inputs.as_slice() {
@@ -175,9 +175,9 @@ impl Chain {
     /// Describes pool and quantization; in an evaluation there is no batch norm.
     fn describe(&self, recorder: &mut Recorder, network: &Network, input: &Tensor, packed: &Packed) {
         let name = &network.layers[self.last].name;
-        if !deployed::is_plain(self.quantizer.as_ref()) {
+        let Some(operation) = deployed::quantize(self.quantizer.as_ref(), packed) else {
             return recorder.describe_nothing(name);
-        }
+        };
         let mut source = Some(Origin::Buffer(input.chunks[0]));
         if let Some((at, _)) = self.pool {
             let operation = DeployedOperation::MaxPool(self.window(1, input.shape));
@@ -186,7 +186,6 @@ impl Chain {
             source = described.map(Origin::Layer);
         }
         if let Some(source) = source {
-            let operation = DeployedOperation::Quantize { bits: self.quantizer.bits() };
             recorder.describe(name, operation, &[source], Vec::new(), Some(packed.chunks[0]));
         }
     }

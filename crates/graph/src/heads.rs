@@ -28,6 +28,40 @@ pub struct SoftTarget {
     pub weight: f32,
 }
 
+/// `weight` times the mean of `(node - target)^2` over the elements and the batch. The target is a constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FeatureMatch {
+    /// The output that learns.
+    pub node: Node,
+    /// An output of the same shape.
+    pub target: Node,
+    /// Weight of the term.
+    pub weight: f32,
+}
+
+impl FeatureMatch {
+    /// The same pair where node n has become `nodes[n]`.
+    pub(crate) fn moved(&self, nodes: &[Node]) -> Self {
+        Self { node: nodes[self.node.0], target: nodes[self.target.0], ..*self }
+    }
+
+    fn check(&self, layers: &[NetworkLayer]) -> Result<(), GraphError> {
+        let [node, target] = [self.node, self.target].map(|Node(at)| layers.get(at));
+        let (Some(node), Some(target)) = (node, target) else {
+            return Err(GraphError::layer("network", "the image is no feature to match"));
+        };
+        let fail = |message: String| Err(GraphError::layer(&node.name, message));
+        if !(self.weight.is_finite() && self.weight > 0.0) {
+            return fail(format!("weight {} of a feature: it is above 0", self.weight));
+        }
+        let (ours, theirs) = (node.output.shape, target.output.shape);
+        if ours != theirs || self.node == self.target {
+            return fail(format!("an output of {ours} cannot match `{}` of {theirs}", target.name));
+        }
+        Ok(())
+    }
+}
+
 impl Head {
     /// A head that learns the labels alone.
     pub fn labeled(scores: Node) -> Self {
@@ -95,7 +129,12 @@ fn class_scores(layers: &[NetworkLayer], node: Node) -> Result<Kind, GraphError>
 /// # Errors
 /// A head that is no class scores, has nothing to learn from or stands twice; a layer that no loss reads, or that has
 /// parameters and only serves as a target.
-pub(crate) fn check(layers: &[NetworkLayer], heads: &[Head]) -> Result<u32, GraphError> {
+pub(crate) fn check(
+    layers: &[NetworkLayer],
+    heads: &[Head],
+    matches: &[FeatureMatch],
+) -> Result<u32, GraphError> {
+    matches.iter().try_for_each(|pair| pair.check(layers))?;
     let mut seen = HashSet::new();
     for head in heads {
         head.check(layers)?;
@@ -108,8 +147,9 @@ pub(crate) fn check(layers: &[NetworkLayer], heads: &[Head]) -> Result<u32, Grap
             return Err(GraphError::layer(name, format!("{ours} classes, the first head has {first}")));
         }
     }
-    let read = ancestors(layers, heads.iter().flat_map(Head::reads));
-    let trained = ancestors(layers, heads.iter().map(|head| head.scores.0));
+    let learning = heads.iter().map(|head| head.scores).chain(matches.iter().map(|pair| pair.node));
+    let trained = ancestors(layers, learning.map(|Node(at)| at));
+    let read = ancestors(layers, reads(heads, matches));
     for (at, layer) in layers.iter().enumerate() {
         if !read.contains(&at) {
             return Err(GraphError::layer(&layer.name, "nobody uses its output"));
@@ -119,6 +159,12 @@ pub(crate) fn check(layers: &[NetworkLayer], heads: &[Head]) -> Result<u32, Grap
         }
     }
     Ok(layers[heads[0].scores.0].output.shape.channels)
+}
+
+/// Positions of the layers whose outputs the loss reads.
+fn reads(heads: &[Head], matches: &[FeatureMatch]) -> impl Iterator<Item = usize> {
+    let pairs = matches.iter().flat_map(|pair| [pair.node.0, pair.target.0]);
+    heads.iter().flat_map(Head::reads).chain(pairs)
 }
 
 /// Positions of `nodes` and of all layers before them.
@@ -138,6 +184,16 @@ impl NetworkBuilder {
     pub fn head(&mut self, head: Head) {
         self.heads.push(head);
     }
+
+    /// The heads that were added, the main one first.
+    pub fn heads_mut(&mut self) -> &mut [Head] {
+        &mut self.heads
+    }
+
+    /// Adds a term to the loss by which an output comes close to another.
+    pub fn match_features(&mut self, pair: FeatureMatch) {
+        self.matches.push(pair);
+    }
 }
 
 impl NetworkBuilder {
@@ -149,6 +205,11 @@ impl NetworkBuilder {
 }
 
 impl Network {
+    /// Positions of the layers whose outputs the loss reads, once for each term.
+    pub(crate) fn read_by_loss(&self) -> impl Iterator<Item = usize> {
+        reads(&self.heads, &self.matches)
+    }
+
     /// Outputs with a loss of their own.
     pub fn head_count(&self) -> usize {
         self.heads.len()
@@ -162,15 +223,27 @@ impl Network {
     /// # Panics
     /// When there is no such head.
     pub fn head(&self, at: usize) -> Self {
-        let part = self.part(&[at]);
+        let kept = ancestors(&self.layers, std::iter::once(self.heads[at].scores.0));
+        let part = self.restricted(&[at], &[], &kept);
         let heads = part.heads.iter().map(|head| Head::labeled(head.scores)).collect();
         Self { heads, ..part }
     }
 
     /// The part of the network that these heads need and what they learn from, with their losses.
     pub(crate) fn part(&self, heads: &[usize]) -> Self {
+        let mut kept = ancestors(&self.layers, heads.iter().map(|&at| self.heads[at].scores.0));
+        let matches: Vec<&FeatureMatch> =
+            self.matches.iter().filter(|pair| kept.contains(&pair.node.0)).collect();
+        // A frozen target goes along, whatever else does.
+        let soft = heads.iter().filter_map(|&at| self.heads[at].soft).map(|soft| soft.scores);
+        let targets = soft.chain(matches.iter().map(|pair| pair.target)).map(|Node(at)| at);
+        kept.extend(ancestors(&self.layers, targets.filter(|&at| self.layers[at].frozen)));
+        self.restricted(heads, &matches, &kept)
+    }
+
+    /// The layers at `kept`, with these heads and pairs.
+    fn restricted(&self, heads: &[usize], matches: &[&FeatureMatch], kept: &HashSet<usize>) -> Self {
         let chosen = || heads.iter().map(|&at| &self.heads[at]);
-        let kept = ancestors(&self.layers, chosen().map(|head| head.scores.0));
         let mut places = vec![None; self.layers.len()];
         let mut layers: Vec<NetworkLayer> = Vec::new();
         for (at, layer) in self.layers.iter().enumerate().filter(|(at, _)| kept.contains(at)) {
@@ -188,15 +261,11 @@ impl Network {
             soft: head.soft.and_then(|soft| Some(SoftTarget { scores: place(soft.scores)?, ..soft })),
             ..*head
         });
-        let (heads, parts) = (heads.collect(), Vec::new());
-        Self {
-            layers,
-            heads,
-            parts,
-            input: self.input,
-            classes: self.classes,
-            pixel_scale: self.pixel_scale,
-            deployed: self.deployed,
-        }
+        let matches = matches.iter().filter_map(|pair| {
+            Some(FeatureMatch { node: place(pair.node)?, target: place(pair.target)?, ..**pair })
+        });
+        let (heads, matches, parts) = (heads.collect(), matches.collect(), Vec::new());
+        let Self { input, classes, pixel_scale, deployed, .. } = *self;
+        Self { layers, heads, matches, parts, input, classes, pixel_scale, deployed }
     }
 }

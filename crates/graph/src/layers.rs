@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod avg_pool;
 pub(crate) mod batch_norm;
+pub(crate) mod bias;
 pub(crate) mod clip;
 pub(crate) mod conv2d;
 pub(crate) mod dropout;
@@ -17,6 +18,7 @@ pub(crate) mod threshold;
 
 pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
+pub use bias::Bias;
 pub use clip::{Clip, Rectifier};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;

@@ -15,6 +15,7 @@ mod convolution;
 mod cut;
 mod deploy;
 mod deployed;
+mod embed;
 mod error;
 mod fusion;
 mod heads;
@@ -50,10 +51,12 @@ pub use bits::{Bits, FULL_PRECISION, MAX_BITS};
 pub use convolution::Convolution;
 pub use cut::{Codes, Cut};
 pub use deploy::Deferred;
-pub use deployed::{DeployedLayer, DeployedOperation};
+pub use deployed::{
+    CodeForm, CodeRounding, CodeRule, DeployedCodes, DeployedGroup, DeployedLayer, DeployedOperation,
+};
 pub use error::GraphError;
 pub use fusion::Link;
-pub use heads::{Head, SoftTarget};
+pub use heads::{FeatureMatch, Head, SoftTarget};
 pub use heterogeneous::{BitOrder, Heterogeneous, MaskCost, MaskGranularity};
 pub use kernel_plan::{KernelPlan, ProductKey, UnknownProduct};
 pub use kernels::{ActivationForm, PixelScale, Rounding};

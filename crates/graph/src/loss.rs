@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 
-use kernels::{SoftCrossEntropy, SoftmaxCrossEntropy};
+use kernels::{Reduce, ReduceMap, ReduceOp, SoftCrossEntropy, SoftmaxCrossEntropy, SquaredError};
 use recording::BufferSlice;
 
-use crate::{GraphError, Head, Network, Recorder, SoftTarget, Tensor, arena::accumulate, schedule::Ports};
+use crate::{
+    FeatureMatch, GraphError, Head, Network, Recorder, SoftTarget, Tensor, arena::accumulate, layers::add,
+    reduction::reduce_to_one, schedule::Ports,
+};
 
 /// What a recorded loss leaves.
 pub(crate) struct Loss {
     /// The loss of each sample, of all heads together, and the main head's hits, per chunk.
     pub losses: Vec<BufferSlice>,
     pub hits: Vec<BufferSlice>,
-    /// Gradients of class scores, by position of their layer.
+    /// Gradients of what the loss reads, by position of their layer.
     pub gradients: HashMap<usize, Tensor>,
 }
 
@@ -40,6 +43,14 @@ pub(crate) fn record_loss(
         for (part, total) in own.into_iter().zip(&losses) {
             accumulate(recorder, part, *total)?;
         }
+    }
+    for pair in &network.matches {
+        let grad = record_match(recorder, pair, read, &losses)?;
+        let sum = match gradients.remove(&pair.node.0) {
+            Some(other) => add::record(recorder, &other, &grad)?,
+            None => grad,
+        };
+        gradients.insert(pair.node.0, sum);
     }
     Ok(Loss { losses, hits, gradients })
 }
@@ -74,6 +85,31 @@ fn record_head(
             let target = read[&scores.0].chunks[at];
             recorder.dispatch(kernel, &[logits.chunks[at], target, losses[at], grad.chunks[at]])?;
         }
+    }
+    Ok(grad)
+}
+
+/// Records a mean squared error, which is added to `losses`, and returns its gradient.
+fn record_match(
+    recorder: &mut Recorder,
+    &FeatureMatch { node, target, weight }: &FeatureMatch,
+    read: &HashMap<usize, Tensor>,
+    losses: &[BufferSlice],
+) -> Result<Tensor, GraphError> {
+    let (node, target) = (&read[&node.0], &read[&target.0]);
+    let (len, total_samples) = (node.shape.len(), recorder.batch());
+    let grad = recorder.tensor("grad_features", node.shape);
+    for chunk in recorder.chunks() {
+        let (at, samples) = (chunk.index, chunk.samples);
+        let kernel = SquaredError { samples, len, total_samples, weight };
+        let parts = kernel.parts();
+        let words = u64::from(samples) * u64::from(parts);
+        let partial = recorder.per_sample("squared errors", chunk, words);
+        recorder.dispatch(kernel, &[node.chunks[at], target.chunks[at], partial, grad.chunks[at]])?;
+        let (map, op) = (ReduceMap::Identity, ReduceOp::Sum);
+        let mean = Reduce { rows: samples, len: parts, map, op, factor: weight / len as f32 };
+        let own = reduce_to_one(recorder, "mean squared error", mean, partial, Some(chunk))?;
+        accumulate(recorder, own, losses[at])?;
     }
     Ok(grad)
 }

@@ -16,6 +16,9 @@ use crate::{
 pub struct Method {
     /// What limits activations to [0, 1].
     pub activation_form: ActivationForm,
+    /// Hyperbolic tangents in place of the rectifiers of full-precision activations: what a network of binary activations
+    /// may be trained with first.
+    pub tanh: bool,
     /// How codes of weights and activations are rounded.
     pub rounding: Rounding,
     /// The maximum in equation 9 is differentiated too.
@@ -46,9 +49,14 @@ impl Network {
     /// The same network by `method`. Parameters keep their names, shapes and first values; rules may add some of their own.
     ///
     /// # Errors
-    /// A first or last layer that has no quantized form.
+    /// A first or last layer that has no quantized form; a tangent asked for where no rectifier is.
     pub fn with_method(self, method: &Method) -> Result<Self, GraphError> {
         let mut network = self;
+        if method.tanh && !network.layers.iter().any(|layer| layer.layer.kind() == "relu") {
+            let message =
+                "no activation in full precision that a tangent could take the place of; use --bits W,32,G";
+            return Err(GraphError::layer("network", message));
+        }
         if let Some(bits) = method.first {
             network = network.with_first(bits)?;
         }
@@ -56,6 +64,9 @@ impl Network {
             network = network.with_last(bits)?;
         }
         for layer in &mut network.layers {
+            if layer.frozen {
+                continue;
+            }
             if let Some(changed) = layer.layer.with_method(method) {
                 let own = if layer.shared.is_empty() { &mut layer.parameters } else { &mut layer.shared };
                 *own = changed.parameters(&layer.input_kinds);
@@ -147,6 +158,7 @@ impl Network {
             builder.inherit(layer);
         }
         self.heads.iter().for_each(|head| builder.head(head.moved(&nodes)));
+        self.matches.iter().for_each(|pair| builder.match_features(pair.moved(&nodes)));
         Ok(Self { pixel_scale: self.pixel_scale, ..builder.build()? })
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use kernels::PixelScale;
 
 use crate::{
-    Bits, FULL_PRECISION, GraphError, Head, LayerSummary, Shape, heads,
+    Bits, FULL_PRECISION, FeatureMatch, GraphError, Head, LayerSummary, Shape, heads,
     layer::Layer,
     layers::{
         AvgPool, BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
@@ -38,6 +38,8 @@ pub(crate) struct NetworkLayer {
     pub parameters: Vec<ParameterSpec>,
     /// Parameters that another layer declares.
     pub shared: Vec<ParameterSpec>,
+    /// Goes along and stays as it is.
+    pub frozen: bool,
 }
 
 /// A network from an image to class scores.
@@ -52,6 +54,8 @@ pub struct Network {
     pub(crate) heads: Vec<Head>,
     /// Lists of heads of which each training step draws one; none where all are trained in every step.
     pub(crate) parts: Vec<Vec<usize>>,
+    /// Outputs that are to come close to others.
+    pub(crate) matches: Vec<FeatureMatch>,
     /// What becomes of the pictures' values.
     pub pixel_scale: PixelScale,
     /// Evaluated only: there are no gradients.
@@ -127,17 +131,23 @@ impl QuantizedConv2d {
 /// Adds layers one by one; every call checks shapes and names its layer in errors.
 #[derive(Debug)]
 pub struct NetworkBuilder {
-    input: Shape,
-    layers: Vec<NetworkLayer>,
-    names: HashSet<String>,
+    pub(crate) input: Shape,
+    pub(crate) layers: Vec<NetworkLayer>,
+    pub(crate) names: HashSet<String>,
     pub(crate) heads: Vec<Head>,
     pub(crate) parts: Vec<Vec<usize>>,
+    pub(crate) matches: Vec<FeatureMatch>,
 }
 
 impl NetworkBuilder {
     /// A network over images of `input`.
     pub fn new(input: Shape) -> Self {
-        Self { input, layers: Vec::new(), names: HashSet::new(), heads: Vec::new(), parts: Vec::new() }
+        Self::from_parts(input, Vec::new(), Vec::new())
+    }
+
+    pub(crate) fn from_parts(input: Shape, layers: Vec<NetworkLayer>, heads: Vec<Head>) -> Self {
+        let names = layers.iter().map(|layer| layer.name.clone()).collect();
+        Self { input, layers, names, heads, matches: Vec::new(), parts: Vec::new() }
     }
 
     /// The image.
@@ -218,6 +228,7 @@ impl NetworkBuilder {
             prefix,
             parameters,
             shared,
+            frozen: false,
         });
         Ok(Node(self.layers.len() - 1))
     }
@@ -226,6 +237,7 @@ impl NetworkBuilder {
     pub(crate) fn inherit(&mut self, layer: &NetworkLayer) {
         if let Some(last) = self.layers.last_mut() {
             last.prefix.clone_from(&layer.prefix);
+            last.frozen = layer.frozen;
             if !layer.shared.is_empty() {
                 last.shared = std::mem::take(&mut last.parameters);
             }
@@ -381,15 +393,16 @@ impl NetworkBuilder {
     /// No layer; heads that are no f32 value per class, differ in their classes, or have nothing to learn; a layer whose
     /// output nobody uses, or with parameters that no loss trains.
     pub fn build(self) -> Result<Network, GraphError> {
-        let Self { input, layers, mut heads, parts, .. } = self;
+        let Self { input, layers, mut heads, matches, parts, .. } = self;
         if layers.is_empty() {
             return Err(GraphError::layer("network", "a network needs at least one layer"));
         }
         if heads.is_empty() {
             heads.push(Head::labeled(Node(layers.len() - 1)));
         }
-        let classes = heads::check(&layers, &heads)?;
-        Ok(Network { classes, heads, parts, input, layers, pixel_scale: PixelScale::UNIT, deployed: false })
+        let classes = heads::check(&layers, &heads, &matches)?;
+        let pixel_scale = PixelScale::UNIT;
+        Ok(Network { classes, heads, matches, parts, input, layers, pixel_scale, deployed: false })
     }
 
     /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.

@@ -73,6 +73,8 @@ pub struct Parameter {
     pub value: BufferSlice,
     /// Gradient of the last backward pass; meaningless where not trainable.
     pub gradient: BufferSlice,
+    /// Belongs to a part that stays as it is and is not saved.
+    pub frozen: bool,
     /// Optimizer state, one slice a moment.
     pub moments: Vec<BufferSlice>,
 }

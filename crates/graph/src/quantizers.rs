@@ -3,6 +3,7 @@
 //! A method of the literature enters the engine as one file here. A quantizer says its planes, how it packs them, its
 //! straight-through backward rule and what it stores; layers and products know no method.
 
+mod coded;
 mod dorefa_activation;
 mod dorefa_gradient;
 mod dorefa_weight;
@@ -13,6 +14,7 @@ mod pixels;
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
+pub use coded::Coded;
 pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
 pub use dorefa_weight::DorefaWeight;
@@ -25,8 +27,8 @@ use recording::BufferSlice;
 use reference::threshold::{BatchNormChannel, ChannelThresholds};
 
 use crate::{
-    Convolution, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Tensor, planes::Operand,
-    recorder::Chunk,
+    CodeRule, Convolution, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Tensor,
+    planes::Operand, recorder::Chunk,
 };
 
 /// Which axis of an OHWI weight forms the rows of a packed operand.
@@ -145,6 +147,11 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
         _channel: &BatchNormChannel,
         _range: RangeInclusive<i64>,
     ) -> Option<ChannelThresholds> {
+        None
+    }
+
+    /// The rule as data, for a packed file; none where a file cannot say it.
+    fn rule(&self) -> Option<CodeRule> {
         None
     }
 

@@ -65,6 +65,8 @@ pub enum Mode {
     Train,
     /// Running statistics, as constants, also in the backward pass.
     TrainFrozen,
+    /// In a training step, a part that stays as it is: running statistics and no dropout, in f32 where training is.
+    Frozen,
     /// Running statistics; monotone chains between quantized layers become integer thresholds where `fold` is set.
     Evaluate {
         /// Use integer thresholds.

@@ -6,7 +6,7 @@ use kernels::{ColorGather, ImageGather, LightGather, Metrics, StepToken};
 use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 
 use crate::{
-    GraphError, Head, Network, Node, Parameter, Recorder, Shape, Tensor, Value,
+    GraphError, Network, Node, Parameter, Recorder, Shape, Tensor, Value,
     arena::{add_contributions, declare_parameters},
     fusion::{Chain, chains},
     layer::{Backward, Place},
@@ -233,11 +233,13 @@ fn forward(
     let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).collect();
     let mut values: HashMap<usize, Value> = HashMap::new();
     let mut entries = Vec::new();
+    let mode = recorder.mode;
     for last in (0..network.layers.len()).filter(|at| !fused.contains(at)) {
         let input_of = |first: usize, values: &HashMap<usize, Value>| -> Vec<Value> {
             let inputs = network.layers[first].inputs.iter();
             inputs.map(|at| at.map_or(&image, |at| &values[&at]).clone()).collect()
         };
+        recorder.mode = if network.layers[last].frozen { Mode::Frozen } else { mode };
         let mut alone = vec![last];
         if let Some(chain) = chains.remove(&last) {
             let (first, inputs) = (chain.first(), input_of(chain.first(), &values));
@@ -260,7 +262,8 @@ fn forward(
         }
     }
     let mut read = HashMap::new();
-    for at in network.heads.iter().flat_map(Head::reads) {
+    recorder.mode = mode;
+    for at in network.read_by_loss() {
         if let hash_map::Entry::Vacant(place) = read.entry(at) {
             place.insert(recorder.dense(&values[&at])?);
         }

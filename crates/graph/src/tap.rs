@@ -64,7 +64,11 @@ impl Network {
     /// Names of the layers that have weights, whose values [`Session::observe`](crate::Session::observe)
     /// shows.
     pub fn weighted_layers(&self) -> Vec<&str> {
-        self.layers.iter().filter(|layer| has_weight(layer)).map(|layer| layer.name.as_str()).collect()
+        self.layers
+            .iter()
+            .filter(|layer| has_weight(layer) && !layer.frozen)
+            .map(|layer| layer.name.as_str())
+            .collect()
     }
 }
 
@@ -77,8 +81,9 @@ pub(crate) const WEIGHT: &str = "weight";
 
 impl Recorder {
     fn tap(&mut self, quantity: Quantity, form: Form) {
-        // What an evaluation computes is not part of a step.
-        if !matches!(self.mode, Mode::Evaluate { .. }) && !matches!(self.phase, Phase::Part { .. }) {
+        // What an evaluation, a frozen part or a drawn one computes is not looked at.
+        let skipped = matches!(self.mode, Mode::Evaluate { .. } | Mode::Frozen);
+        if !skipped && !matches!(self.phase, Phase::Part { .. }) {
             let (layer, phase) = (self.scope.layer.clone(), self.phase);
             self.taps.push(Tap { layer, quantity, phase, form });
         }

@@ -82,11 +82,14 @@ mod running_update;
 mod sgd;
 mod soft_cross_entropy;
 mod softmax_cross_entropy;
+mod squared_error;
 mod step_token;
 mod straight_through;
 mod subgroup_byte_product;
 mod subgroup_product;
 mod tactic;
+mod tanh_backward;
+mod tanh_forward;
 mod threshold_pack;
 mod tile_byte_product;
 mod tile_product;
@@ -168,11 +171,14 @@ pub use running_update::RunningUpdate;
 pub use sgd::Sgd;
 pub use soft_cross_entropy::SoftCrossEntropy;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
+pub use squared_error::SquaredError;
 pub use step_token::StepToken;
 pub use straight_through::StraightThrough;
 pub use subgroup_byte_product::SubgroupByteProduct;
 pub use subgroup_product::{SubgroupProduct, SubgroupTile};
 pub use tactic::{Arithmetic, ByteTile, Inexact, Tactic, UnknownTactic};
+pub use tanh_backward::TanhBackward;
+pub use tanh_forward::TanhForward;
 pub use threshold_pack::ThresholdPack;
 pub use tile_byte_product::TileByteProduct;
 pub use tile_product::{TileProduct, WorkgroupTile};
@@ -275,10 +281,13 @@ pub static REGISTRY: &[&Entry] = &[
     &sgd::ENTRY,
     &soft_cross_entropy::ENTRY,
     &softmax_cross_entropy::ENTRY,
+    &squared_error::ENTRY,
     &step_token::ENTRY,
     &straight_through::ENTRY,
     &subgroup_byte_product::ENTRY,
     &subgroup_product::ENTRY,
+    &tanh_backward::ENTRY,
+    &tanh_forward::ENTRY,
     &threshold_pack::ENTRY,
     &tile_byte_product::ENTRY,
     &tile_product::ENTRY,

@@ -1,32 +1,50 @@
 //! Convolution of codes with planes of weights: AND and population count on words of 64 bits.
 //!
 //! With codes `a` of A planes and weights `2w - n` of W planes, the sum over a window is
-//! `sum over planes p, m of 2^(p+m+1) * popcount(a_p AND w_m) - n * sum(a)`, exact in 32 bits.
+//! `sum over planes p, m of 2^(p+m+1) * popcount(a_p AND w_m) - n * sum(a)`, exact in 32 bits. Where a mask leaves weights
+//! out, `sum(a)` is over the codes that it keeps. Codes `2a - N` give twice that less N times the sum of the weights.
 
 use fearless_simd::{Level, dispatch, prelude::*, u64x8};
 
 use crate::{
-    check::{Map, levels},
-    manifest::{self, Window},
+    check::Map,
+    code_planes::{Layout, WORD},
+    codes::{Code, levels},
+    manifest::{self, CodeGroup, Planes, Window},
+    weights::Group,
 };
 
 /// Output channels that are computed side by side.
 const LANES: usize = 8;
 /// Rows, each a plane of the codes under one window, that share one load of the weights.
-const ROWS: usize = 8;
-const WORD: usize = 64;
+pub const ROWS: usize = 8;
 
 /// A convolution with weights in the order in which they are read.
 #[derive(Clone, Debug)]
 pub struct BitConvolution {
-    window: Window,
-    groups: usize,
-    input: Map,
-    output: Map,
-    bits: usize,
-    weight_bits: usize,
-    /// Per group, block of channels and plane of the weights, the least significant first: the lanes of every word.
+    pub window: Window,
+    pub groups: usize,
+    pub input: Map,
+    pub output: Map,
+    pub code: Code,
+    /// Pairs of a group of planes of the codes and one of the weights, in the order in which they are added.
+    pairs: Vec<Pair>,
+}
+
+/// A group of planes of the codes with one of the weights.
+#[derive(Clone, Debug)]
+struct Pair {
+    code: CodeGroup,
+    /// Planes of the weights.
+    planes: usize,
+    masked: bool,
+    /// Per group of channels, block of them and plane of the weights, the least significant first and behind it the mask: the
+    /// lanes of every word.
     weights: Vec<Vec<[u64; LANES]>>,
+    /// What codes -1 and 1 take from the sum of each channel; empty where they are 0 and 1.
+    offsets: Vec<i32>,
+    /// Factor of the sums of each channel.
+    factors: Vec<f32>,
 }
 
 /// Memory that is used again.
@@ -34,128 +52,191 @@ pub struct BitConvolution {
 pub struct Scratch {
     planes: Vec<u64>,
     patch: Vec<[u64; ROWS]>,
+    sums: Vec<i32>,
 }
 
-impl BitConvolution {
-    /// `planes` as in a file: bit `channel * fan_in + tap` of each plane, the most significant plane first.
-    pub fn new(
-        conv: &manifest::BitConvolution,
-        (input, bits): (Map, u32),
-        output: Map,
-        planes: &[u8],
-    ) -> Self {
-        let (groups, channels) = (conv.groups as usize, conv.channels as usize);
-        let inner = input.channels as usize / groups;
+/// Factors of the sums of each channel of a group of codes and one of weights.
+pub fn factors(code: &CodeGroup, group: &Group, channels: usize) -> Vec<f32> {
+    let factor = code.factor * group.written.factor;
+    (0..channels).map(|channel| factor * group.scale(channel, channels)).collect()
+}
+
+impl Pair {
+    fn new(conv: &BitConvolution, code: CodeGroup, group: &Group) -> Self {
+        let channels = conv.output.channels as usize;
+        let inner = conv.input.channels as usize / conv.groups;
         let taps = conv.window.taps() as usize;
-        let (of_group, words) = (channels / groups, inner.div_ceil(WORD));
-        let weight_bits = conv.weight_bits as usize;
-        let plane_bytes = planes.len() / weight_bits;
+        let (of_group, words) = (channels / conv.groups, inner.div_ceil(WORD));
+        let lowest_first = group.planes.iter().rev().chain(&group.mask);
+        let planes: Vec<&Vec<bool>> = lowest_first.collect();
         let mut weights = Vec::new();
-        for group in 0..groups {
-            for first in (0..of_group).step_by(LANES) {
-                for plane in planes.chunks_exact(plane_bytes).rev() {
+        for first_of_group in (0..channels).step_by(of_group) {
+            for first in (first_of_group..first_of_group + of_group).step_by(LANES) {
+                for plane in &planes {
                     let mut block = vec![[0; LANES]; taps * words];
-                    let rows = group * of_group + first..(group * of_group + (first + LANES).min(of_group));
-                    for (lane, row) in rows.enumerate() {
-                        for k in 0..taps * inner {
-                            let (at, tap, channel) = (row * taps * inner + k, k / inner, k % inner);
-                            let bit = u64::from(plane[at / 8] >> (at % 8) & 1);
-                            block[tap * words + channel / WORD][lane] |= bit << (channel % WORD);
+                    for (lane, row) in (first..(first + LANES).min(first_of_group + of_group)).enumerate() {
+                        let bits = &plane[row * taps * inner..][..taps * inner];
+                        for (k, _) in bits.iter().enumerate().filter(|(_, bit)| **bit) {
+                            let (tap, channel) = (k / inner, k % inner);
+                            block[tap * words + channel / WORD][lane] |= 1 << (channel % WORD);
                         }
                     }
                     weights.push(block);
                 }
             }
         }
-        Self { window: conv.window, groups, input, output, bits: bits as usize, weight_bits, weights }
+        let offsets = match conv.code.planes {
+            Planes::Unit => Vec::new(),
+            Planes::Sign => {
+                let sum = |channel| group.sum(channel * taps * inner..(channel + 1) * taps * inner);
+                (0..channels).map(|channel| levels(code.planes) as i32 * sum(channel)).collect()
+            }
+        };
+        let factors = factors(&code, group, channels);
+        let masked = group.mask.is_some();
+        Self { code, planes: group.planes.len(), masked, weights, offsets, factors }
+    }
+}
+
+impl BitConvolution {
+    pub fn new(
+        conv: &manifest::BitConvolution,
+        (input, code): (Map, Code),
+        output: Map,
+        groups: &[Group],
+    ) -> Self {
+        let pairs = Vec::new();
+        let new = Self { window: conv.window, groups: conv.groups as usize, input, output, code, pairs };
+        let pairs =
+            code.groups().iter().flat_map(|code| groups.iter().map(|group| Pair::new(&new, *code, group)));
+        Self { pairs: pairs.collect(), ..new }
     }
 
+    /// The integer sums of the only pair.
     pub fn run(&self, level: Level, codes: &[u8], sums: &mut [i32], scratch: &mut Scratch) {
-        dispatch!(level, simd => self.run_with(simd, codes, sums, scratch));
+        Layout::of(self).pack(codes, &mut scratch.planes);
+        self.pair(level, &self.pairs[0], sums, scratch);
+    }
+
+    /// The sums of all pairs with their factors.
+    pub fn run_values(&self, level: Level, codes: &[u8], values: &mut [f32], scratch: &mut Scratch) {
+        Layout::of(self).pack(codes, &mut scratch.planes);
+        let mut sums = std::mem::take(&mut scratch.sums);
+        sums.resize(values.len(), 0);
+        for (at, pair) in self.pairs.iter().enumerate() {
+            self.pair(level, pair, &mut sums, scratch);
+            let channels = pair.factors.len();
+            for (values, sums) in values.chunks_exact_mut(channels).zip(sums.chunks_exact(channels)) {
+                for ((value, sum), factor) in values.iter_mut().zip(sums).zip(&pair.factors) {
+                    let term = *sum as f32 * factor;
+                    *value = if at == 0 { term } else { *value + term };
+                }
+            }
+        }
+        scratch.sums = sums;
+    }
+
+    fn pair(&self, level: Level, pair: &Pair, sums: &mut [i32], scratch: &mut Scratch) {
+        dispatch!(level, simd => self.pair_with(simd, pair, sums, scratch));
+        if !pair.offsets.is_empty() {
+            for sums in sums.chunks_exact_mut(pair.offsets.len()) {
+                sums.iter_mut()
+                    .zip(&pair.offsets)
+                    .for_each(|(sum, offset)| *sum = sum.wrapping_mul(2).wrapping_sub(*offset));
+            }
+        }
     }
 
     #[inline(always)]
-    fn run_with<S: Simd>(&self, simd: S, codes: &[u8], sums: &mut [i32], scratch: &mut Scratch) {
+    fn pair_with<S: Simd>(&self, simd: S, pair: &Pair, sums: &mut [i32], scratch: &mut Scratch) {
         simd.vectorize(
             #[inline(always)]
             || {
                 let layout = Layout::of(self);
-                layout.pack(codes, &mut scratch.planes);
-                sums.fill(0);
-                let rows = self.output.pixels() * self.bits;
                 scratch.patch.clear();
                 scratch.patch.resize(layout.patch_words(), [0; ROWS]);
-                let mut first = 0;
-                while first < rows {
-                    // Few rows are left at the end, and small maps have few at all.
-                    let count = match rows - first {
-                        8.. => 8,
-                        4..8 => 4,
-                        2..4 => 2,
-                        _ => 1,
-                    };
+                let (pixels, bits) = (self.output.pixels(), pair.code.planes as usize);
+                // As many pixels at a time as rows hold with all their planes.
+                let most = ROWS / bits;
+                for first in (0..pixels).step_by(most) {
+                    let count = most.min(pixels - first);
                     for group in 0..self.groups {
                         let block = Block { first, group };
-                        match count {
-                            8 => self.rows::<S, 8>(simd, &layout, block, scratch, sums),
-                            4 => self.rows::<S, 4>(simd, &layout, block, scratch, sums),
-                            2 => self.rows::<S, 2>(simd, &layout, block, scratch, sums),
-                            _ => self.rows::<S, 1>(simd, &layout, block, scratch, sums),
+                        let part = (pair, block);
+                        match count * bits {
+                            1 => self.rows::<S, 1>(simd, &layout, part, scratch, sums),
+                            2 => self.rows::<S, 2>(simd, &layout, part, scratch, sums),
+                            3 => self.rows::<S, 3>(simd, &layout, part, scratch, sums),
+                            4 => self.rows::<S, 4>(simd, &layout, part, scratch, sums),
+                            5 => self.rows::<S, 5>(simd, &layout, part, scratch, sums),
+                            6 => self.rows::<S, 6>(simd, &layout, part, scratch, sums),
+                            7 => self.rows::<S, 7>(simd, &layout, part, scratch, sums),
+                            _ => self.rows::<S, 8>(simd, &layout, part, scratch, sums),
                         }
                     }
-                    first += count;
                 }
             },
         );
     }
 
-    /// Adds what `N` rows contribute to the sums of one group.
+    /// Writes the sums of one group at the pixels whose planes are `N` rows.
     #[inline(always)]
     fn rows<S: Simd, const N: usize>(
         &self,
         simd: S,
         layout: &Layout,
-        block: Block,
+        (pair, block): (&Pair, Block),
         scratch: &mut Scratch,
         sums: &mut [i32],
     ) {
         let channels = self.output.channels as usize;
-        let of_group = channels / self.groups;
-        let mut ones = [0i64; N];
+        let (of_group, bits) = (channels / self.groups, pair.code.planes as usize);
+        let n = u64::from(levels(pair.planes as u32));
         let patch: &mut [[u64; ROWS]] = &mut scratch.patch;
-        for (at, ones) in ones.iter_mut().enumerate() {
-            let row = block.first + at;
-            *ones = layout.gather(self, &scratch.planes, (row, block.group), patch, at);
+        // n times the codes under the window of each pixel.
+        let mut offsets = [0u64; N];
+        for row in 0..N {
+            let (pixel, plane) = (row / bits, row % bits);
+            let source = (block.first + pixel, pair.code.first as usize + plane, block.group);
+            let ones = layout.gather(self, &scratch.planes, source, patch, row);
+            offsets[pixel] += (n * ones) << plane;
         }
-        let blocks = of_group.div_ceil(LANES);
-        let n = i64::from(levels(self.weight_bits as u32));
+        let (blocks, planes) = (of_group.div_ceil(LANES), pair.planes + usize::from(pair.masked));
         for lanes_block in 0..blocks {
+            let weights = &pair.weights[(block.group * blocks + lanes_block) * planes..][..planes];
             let mut totals = [simd.splat_u64x8(0); N];
-            for plane in 0..self.weight_bits {
-                let at = (block.group * blocks + lanes_block) * self.weight_bits + plane;
-                let counts = counts::<S, N>(simd, patch, &self.weights[at]);
+            for (plane, weights) in weights[..pair.planes].iter().enumerate() {
+                let counts = counts::<S, N>(simd, patch, weights);
                 for (total, count) in totals.iter_mut().zip(counts) {
                     *total += count << plane as u32;
                 }
             }
+            let kept = pair.masked.then(|| counts::<S, N>(simd, patch, &weights[pair.planes]));
             let from = block.group * of_group + lanes_block * LANES;
             let lanes = LANES.min(of_group - lanes_block * LANES);
-            for (at, totals) in totals.into_iter().enumerate() {
-                let totals: [u64; LANES] = totals.into();
-                let (pixel, plane) = ((block.first + at) / self.bits, (block.first + at) % self.bits);
-                let offset = n * ones[at];
-                let mut parts = [0i32; LANES];
-                for (part, total) in parts.iter_mut().zip(totals) {
-                    *part = ((2 * total.cast_signed() - offset) << plane) as i32;
+            for (pixel, offset) in offsets.iter().take(N / bits).enumerate() {
+                let of_pixel = |rows: &[u64x8<S>; N]| {
+                    let rows = rows[pixel * bits..][..bits].iter().enumerate();
+                    rows.fold(simd.splat_u64x8(0), |sum, (plane, row)| sum + (*row << plane as u32))
+                };
+                let sum = of_pixel(&totals) << 1;
+                // Differences wrap, and their low 32 bits are the sums.
+                let taken = match &kept {
+                    None => simd.splat_u64x8(*offset),
+                    Some(kept) => of_pixel(kept) * n,
+                };
+                let parts: [u64; LANES] = (sum - taken).into();
+                let sums = &mut sums[(block.first + pixel) * channels + from..][..lanes];
+                match <&mut [i32; LANES]>::try_from(&mut *sums) {
+                    Ok(sums) => *sums = parts.map(|part| part as i32),
+                    Err(_) => sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum = part as i32),
                 }
-                let sums = &mut sums[pixel * channels + from..][..lanes];
-                sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             }
         }
     }
 }
 
-/// Rows from `first` on, of one group.
+/// Pixels from `first` on, of one group.
 #[derive(Clone, Copy)]
 struct Block {
     first: usize,
@@ -177,120 +258,4 @@ fn counts<S: Simd, const N: usize>(
         }
     }
     counts
-}
-
-/// Codes as planes `[plane][row][column][group][word]` of the map with its padding, whose codes are 0.
-struct Layout {
-    /// Rows and columns with the padding.
-    height: usize,
-    width: usize,
-    groups: usize,
-    inner: usize,
-    /// Words of a group's channels.
-    words: usize,
-    bits: usize,
-    input: Map,
-    top: usize,
-    left: usize,
-    kernel: [usize; 2],
-}
-
-impl Layout {
-    fn of(conv: &BitConvolution) -> Self {
-        let [top, bottom, left, right] = conv.window.padding.map(|size| size as usize);
-        let inner = conv.input.channels as usize / conv.groups;
-        Self {
-            height: conv.input.height as usize + top + bottom,
-            width: conv.input.width as usize + left + right,
-            groups: conv.groups,
-            inner,
-            words: inner.div_ceil(WORD),
-            bits: conv.bits,
-            input: conv.input,
-            top,
-            left,
-            kernel: conv.window.kernel.map(|size| size as usize),
-        }
-    }
-
-    fn plane_words(&self) -> usize {
-        self.height * self.width * self.groups * self.words
-    }
-
-    /// Words of one plane of the codes under a window.
-    fn patch_words(&self) -> usize {
-        self.kernel[0] * self.kernel[1] * self.words
-    }
-
-    #[inline(always)]
-    fn pack(&self, codes: &[u8], planes: &mut Vec<u64>) {
-        planes.clear();
-        planes.resize(self.bits * self.plane_words(), 0);
-        let (channels, columns) = (self.input.channels as usize, self.input.width as usize);
-        for (pixel, codes) in codes.chunks_exact(channels).enumerate() {
-            let at = (pixel / columns + self.top) * self.width + pixel % columns + self.left;
-            for (group, codes) in codes.chunks_exact(self.inner).enumerate() {
-                for (word, codes) in codes.chunks(WORD).enumerate() {
-                    let place = (at * self.groups + group) * self.words + word;
-                    for plane in 0..self.bits {
-                        planes[plane * self.plane_words() + place] = plane_word(codes, plane);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Copies the words under the window of a row to column `at` of the patch; returns their ones.
-    #[inline(always)]
-    fn gather(
-        &self,
-        conv: &BitConvolution,
-        planes: &[u64],
-        (row, group): (usize, usize),
-        patch: &mut [[u64; ROWS]],
-        at: usize,
-    ) -> i64 {
-        let (pixel, plane) = (row / self.bits, row % self.bits);
-        let stride = conv.window.stride as usize;
-        let y = pixel / conv.output.width as usize * stride;
-        let x = pixel % conv.output.width as usize * stride;
-        let mut ones = 0;
-        let pixel_words = self.groups * self.words;
-        for (ky, line) in patch.chunks_exact_mut(self.kernel[1] * self.words).enumerate() {
-            let first = plane * self.plane_words() + ((y + ky) * self.width + x) * pixel_words;
-            if self.groups == 1 {
-                for (word, source) in line.iter_mut().zip(&planes[first..][..self.kernel[1] * self.words]) {
-                    word[at] = *source;
-                    ones += i64::from(source.count_ones());
-                }
-                continue;
-            }
-            for (kx, words) in line.chunks_exact_mut(self.words).enumerate() {
-                let source = &planes[first + kx * pixel_words + group * self.words..][..self.words];
-                for (word, source) in words.iter_mut().zip(source) {
-                    word[at] = *source;
-                    ones += i64::from(source.count_ones());
-                }
-            }
-        }
-        ones
-    }
-}
-
-/// Bit `plane` of up to 64 codes, the first in the lowest bit.
-#[inline(always)]
-fn plane_word(codes: &[u8], plane: usize) -> u64 {
-    // One multiplication moves the lowest bits of eight bytes side by side.
-    const EVERY: u64 = 0x0101_0101_0101_0101;
-    const MOVE: u64 = 0x0102_0408_1020_4080;
-    let (eights, rest) = codes.as_chunks::<8>();
-    let mut word = 0;
-    for (at, eight) in eights.iter().enumerate() {
-        let bits = u64::from_le_bytes(*eight) >> plane & EVERY;
-        word |= (bits.wrapping_mul(MOVE) >> 56) << (8 * at);
-    }
-    for (at, code) in rest.iter().enumerate() {
-        word |= u64::from(code >> plane & 1) << (8 * eights.len() + at);
-    }
-    word
 }

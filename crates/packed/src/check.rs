@@ -4,35 +4,36 @@ use std::collections::HashMap;
 
 use crate::{
     Error,
+    codes::Code,
     container::{Dtype, NAME_LIMIT},
-    manifest::{FORMAT, IMAGE, Layer, Manifest, Operation, Window},
+    infer::infer,
+    manifest::{FORMAT, IMAGE, Layer, Manifest},
 };
 
 /// Values of one map or one tensor at most.
-const MAX_VALUES: u64 = 1 << 26;
+pub const MAX_VALUES: u64 = 1 << 26;
 /// Rows, columns or channels of anything at most.
-const MAX_SIZE: u32 = 1 << 16;
+pub const MAX_SIZE: u32 = 1 << 16;
 const MAX_LAYERS: usize = 4096;
 const MAX_CLASSES: usize = 100_000;
+/// Inputs of one layer at most.
+pub const MAX_INPUTS: usize = 64;
+/// Networks that share a file's planes at most.
+const MAX_NARROWER: usize = 64;
 
 /// What the elements of a map are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// f32.
     Values,
-    /// Codes of this many bits.
-    Codes(u32),
-    /// Integer sums over codes of this many bits, of at most this magnitude.
-    Sums {
-        /// Bits of the codes.
-        bits: u32,
-        /// Bits of the weights.
-        weight_bits: u32,
-    },
+    /// Codes.
+    Codes(Code),
+    /// Integer sums.
+    Sums,
 }
 
 /// A map `[row][column][channel]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Map {
     /// Rows.
     pub height: u32,
@@ -55,19 +56,14 @@ impl Map {
         self.height as usize * self.width as usize
     }
 
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let kind = match self.kind {
             Kind::Values => "values".to_owned(),
-            Kind::Codes(bits) => format!("{bits}-bit codes"),
-            Kind::Sums { .. } => "integer sums".to_owned(),
+            Kind::Codes(code) => format!("{}-bit codes", code.bits),
+            Kind::Sums => "integer sums".to_owned(),
         };
         format!("{}x{}x{} {kind}", self.height, self.width, self.channels)
     }
-}
-
-/// The largest code.
-pub fn levels(bits: u32) -> u32 {
-    (1 << bits) - 1
 }
 
 /// A layer whose inputs are known.
@@ -76,16 +72,43 @@ pub struct Checked {
     /// Positions among the layers; `None` is the picture.
     pub inputs: Vec<Option<usize>>,
     pub output: Map,
-    pub tensors: Vec<(String, Dtype, Vec<u64>)>,
+    pub tensors: Vec<Need>,
 }
 
-/// The layers of a description that makes sense.
-pub fn check(manifest: &Manifest) -> Result<Vec<Checked>, Error> {
-    if manifest.format != FORMAT {
+/// A tensor that a layer needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<u64>,
+    /// Bits of its numbers.
+    pub bits: u64,
+    /// The first of more rows will do.
+    pub prefix: bool,
+}
+
+/// Whether the version is one that is read, and the one that the contents need.
+pub fn check_format(manifest: &Manifest) -> Result<(), Error> {
+    if !(1..=FORMAT).contains(&manifest.format) {
         return Err(Error::Format { found: manifest.format });
     }
+    let needed = manifest.needed_format();
+    if manifest.format != needed {
+        let message = format!("its format is {}, what it holds is format {needed}", manifest.format);
+        return Err(Error::malformed(message));
+    }
+    let mut keys: Vec<[u32; 2]> = manifest.narrower.iter().map(|other| other.bits).collect();
+    keys.push([manifest.provenance.bits[0], manifest.provenance.bits[1]]);
+    keys.sort_unstable();
+    if keys.len() > MAX_NARROWER || keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Error::malformed(format!("{} networks, two of the same bits or too many", keys.len())));
+    }
+    Ok(())
+}
+
+/// The layers `layers` of a description, if they make sense.
+pub fn check(manifest: &Manifest, layers: &[Layer]) -> Result<Vec<Checked>, Error> {
     let image = picture(manifest)?;
-    let layers = &manifest.layers;
     if layers.is_empty() || layers.len() > MAX_LAYERS {
         return Err(Error::malformed(format!("{} layers, 1 to {MAX_LAYERS} are read", layers.len())));
     }
@@ -104,8 +127,8 @@ pub fn check(manifest: &Manifest) -> Result<Vec<Checked>, Error> {
             Some(&before) if before < at => Ok(Some(before)),
             _ => Err(Error::layer(name, format!("reads `{input}`, which is no layer before it"))),
         };
-        // No operation has more than two inputs, so a long list is not looked up.
-        let inputs = layer.inputs.iter().take(3).map(find).collect::<Result<Vec<_>, _>>()?;
+        // A list that is too long is not looked up.
+        let inputs = layer.inputs.iter().take(MAX_INPUTS + 1).map(find).collect::<Result<Vec<_>, _>>()?;
         inputs.iter().flatten().for_each(|&before| used[before] = true);
         let maps: Vec<Map> =
             inputs.iter().map(|input| input.map_or(image, |before| checked[before].output)).collect();
@@ -156,126 +179,4 @@ fn picture(manifest: &Manifest) -> Result<Map, Error> {
         )));
     }
     Ok(Map { height, width, channels, kind: Kind::Values })
-}
-
-type Needs = Vec<(String, Dtype, Vec<u64>)>;
-
-fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Needs), Error> {
-    let fail = |message: String| Err(Error::layer(&layer.name, message));
-    let shown = || inputs.iter().map(Map::shown).collect::<Vec<_>>().join(" and ");
-    let one = match (&layer.operation, inputs) {
-        (Operation::Add, [a, b]) if a == b && a.kind == Kind::Values => return Ok((*a, Vec::new())),
-        (Operation::Add, _) => return fail(format!("adds two equal maps of values, not {}", shown())),
-        (_, [one]) => *one,
-        _ => return fail(format!("takes one input, not {}", inputs.len())),
-    };
-    let needs = |list: &[(&str, Dtype, &[u32])]| -> Needs {
-        let need = |&(suffix, dtype, shape): &(&str, Dtype, &[u32])| {
-            (format!("{}.{suffix}", layer.name), dtype, shape.iter().map(|&size| u64::from(size)).collect())
-        };
-        list.iter().map(need).collect()
-    };
-    let over = |window: &Window| {
-        window.output(one.height, one.width).ok_or_else(|| {
-            Error::layer(&layer.name, format!("has a window {window:?} that does not fit {}", one.shown()))
-        })
-    };
-    let wrong = || fail(format!("does not take {}", shown()));
-    let values = one.kind == Kind::Values;
-    Ok(match &layer.operation {
-        Operation::Convolution(conv) if values => {
-            let [height, width] = over(&conv.window)?;
-            let inner = inner_channels(layer, one.channels, conv.channels, conv.groups)?;
-            let [kernel_h, kernel_w] = conv.window.kernel;
-            weights(layer, &[conv.channels, kernel_h, kernel_w, inner])?;
-            let mut list = needs(&[("weight", Dtype::F32, &[conv.channels, kernel_h, kernel_w, inner])]);
-            if conv.bias {
-                list.extend(needs(&[("bias", Dtype::F32, &[conv.channels])]));
-            }
-            (Map { height, width, channels: conv.channels, ..one }, list)
-        }
-        Operation::BatchNormalization { epsilon } if values => {
-            if !(epsilon.is_finite() && *epsilon >= 0.0) {
-                return fail(format!("has epsilon {epsilon}"));
-            }
-            (one, needs(&[("normalization", Dtype::F32, &[4, one.channels])]))
-        }
-        Operation::MaxPool(window) | Operation::AveragePool(window) if values => {
-            let [height, width] = over(window)?;
-            (Map { height, width, ..one }, Vec::new())
-        }
-        Operation::GlobalAveragePool if values => (Map { height: 1, width: 1, ..one }, Vec::new()),
-        Operation::Scale { factor } if values => {
-            if !factor.is_finite() {
-                return fail(format!("has factor {factor}"));
-            }
-            (one, Vec::new())
-        }
-        Operation::Clip | Operation::Relu if values => (one, Vec::new()),
-        Operation::Quantize { bits } if values => {
-            (Map { kind: Kind::Codes(width_of(layer, *bits)?), ..one }, Vec::new())
-        }
-        Operation::Dequantize if matches!(one.kind, Kind::Codes(_)) => {
-            (Map { kind: Kind::Values, ..one }, Vec::new())
-        }
-        Operation::BitConvolution(conv) => {
-            let Kind::Codes(bits) = one.kind else { return wrong() };
-            let weight_bits = width_of(layer, conv.weight_bits)?;
-            let [height, width] = over(&conv.window)?;
-            let inner = inner_channels(layer, one.channels, conv.channels, conv.groups)?;
-            let [kernel_h, kernel_w] = conv.window.kernel;
-            let count = weights(layer, &[conv.channels, kernel_h, kernel_w, inner])?;
-            let largest =
-                u64::from(levels(bits)) * u64::from(levels(weight_bits)) * (count / u64::from(conv.channels));
-            if largest >= i32::MAX as u64 {
-                return fail(format!("has sums of up to {largest}, which leave 32 bits"));
-            }
-            let bytes = u32::try_from(count.div_ceil(8)).expect("fewer than 2^26 weights");
-            let list = needs(&[("planes", Dtype::U8, &[weight_bits, bytes]), ("scale", Dtype::F32, &[1])]);
-            (Map { height, width, channels: conv.channels, kind: Kind::Sums { bits, weight_bits } }, list)
-        }
-        Operation::Threshold { bits, pool } => {
-            let Kind::Sums { .. } = one.kind else { return wrong() };
-            let bits = width_of(layer, *bits)?;
-            let [height, width] = pool.as_ref().map_or(Ok([one.height, one.width]), over)?;
-            let list = needs(&[
-                ("thresholds", Dtype::I32, &[levels(bits), one.channels]),
-                ("ascending", Dtype::U8, &[one.channels]),
-            ]);
-            (Map { height, width, kind: Kind::Codes(bits), ..one }, list)
-        }
-        Operation::Rescale if matches!(one.kind, Kind::Sums { .. }) => {
-            (Map { kind: Kind::Values, ..one }, Vec::new())
-        }
-        _ => return wrong(),
-    })
-}
-
-fn width_of(layer: &Layer, bits: u32) -> Result<u32, Error> {
-    if (1..=8).contains(&bits) {
-        Ok(bits)
-    } else {
-        Err(Error::layer(&layer.name, format!("has {bits} bits, not 1 to 8")))
-    }
-}
-
-/// Input channels of a group.
-fn inner_channels(layer: &Layer, input: u32, output: u32, groups: u32) -> Result<u32, Error> {
-    let fits = (1..=MAX_SIZE).contains(&output)
-        && groups > 0
-        && input.is_multiple_of(groups)
-        && output.is_multiple_of(groups);
-    if fits {
-        Ok(input / groups)
-    } else {
-        Err(Error::layer(&layer.name, format!("has {input} to {output} channels in {groups} groups")))
-    }
-}
-
-/// Number of weights.
-fn weights(layer: &Layer, shape: &[u32]) -> Result<u64, Error> {
-    let count = shape.iter().try_fold(1u64, |count, &size| count.checked_mul(u64::from(size)));
-    count
-        .filter(|count| (1..=MAX_VALUES).contains(count))
-        .ok_or_else(|| Error::layer(&layer.name, format!("has weights of {shape:?}, more than {MAX_VALUES}")))
 }

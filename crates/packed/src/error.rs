@@ -40,6 +40,13 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A file without the network that is asked for.
+    Narrower {
+        /// Bits of weights and activations asked for.
+        found: [u32; 2],
+        /// Those of the networks in the file.
+        known: Vec<[u32; 2]>,
+    },
     /// Pixels of another size than the network's pictures.
     Picture {
         /// Bytes given.
@@ -98,7 +105,7 @@ impl fmt::Display for Error {
             Self::Malformed { message } => write!(f, "is not a packed network: {message}"),
             Self::Format { found } => write!(
                 f,
-                "has packed format {found}, this program reads {}; export the network again with this program",
+                "has packed format {found}, this program reads 1 to {}; export the network again with this program",
                 crate::FORMAT
             ),
             Self::Digest => {
@@ -107,6 +114,14 @@ impl fmt::Display for Error {
             Self::Layer { layer, message } => write!(f, "is not a usable network: layer `{layer}` {message}"),
             Self::Tensor { tensor, message } => {
                 write!(f, "is not a usable network: tensor `{tensor}` {message}")
+            }
+            Self::Narrower { found: [weight, activation], known } => {
+                let known: Vec<String> = known.iter().map(|[w, a]| format!("{w},{a}")).collect();
+                write!(
+                    f,
+                    "has no network of {weight} bits of weights and {activation} of activations, but {}",
+                    known.join(" and ")
+                )
             }
             Self::Picture { found, needed } => {
                 write!(f, "{found} bytes of pixels, a whole number of pictures of {needed} bytes is needed")

@@ -9,9 +9,10 @@ use std::{
 
 use crate::{
     Error,
-    check::{Checked, Kind, Map, check, levels},
+    check::{Checked, Kind, Map, Need, check, check_format},
     container::{self, Dtype, read_header},
-    manifest::{BitConvolution, Manifest, Operation},
+    manifest::{Manifest, Operation},
+    weights,
 };
 
 /// The elements of a tensor.
@@ -66,6 +67,39 @@ pub struct File {
     manifest: Manifest,
     tensors: BTreeMap<String, Tensor>,
     layers: Vec<Checked>,
+    /// What the file holds, in the order of the layers.
+    needs: Vec<Need>,
+}
+
+/// The name of a tensor that the network of so many bits of weights and activations has for itself.
+fn own_name(name: &str, [weight, activation]: [u32; 2]) -> String {
+    format!("{name}@{weight},{activation}")
+}
+
+/// The layers of the widest network, and the tensors of all of them, where `exists` says which there are.
+fn needs(manifest: &Manifest, exists: impl Fn(&str) -> bool) -> Result<(Vec<Checked>, Vec<Need>), Error> {
+    check_format(manifest)?;
+    let layers = check(manifest, &manifest.layers)?;
+    let mut needs: Vec<Need> = layers.iter().flat_map(|layer| layer.tensors.clone()).collect();
+    let widest: BTreeMap<String, Need> = needs.iter().map(|need| (need.name.clone(), need.clone())).collect();
+    for other in &manifest.narrower {
+        for need in check(manifest, &other.layers)?.into_iter().flat_map(|layer| layer.tensors) {
+            let name = own_name(&need.name, other.bits);
+            if exists(&name) {
+                needs.push(Need { name, ..need });
+                continue;
+            }
+            let shared = widest.get(&need.name).ok_or_else(|| Error::tensor(&name, "is missing"))?;
+            let fits = |rows: &u64| if need.prefix { need.shape[0] <= *rows } else { need.shape[0] == *rows };
+            let same = (shared.dtype, shared.shape.get(1..)) == (need.dtype, need.shape.get(1..));
+            if !same || !shared.shape.first().is_some_and(fits) {
+                let message =
+                    format!("is {:?} {:?}, of which {:?} is no part", shared.dtype, shared.shape, need.shape);
+                return Err(Error::tensor(&need.name, message));
+            }
+        }
+    }
+    Ok((layers, needs))
 }
 
 /// The version alone, whatever else there is.
@@ -104,15 +138,15 @@ impl File {
         let header = read_header(reader, len)?;
         let unclear = |error| Error::malformed(format!("its description cannot be understood: {error}"));
         let version: Version = serde_json::from_str(&header.manifest).map_err(unclear)?;
-        if version.format != crate::FORMAT {
+        if !(1..=crate::FORMAT).contains(&version.format) {
             return Err(Error::Format { found: version.format });
         }
         let manifest: Manifest = serde_json::from_str(&header.manifest).map_err(unclear)?;
-        let layers = check(&manifest)?;
         // What the layers need is what the file has, so the sizes that are read are those of the file.
+        let (layers, needs) = needs(&manifest, |name| header.entries.contains_key(name))?;
         let mut missing: BTreeMap<&str, _> =
             header.entries.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
-        for (name, dtype, shape) in layers.iter().flat_map(|layer| &layer.tensors) {
+        for Need { name, dtype, shape, .. } in &needs {
             let entry = missing.remove(name.as_str()).ok_or_else(|| Error::tensor(name, "is missing"))?;
             if (entry.dtype, &entry.shape) != (*dtype, shape) {
                 let message = format!("is {:?} {:?}, not {dtype:?} {shape:?}", entry.dtype, entry.shape);
@@ -133,7 +167,7 @@ impl File {
                 entry.data_offsets.map(|at| usize::try_from(at).expect("the data is in memory"));
             (name.clone(), Tensor::decode(entry.dtype, &data[first..last]))
         });
-        let file = Self { manifest, tensors: tensors.collect(), layers };
+        let file = Self { manifest, tensors: tensors.collect(), layers, needs };
         file.check_values()?;
         Ok(file)
     }
@@ -143,18 +177,17 @@ impl File {
     /// # Errors
     /// What [`File::decode`] would refuse.
     pub fn new(manifest: Manifest, tensors: BTreeMap<String, Tensor>) -> Result<Self, Error> {
-        let layers = check(&manifest)?;
-        let needed: Vec<_> = layers.iter().flat_map(|layer| &layer.tensors).collect();
-        for (name, dtype, shape) in &needed {
+        let (layers, needs) = needs(&manifest, |name| tensors.contains_key(name))?;
+        for Need { name, dtype, shape, .. } in &needs {
             let tensor = tensors.get(name).ok_or_else(|| Error::tensor(name, "is missing"))?;
             if tensor.dtype() != *dtype || tensor.len() as u64 != shape.iter().product::<u64>() {
                 return Err(Error::tensor(name, format!("is not {dtype:?} {shape:?}")));
             }
         }
-        if tensors.len() != needed.len() {
+        if tensors.len() != needs.len() {
             return Err(Error::malformed("a tensor belongs to no layer"));
         }
-        let file = Self { manifest, tensors, layers };
+        let file = Self { manifest, tensors, layers, needs };
         file.check_values()?;
         Ok(file)
     }
@@ -162,11 +195,13 @@ impl File {
     /// The file's bytes, the same for equal contents: floats first, then thresholds, then bytes, each in the order of the
     /// layers.
     pub fn encode(&self) -> Vec<u8> {
-        let mut order: Vec<_> = self.layers.iter().flat_map(|layer| &layer.tensors).collect();
-        order.sort_by_key(|(_, dtype, _)| *dtype);
+        let mut order: Vec<&Need> = self.needs.iter().collect();
+        order.sort_by_key(|need| need.dtype);
         let tensors: Vec<_> = order
             .into_iter()
-            .map(|(name, dtype, shape)| (name.clone(), *dtype, shape.clone(), self.tensors[name].encode()))
+            .map(|Need { name, dtype, shape, .. }| {
+                (name.clone(), *dtype, shape.clone(), self.tensors[name].encode())
+            })
             .collect();
         let manifest = serde_json::to_string(&self.manifest).expect("a description is plain values");
         container::write(&manifest, &tensors)
@@ -210,23 +245,55 @@ impl File {
         }
     }
 
+    /// The groups of planes of layer `layer`; none where it has no planes.
+    pub fn groups(&self, layer: &str) -> Vec<weights::Group> {
+        let found = self.manifest.layers.iter().position(|other| other.name == layer);
+        match found.map(|at| (at, &self.manifest.layers[at].operation)) {
+            Some((at, Operation::BitConvolution(conv))) => weights::groups(self, layer, conv, self.input(at)),
+            _ => Vec::new(),
+        }
+    }
+
     /// Bits that the network's numbers take, without names, padding and description: weights at their width, thresholds at
     /// 32 bits and one for the direction, everything else at 32.
     pub fn counted_bits(&self) -> u64 {
-        let bits = |(at, checked): (usize, &Checked)| match &self.manifest.layers[at].operation {
-            Operation::BitConvolution(conv) => u64::from(conv.weight_bits) * self.weights(at, conv) + 32,
-            Operation::Threshold { bits, .. } => {
-                u64::from(checked.output.channels) * (32 * u64::from(levels(*bits)) + 1)
-            }
-            _ => 32 * checked.tensors.iter().map(|(_, _, shape)| shape.iter().product::<u64>()).sum::<u64>(),
-        };
-        self.layers.iter().enumerate().map(bits).sum()
+        self.needs.iter().map(|need| need.bits).sum()
     }
 
-    /// Weights of layer `at`, a convolution in integers.
-    fn weights(&self, at: usize, conv: &BitConvolution) -> u64 {
-        let fan_in = conv.window.taps() * u64::from(self.input(at).channels / conv.groups);
-        u64::from(conv.channels) * fan_in
+    /// Bits of weights and activations of the networks that share the file's planes, the widest first.
+    pub fn networks(&self) -> Vec<[u32; 2]> {
+        let [weight, activation, _] = self.manifest.provenance.bits;
+        let narrower = self.manifest.narrower.iter().map(|other| other.bits);
+        std::iter::once([weight, activation]).chain(narrower).collect()
+    }
+
+    /// One of [`File::networks`] alone, with the planes that it reads and no others.
+    ///
+    /// # Errors
+    /// [`Error::Narrower`] where the file has no such network.
+    pub fn at(&self, bits: [u32; 2]) -> Result<Self, Error> {
+        let [weight, activation, gradient] = self.manifest.provenance.bits;
+        let mut manifest = Manifest { narrower: Vec::new(), ..self.manifest.clone() };
+        if bits != [weight, activation] {
+            let other = self.manifest.narrower.iter().find(|other| other.bits == bits);
+            let other = other.ok_or_else(|| Error::Narrower { found: bits, known: self.networks() })?;
+            manifest.layers.clone_from(&other.layers);
+            manifest.provenance.bits = [bits[0], bits[1], gradient];
+        }
+        manifest.format = manifest.needed_format();
+        let tensor = |need: Need| {
+            let own = self.tensors.get(&own_name(&need.name, bits));
+            let tensor = match own.unwrap_or(&self.tensors[&need.name]) {
+                Tensor::U8(bytes) if need.prefix => {
+                    Tensor::U8(bytes[..need.shape.iter().product::<u64>() as usize].to_vec())
+                }
+                whole => whole.clone(),
+            };
+            (need.name, tensor)
+        };
+        let layers = check(&manifest, &manifest.layers)?;
+        let tensors = layers.into_iter().flat_map(|layer| layer.tensors).map(tensor).collect();
+        Self::new(manifest, tensors)
     }
 
     /// The first input of layer `at`.
@@ -245,6 +312,11 @@ impl File {
                 return Err(Error::tensor(name, format!("holds {} in element {at}", values[at])));
             }
         }
+        self.check_layers()?;
+        self.manifest.narrower.iter().try_for_each(|other| self.at(other.bits).map(drop))
+    }
+
+    fn check_layers(&self) -> Result<(), Error> {
         for (at, (layer, checked)) in self.manifest.layers.iter().zip(&self.layers).enumerate() {
             let name = &layer.name;
             match &layer.operation {
@@ -256,15 +328,7 @@ impl File {
                         return Err(Error::tensor(&format!("{name}.normalization"), message));
                     }
                 }
-                Operation::BitConvolution(conv) => {
-                    let used = self.weights(at, conv) % 8;
-                    let planes = self.bytes(name, "planes");
-                    let mut last = planes.chunks_exact(planes.len() / conv.weight_bits as usize);
-                    if used > 0 && last.any(|plane| plane[plane.len() - 1] >> used != 0) {
-                        let message = "has bits behind its last weight";
-                        return Err(Error::tensor(&format!("{name}.planes"), message));
-                    }
-                }
+                Operation::BitConvolution(conv) => weights::check(self, name, conv, self.input(at))?,
                 Operation::Threshold { .. } => {
                     let channels = checked.output.channels as usize;
                     self.check_thresholds(name, channels)?;

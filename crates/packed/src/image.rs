@@ -32,8 +32,12 @@ pub fn prepare(manifest: &Manifest, picture: &[u8], values: &mut Vec<f32>) {
     let (size, channels) = ([manifest.image.height, manifest.image.width], manifest.image.channels as usize);
     values.clear();
     if resize == size && crop == size {
+        // One table a channel.
+        let scaled =
+            |channel: usize| -> [f32; 256] { std::array::from_fn(|byte| scale.scaled(byte as f32, channel)) };
+        let tables: Vec<[f32; 256]> = (0..channels).map(scaled).collect();
         for pixel in picture.chunks_exact(channels) {
-            values.extend(pixel.iter().enumerate().map(|(at, &byte)| scale.scaled(f32::from(byte), at)));
+            values.extend(pixel.iter().zip(&tables).map(|(&byte, table)| table[usize::from(byte)]));
         }
         return;
     }

@@ -3,8 +3,9 @@
 use fearless_simd::{Level, Simd, dispatch};
 
 use crate::{
-    check::{Map, levels},
-    manifest::Window,
+    check::Map,
+    codes::{Code, levels},
+    manifest::{Form, Planes, Quantize, Rounding, Rule, Window},
 };
 
 /// Comparisons that turn integer sums into codes.
@@ -112,28 +113,89 @@ pub fn average_pool(window: &Window, (input, output): (Map, Map), source: &[f32]
     }
 }
 
-/// `round(n * clip(x, 0, 1))`, ties to even.
-pub fn quantize(level: Level, bits: u32, values: &[f32], codes: &mut [u8]) {
-    let n = levels(bits) as f32;
+/// Numbers to codes.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantizer {
+    rule: Rule,
+    /// The largest number before bits are cut off.
+    largest: f32,
+}
+
+impl Quantizer {
+    pub fn new(quantize: &Quantize) -> Self {
+        let factor = levels(quantize.bits) as f32;
+        let usual = Rule { form: Form::Clip, limit: 1.0, factor, rounding: Rounding::Even, drop: 0 };
+        let rule = quantize.rule.unwrap_or(usual);
+        Self { rule, largest: levels(quantize.bits + rule.drop) as f32 }
+    }
+
+    pub fn run(&self, level: Level, values: &[f32], codes: &mut [u8]) {
+        let limit = self.rule.limit;
+        match self.rule.form {
+            Form::Clip => self.round(level, values, codes, |x| x.max(0.0).min(limit)),
+            Form::Magnitude => self.round(level, values, codes, |x| x.abs().min(limit)),
+            Form::Sign => codes.iter_mut().zip(values).for_each(|(code, x)| *code = u8::from(*x >= 0.0)),
+        }
+    }
+
+    #[inline(always)]
+    fn round(&self, level: Level, values: &[f32], codes: &mut [u8], limited: impl Fn(f32) -> f32 + Copy) {
+        let Self { rule: Rule { factor, rounding, drop, .. }, largest } = *self;
+        let product = |x: f32| factor * limited(x);
+        // The lowest byte of an integer that is added to 2^23 is that integer.
+        let code = |rounded: f32| (rounded.min(largest) + 8_388_608.0).to_bits() as u8 >> drop;
+        match rounding {
+            Rounding::Even => each(level, values, codes, |x| code(product(x).round_ties_even())),
+            Rounding::HalfUp => each(level, values, codes, |x| code((product(x) + 0.5).floor())),
+            Rounding::Down => each(level, values, codes, |x| code(product(x).floor())),
+        }
+    }
+}
+
+#[inline(always)]
+fn each(level: Level, values: &[f32], codes: &mut [u8], code_of: impl Fn(f32) -> u8 + Copy) {
     dispatch!(level, simd => simd.vectorize(
         #[inline(always)]
-        || {
-            for (code, value) in codes.iter_mut().zip(values) {
-                *code = (n * value.clamp(0.0, 1.0)).round_ties_even() as u8;
-            }
-        },
+        || codes.iter_mut().zip(values).for_each(|(code, value)| *code = code_of(*value)),
     ));
 }
 
-/// `f32(sum) * (step * scale)`, where `step` is that of the codes times that of the weights.
-pub fn rescale(factor: f32, sums: &[i32], values: &mut [f32]) {
-    values.iter_mut().zip(sums).for_each(|(value, sum)| *value = *sum as f32 * factor);
+/// `f32(sum) * factor` with a factor for each channel.
+pub fn rescale(factors: &[f32], sums: &[i32], values: &mut [f32]) {
+    let channels = factors.len();
+    for (values, sums) in values.chunks_exact_mut(channels).zip(sums.chunks_exact(channels)) {
+        values
+            .iter_mut()
+            .zip(sums)
+            .zip(factors)
+            .for_each(|((value, sum), factor)| *value = *sum as f32 * factor);
+    }
 }
 
-/// `code / n` as a product.
-pub fn dequantize(bits: u32, codes: &[u8], values: &mut [f32]) {
-    let step = 1.0 / levels(bits) as f32;
-    values.iter_mut().zip(codes).for_each(|(value, code)| *value = step * f32::from(*code));
+/// What every code stands for.
+pub fn code_values(code: &Code) -> Vec<f32> {
+    let value = |number: u32| {
+        let terms = code.groups().iter().map(|group| {
+            let own = (number >> group.first & levels(group.planes)) as i32;
+            let integer =
+                if code.planes == Planes::Unit { own } else { 2 * own - levels(group.planes) as i32 };
+            group.factor * integer as f32
+        });
+        terms.reduce(|sum, term| sum + term).unwrap_or(0.0)
+    };
+    (0..1 << code.bits).map(value).collect()
+}
+
+/// Codes to what they stand for.
+pub fn dequantize(table: &[f32], codes: &[u8], values: &mut [f32]) {
+    values.iter_mut().zip(codes).for_each(|(value, code)| *value = table[usize::from(*code)]);
+}
+
+/// A number added to each channel.
+pub fn add_bias(bias: &[f32], values: &mut [f32]) {
+    for pixel in values.chunks_exact_mut(bias.len()) {
+        pixel.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+    }
 }
 
 /// Batch norm with running statistics.

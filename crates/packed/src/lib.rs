@@ -13,18 +13,23 @@
 
 mod bit_convolution;
 mod check;
+mod code_planes;
+mod codes;
 mod container;
 mod convolution;
 mod error;
 mod file;
 mod image;
+mod infer;
 mod layers;
 pub mod manifest;
 mod network;
 mod run;
+mod weights;
 
 pub use error::Error;
 pub use file::{File, Tensor};
 pub use manifest::FORMAT;
 pub use network::Network;
 pub use run::Trace;
+pub use weights::Group;

@@ -1,9 +1,14 @@
 //! The description of a network that a packed file carries as JSON beside its tensors.
 
+mod planes;
+
+pub use planes::{
+    BitConvolution, CodeGroup, Codes, Form, Mask, Planes, Quantize, Rounding, Rule, WeightGroup,
+};
 use serde::{Deserialize, Serialize};
 
-/// Version of the format that `docs/packed-format.md` describes.
-pub const FORMAT: u64 = 1;
+/// Latest version of the format that `docs/packed-format.md` describes. A file has the earliest version that holds it.
+pub const FORMAT: u64 = 2;
 
 /// The name of the preprocessed picture among the inputs of layers.
 pub const IMAGE: &str = "image";
@@ -12,7 +17,7 @@ pub const IMAGE: &str = "image";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// [`Manifest::needed_format`].
     pub format: u64,
     /// Pictures as they come.
     pub image: Picture,
@@ -22,8 +27,21 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// Layers, each behind its inputs; the last one gives the scores.
     pub layers: Vec<Layer>,
+    /// The same network with fewer planes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub narrower: Vec<Narrower>,
     /// Where the network comes from.
     pub provenance: Provenance,
+}
+
+/// Layers that read the first of the planes of another network's weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Narrower {
+    /// Bits of weights and activations.
+    pub bits: [u32; 2],
+    /// As [`Manifest::layers`].
+    pub layers: Vec<Layer>,
 }
 
 /// Size of a picture of bytes `[row][column][channel]`.
@@ -139,6 +157,8 @@ pub enum Operation {
     GlobalAveragePool,
     /// `min(max(x, 0), 1)`.
     Clip,
+    /// `min(|x|, 1)`.
+    Magnitude,
     /// `max(x, 0)`.
     Relu,
     /// `factor * x`.
@@ -148,14 +168,16 @@ pub enum Operation {
     },
     /// Sum of two inputs.
     Add,
-    /// f32 to codes: `round(n * clip(x))`, ties to even, `n = 2^bits - 1`.
-    Quantize {
-        /// Bits of a code.
-        bits: u32,
-    },
-    /// Codes to f32: `code / n`.
+    /// Sum of inputs with a factor each, in order: tensor `factors`.
+    WeightedSum,
+    /// A number added to each channel: tensor `bias`.
+    Bias,
+    /// f32 to codes.
+    Quantize(Quantize),
+    /// Codes to f32.
     Dequantize,
-    /// Convolution of codes with planes of weights, in integers: tensors `planes` and `scale`.
+    /// Convolution with planes of weights: of codes to integers where each side has one group of planes, else to f32, and of
+    /// f32 to f32. Tensors `planes` and `scale`, or those of every [`WeightGroup`].
     BitConvolution(BitConvolution),
     /// Integers to codes by comparisons, and the maximum of codes over a window: tensors `thresholds` and `ascending`.
     Threshold {
@@ -163,6 +185,9 @@ pub enum Operation {
         bits: u32,
         /// The window, where there is a pool.
         pool: Option<Window>,
+        /// What a code stands for, where that is not its multiple of `1 / n`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        codes: Option<Codes>,
     },
     /// Integers to f32, by the steps of codes and weights and the weights' scale.
     Rescale,
@@ -182,20 +207,6 @@ pub struct Convolution {
     pub window: Window,
 }
 
-/// Sizes of a convolution in integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BitConvolution {
-    /// Output channels.
-    pub channels: u32,
-    /// Groups of channels.
-    pub groups: u32,
-    /// Planes of the weights.
-    pub weight_bits: u32,
-    /// The window.
-    pub window: Window,
-}
-
 /// A window that moves over a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -206,6 +217,21 @@ pub struct Window {
     pub stride: u32,
     /// Rows above and below, columns left and right of the map.
     pub padding: [u32; 4],
+}
+
+impl Manifest {
+    /// The earliest version of the format that holds this.
+    pub fn needed_format(&self) -> u64 {
+        let all = self.layers.iter().chain(self.narrower.iter().flat_map(|other| &other.layers));
+        let is_first = |layer: &Layer| match &layer.operation {
+            Operation::Magnitude | Operation::WeightedSum | Operation::Bias => false,
+            Operation::Quantize(quantize) => quantize.rule.is_none() && quantize.codes.is_none(),
+            Operation::Threshold { codes, .. } => codes.is_none(),
+            Operation::BitConvolution(conv) => conv.weights.is_empty(),
+            _ => true,
+        };
+        if self.narrower.is_empty() && all.into_iter().all(is_first) { 1 } else { 2 }
+    }
 }
 
 impl Window {

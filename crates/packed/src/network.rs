@@ -6,12 +6,13 @@ use fearless_simd::Level;
 
 use crate::{
     Error, File, Trace,
-    bit_convolution::BitConvolution,
-    check::{Kind, Map, levels},
+    bit_convolution::{BitConvolution, factors},
+    check::{Kind, Map},
     convolution::Convolution,
-    layers::{BatchNormalization, Thresholds},
-    manifest::{Manifest, Operation, Window},
+    layers::{BatchNormalization, Quantizer, Thresholds, code_values},
+    manifest::{self, Manifest, Operation, Window},
     run::{Memory, Plan, run},
+    weights,
 };
 
 /// What a layer does, with its numbers in the order in which they are read.
@@ -24,13 +25,21 @@ pub(crate) enum Work {
     Scale(f32),
     GlobalAveragePool,
     Clip,
+    Magnitude,
     Relu,
     Add,
-    Quantize(u32),
-    Dequantize(u32),
+    WeightedSum(Vec<f32>),
+    Bias(Vec<f32>),
+    Quantize(Quantizer),
+    /// What every code stands for.
+    Dequantize(Vec<f32>),
     BitConvolution(BitConvolution),
-    Threshold { thresholds: Thresholds, pool: Option<Window> },
-    Rescale(f32),
+    Threshold {
+        thresholds: Thresholds,
+        pool: Option<Window>,
+    },
+    /// Factor of each channel.
+    Rescale(Vec<f32>),
 }
 
 /// A layer.
@@ -62,7 +71,16 @@ impl Network {
         Ok(Self::new(File::open(path)?))
     }
 
-    /// Makes checked contents ready to run.
+    /// As [`Network::open`], for one of the networks that share the file's planes.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the reason, [`Error::Narrower`] for bits of weights and activations that no network has.
+    pub fn open_at(path: impl AsRef<Path>, bits: [u32; 2]) -> Result<Self, Error> {
+        let named = |source| Error::File { path: path.as_ref().to_owned(), source: Box::new(source) };
+        Ok(Self::new(File::open(&path)?.at(bits).map_err(named)?))
+    }
+
+    /// Makes checked contents ready to run, of several networks the widest.
     pub fn new(file: File) -> Self {
         let count = file.layers().len();
         let mut last_reader: Vec<usize> = (0..count).collect();
@@ -185,7 +203,6 @@ impl Network {
 fn work(file: &File, at: usize) -> Work {
     let layer = &file.manifest().layers[at];
     let (name, input, output) = (layer.name.as_str(), file.input(at), file.layers()[at].output);
-    let code_bits = if let Kind::Codes(bits) = input.kind { bits } else { 0 };
     match &layer.operation {
         Operation::Convolution(conv) => {
             let (weight, bias) = (file.floats(name, "weight"), file.floats(name, "bias"));
@@ -201,13 +218,26 @@ fn work(file: &File, at: usize) -> Work {
         Operation::Scale { factor } => Work::Scale(*factor),
         Operation::GlobalAveragePool => Work::GlobalAveragePool,
         Operation::Clip => Work::Clip,
+        Operation::Magnitude => Work::Magnitude,
         Operation::Relu => Work::Relu,
         Operation::Add => Work::Add,
-        Operation::Quantize { bits } => Work::Quantize(*bits),
-        Operation::Dequantize => Work::Dequantize(code_bits),
+        Operation::WeightedSum => Work::WeightedSum(file.floats(name, "factors").to_vec()),
+        Operation::Bias => Work::Bias(file.floats(name, "bias").to_vec()),
+        Operation::Quantize(quantize) => Work::Quantize(Quantizer::new(quantize)),
+        Operation::Dequantize => {
+            let Kind::Codes(code) = input.kind else { unreachable!("kinds were checked") };
+            Work::Dequantize(code_values(&code))
+        }
         Operation::BitConvolution(conv) => {
-            let planes = file.bytes(name, "planes");
-            Work::BitConvolution(BitConvolution::new(conv, (input, code_bits), output, planes))
+            let groups = weights::groups(file, name, conv, input);
+            let Kind::Codes(code) = input.kind else {
+                let count = conv.window.taps() * u64::from(conv.channels * (input.channels / conv.groups));
+                let weight = weights::dense(&groups, conv.channels as usize, count as usize);
+                let manifest::BitConvolution { channels, groups, window, .. } = *conv;
+                let conv = manifest::Convolution { channels, groups, bias: false, window };
+                return Work::Convolution(Convolution::new(&conv, input, output, &weight, &[]));
+            };
+            Work::BitConvolution(BitConvolution::new(conv, (input, code), output, &groups))
         }
         Operation::Threshold { pool, .. } => {
             let thresholds =
@@ -215,11 +245,15 @@ fn work(file: &File, at: usize) -> Work {
             Work::Threshold { thresholds, pool: *pool }
         }
         Operation::Rescale => {
-            let conv = file.layers()[at].inputs[0].expect("a picture has no sums");
-            let scale = file.floats(&file.manifest().layers[conv].name, "scale")[0];
-            let Kind::Sums { bits, weight_bits } = input.kind else { unreachable!("kinds were checked") };
-            let weight_step = if weight_bits == 1 { 1.0 } else { 1.0 / levels(weight_bits) as f32 };
-            Work::Rescale(1.0 / levels(bits) as f32 * weight_step * scale)
+            let before = file.layers()[at].inputs[0].expect("a picture has no sums");
+            let conv_layer = &file.manifest().layers[before];
+            let (Operation::BitConvolution(conv), Kind::Codes(code)) =
+                (&conv_layer.operation, file.input(before).kind)
+            else {
+                unreachable!("sums are those of codes")
+            };
+            let groups = weights::groups(file, &conv_layer.name, conv, file.input(before));
+            Work::Rescale(factors(&code.groups()[0], &groups[0], output.channels as usize))
         }
     }
 }

@@ -25,7 +25,7 @@ impl Value {
         match map.kind {
             Kind::Values => Self::Values(sized(memory.values.pop(), len)),
             Kind::Codes(_) => Self::Codes(sized(memory.codes.pop(), len)),
-            Kind::Sums { .. } => Self::Sums(sized(memory.sums.pop(), len)),
+            Kind::Sums => Self::Sums(sized(memory.sums.pop(), len)),
         }
     }
 }
@@ -205,6 +205,9 @@ fn compute(
         (Work::Clip, Value::Values(result)) => {
             result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.clamp(0.0, 1.0));
         }
+        (Work::Magnitude, Value::Values(result)) => {
+            result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.abs().min(1.0));
+        }
         (Work::Relu, Value::Values(result)) => {
             result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.max(0.0));
         }
@@ -212,15 +215,29 @@ fn compute(
             let pairs = values_of(input).iter().zip(values_of(step.inputs[1]));
             result.iter_mut().zip(pairs).for_each(|(y, (a, b))| *y = a + b);
         }
-        (Work::Quantize(bits), Value::Codes(codes)) => {
-            layers::quantize(level, *bits, values_of(input), codes)
+        (Work::WeightedSum(factors), Value::Values(result)) => {
+            for (at, (factor, input)) in factors.iter().zip(&step.inputs).enumerate() {
+                for (y, x) in result.iter_mut().zip(values_of(*input)) {
+                    *y = if at == 0 { factor * x } else { *y + factor * x };
+                }
+            }
         }
-        (Work::Dequantize(bits), Value::Values(result)) => layers::dequantize(*bits, codes_of(input), result),
+        (Work::Bias(bias), Value::Values(result)) => {
+            result.copy_from_slice(values_of(input));
+            layers::add_bias(bias, result);
+        }
+        (Work::Quantize(quantizer), Value::Codes(codes)) => quantizer.run(level, values_of(input), codes),
+        (Work::Dequantize(table), Value::Values(result)) => {
+            layers::dequantize(table, codes_of(input), result)
+        }
+        (Work::BitConvolution(conv), Value::Values(result)) => {
+            conv.run_values(level, codes_of(input), result, &mut memory.scratch);
+        }
         (Work::BitConvolution(conv), Value::Sums(sums)) => {
             conv.run(level, codes_of(input), sums, &mut memory.scratch);
         }
-        (Work::Rescale(factor), Value::Values(result)) => match input.map(|at| &outputs[at]) {
-            Some(Some(Value::Sums(sums))) => layers::rescale(*factor, sums, result),
+        (Work::Rescale(factors), Value::Values(result)) => match input.map(|at| &outputs[at]) {
+            Some(Some(Value::Sums(sums))) => layers::rescale(factors, sums, result),
             _ => unreachable!("kinds were checked"),
         },
         (Work::Threshold { thresholds, pool }, Value::Codes(codes)) => {

@@ -32,6 +32,21 @@ pub fn relu_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
     pass_where(x, grad, |x| x > 0.0)
 }
 
+/// `tanh(x)`.
+pub fn tanh_forward(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| x.tanh()).collect()
+}
+
+/// The gradient of the hyperbolic tangent from its value: times `1 - y^2`.
+///
+/// # Panics
+///
+/// When they differ in length.
+pub fn tanh_backward(y: &[f64], grad: &[f64]) -> Vec<f64> {
+    assert_eq!(y.len(), grad.len(), "values and gradients must pair up");
+    y.iter().zip(grad).map(|(y, grad)| grad * (1.0 - y * y)).collect()
+}
+
 fn pass_where(x: &[f64], grad: &[f64], passes: impl Fn(f64) -> bool) -> Vec<f64> {
     assert_eq!(x.len(), grad.len(), "inputs and gradients must pair up");
     x.iter().zip(grad).map(|(&x, &grad)| if passes(x) { grad } else { 0.0 }).collect()

@@ -74,6 +74,17 @@ pub fn soft_cross_entropy(
     result
 }
 
+/// The sum of `(a - b)^2` and its gradient for a, `2 (a - b)`.
+///
+/// # Panics
+///
+/// When they differ in length.
+pub fn squared_error(a: &[f64], b: &[f64]) -> (f64, Vec<f64>) {
+    assert_eq!(a.len(), b.len(), "every value has a target");
+    let apart: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    (apart.iter().map(|apart| apart * apart).sum(), apart.iter().map(|apart| 2.0 * apart).collect())
+}
+
 /// `ln softmax(row / temperature)`.
 fn log_softmax(row: &[f64], temperature: f64) -> Vec<f64> {
     let max = row.iter().fold(f64::NEG_INFINITY, |max, &logit| max.max(logit));

@@ -6,10 +6,10 @@ use pollster::block_on;
 use serde::Serialize;
 
 use super::trained::find;
-use crate::cli::{ExportArgs, ExportFormat};
+use crate::cli::{CutArgs, ExportArgs, ExportFormat};
 use crate::exit::Failure;
 use crate::output;
-use crate::packed_network::pack;
+use crate::packed_network::{Deployed, pack, pack_networks};
 use crate::report::{DeviceReport, SCHEMA, bytes, print_json};
 use crate::settings::Settings;
 use crate::storage::{Disk, replace};
@@ -37,14 +37,24 @@ pub fn run(args: &ExportArgs) -> Result<(), Failure> {
     let ExportFormat::Packed = args.format;
     let path = target(&args.output)?;
     let flags = Settings { device: args.device.clone(), ..Settings::default() };
-    let trained = find(&args.run, args.checkpoint, flags)?;
+    let trained = find(&args.run, args.checkpoint, flags.clone())?;
     let Some(checkpoint) = trained.checkpoint() else {
         let message = format!("{} is packed already; name the folder of a run", output::shown(&args.run));
         return Err(Failure::Usage { message });
     };
     let (mut session, input) = trained.open(1, &[])?;
     let layers = block_on(session.deployed())?;
-    let file = pack(&layers, (&input, trained.preprocess().scale()), checkpoint)?;
+    let scale = trained.preprocess().scale();
+    let narrower = trained.widths().iter().skip(1).map(|&bits| {
+        let cut = CutArgs { bits: Some(bits.to_string()), ..CutArgs::default() };
+        let (mut session, _) = find(&args.run, args.checkpoint, flags.clone())?.cut(&cut)?.open(1, &[])?;
+        Ok(Deployed { bits: [bits, bits], layers: block_on(session.deployed())? })
+    });
+    let narrower = narrower.collect::<Result<Vec<_>, Failure>>()?;
+    let file = match narrower.as_slice() {
+        [] => pack(&layers, (&input, scale), checkpoint)?,
+        narrower => pack_networks(&layers, narrower, (&input, scale), checkpoint)?,
+    };
     let contents = file.encode();
     let written = |source| Failure::Write { path: path.clone(), source };
     replace(&Disk, &path, &contents).map_err(|error| written(error.source))?;

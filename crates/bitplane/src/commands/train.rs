@@ -25,6 +25,7 @@ use crate::settings::Settings;
 use crate::signal;
 use crate::storage::{Disk, Storage};
 use crate::store::{Store, Which};
+use crate::teacher::{self, Teacher};
 use crate::tensorboard::{self, EventFile};
 use crate::trainer::{Backend, Outcome, Setup, Start, Trainer, steps_per_epoch};
 
@@ -39,6 +40,7 @@ struct Extras {
     fault: Option<Fault>,
     tune: bool,
     overwrite: bool,
+    teacher: Option<Teacher>,
 }
 
 /// Trains.
@@ -70,6 +72,9 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => initial::read(&config, &model_input(&dataset))?,
         Some(_) => None,
     };
+    let image = [dataset.height, dataset.width, dataset.channels];
+    let teacher = teacher::read(&config, &Identity::new(&config, image, dataset.classes.clone()))?;
+    config.teacher_sha256 = teacher.as_ref().map(|teacher| teacher.sha256.clone());
     config.init_sha256 = initial.as_ref().map_or(config.init_sha256, |initial| Some(initial.sha256.clone()));
     let mut folder = match (&resume, &args.output_dir) {
         (Some(resume), _) => RunFolder::reopen(&resume.path)?,
@@ -84,7 +89,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
             Some(resume) => Origin::Run(&resume.which),
             None => Origin::New(initial),
         },
-        Extras { fault, tune: args.tune, overwrite: args.overwrite },
+        Extras { fault, tune: args.tune, overwrite: args.overwrite, teacher },
     )?;
     finish(&outcome, &folder, args.json)
 }
@@ -178,7 +183,7 @@ fn train(
     dataset: &Dataset,
     folder: &mut RunFolder,
     origin: Origin<'_>,
-    Extras { fault, tune, overwrite }: Extras,
+    Extras { fault, tune, overwrite, teacher }: Extras,
 ) -> Result<TrainReport, Failure> {
     let storage: &dyn Storage = &Disk;
     let image = [dataset.height, dataset.width, dataset.channels];
@@ -192,6 +197,9 @@ fn train(
     let pictures = [dataset.train.pixels.as_slice(), &dataset.test.pixels];
     let pictures = if in_files { &[] } else { &pictures[..] };
     let mut engine = Engine::new(config, &input, config.batch_size)?.holding(pictures);
+    if let Some(teacher) = teacher {
+        engine = engine.taught_by(teacher, config)?;
+    }
     let observed = observed_layers(config, &engine.weighted_layers())?;
     let events = config.tensorboard.as_ref().map(|given| folder.tensorboard(given));
     if let Some(events) = events.as_ref().filter(|_| resumed.is_none() && !overwrite) {

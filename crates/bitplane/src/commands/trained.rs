@@ -187,19 +187,22 @@ impl Trained {
             Ok(Some(CutRun { cut, reestimate }))
         };
         let [weight, activation, gradient] = self.identity.bits;
-        let found = match &self.form {
-            Form::Run { .. } => wanted(&self, [weight, activation])?,
-            Form::Packed { .. }
-                if args.bits.is_none() && args.bits_map.is_none() && args.reestimate.is_none() =>
-            {
-                None
-            }
-            Form::Packed { .. } => {
+        if let Form::Packed { file, .. } = &mut self.form {
+            if args.bits_map.is_some() || args.reestimate.is_some() {
                 return usage(
                     "a packed file has the widths that it was written with; cut the run in its folder",
                 );
             }
-        };
+            if let Some(Cut { weight, activation, .. }) = cut::read(args, [weight, activation])? {
+                **file = match file.at([weight, activation]) {
+                    Ok(narrower) => narrower,
+                    Err(error) => return usage(&format!("{} {error}", self.file)),
+                };
+                self.identity = identity(file);
+            }
+            return Ok(self);
+        }
+        let found = wanted(&self, [weight, activation])?;
         if let (Some(found), Form::Run { cut, config, .. }) = (found, &mut self.form) {
             let Cut { weight: to_weight, activation: to_activation, .. } = found.cut;
             self.identity.bits = [to_weight.min(weight), to_activation.min(activation), gradient];
@@ -244,6 +247,14 @@ impl Trained {
         match &self.form {
             Form::Run { config, .. } => config.preprocess(),
             Form::Packed { .. } => Preprocess::Plain,
+        }
+    }
+
+    /// The widths that a run was trained at together, the widest first; none where there is one.
+    pub fn widths(&self) -> &[u32] {
+        match &self.form {
+            Form::Run { config, .. } => &config.widths,
+            Form::Packed { .. } => &[],
         }
     }
 

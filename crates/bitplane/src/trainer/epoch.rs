@@ -90,11 +90,17 @@ impl<B: Backend> Trainer<'_, B> {
         self.disturb()?;
         let ahead = self.in_flight();
         let (step, step_in_epoch) = (self.position.step + ahead, self.position.step_in_epoch + ahead);
-        let rate = self.schedule.rate(self.position.epoch, step_in_epoch, self.steps_per_epoch);
+        let rate = self.rate(step_in_epoch);
         self.submitted = step;
         self.with_batch(epoch, step_in_epoch, |session, batch| {
             block_on(session.submit_step(batch, step, rate))
         })
+    }
+
+    /// The learning rate of step `step_in_epoch` of the running epoch.
+    fn rate(&self, step_in_epoch: u32) -> f64 {
+        let Position { epoch, plateau, .. } = self.position;
+        self.schedule.rate(epoch, step_in_epoch, self.steps_per_epoch, plateau)
     }
 
     /// Counts the steps whose reports have arrived; waits only where no further step could be queued.
@@ -240,7 +246,7 @@ impl<B: Backend> Trainer<'_, B> {
         let record = EpochRecord {
             epoch: self.position.epoch + 1,
             step: self.position.step,
-            learning_rate: self.schedule.rate(self.position.epoch, last_step, self.steps_per_epoch),
+            learning_rate: self.rate(last_step),
             train_loss: sums.mean_loss(),
             train_accuracy: sums.accuracy(),
             test_loss: totals.loss(),
@@ -259,6 +265,7 @@ impl<B: Backend> Trainer<'_, B> {
             epoch: self.position.epoch + 1,
             step: self.position.step,
             best: self.position.best,
+            plateau: self.schedule.observed(self.position.plateau, self.position.epoch, sums.mean_loss()),
             ..Position::default()
         };
         // Reading the state is the last thing that the device can fail at; the metrics come after it and before the

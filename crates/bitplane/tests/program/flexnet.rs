@@ -44,6 +44,22 @@ fn a_run_is_evaluated_at_every_width_as_it_was_in_training() {
         run(folder.path(), &format!("eval run {mix} --reestimate digits")).expect(0, &[]);
     }
     run(folder.path(), "eval run --bits 4").expect(2, &["3 bits of weights"]);
+
+    // One file has the planes once, and all widths.
+    run(folder.path(), "export run --checkpoint last --output all").expect(0, &[]);
+    run(folder.path(), &format!("{TRAIN} --epochs 1 --bits 3,3,4 --output-dir one")).expect(0, &[]);
+    run(folder.path(), "export one --output alone").expect(0, &[]);
+    let size = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
+    assert!(size("all") < size("alone") * 3 / 2, "{} bytes beside {}", size("all"), size("alone"));
+    fs::remove_dir_all(folder.path().join("run")).unwrap();
+    for width in &widths {
+        let bits = &width["bits"];
+        let found = run(folder.path(), &format!("eval all --json --bits {bits}")).expect(0, &[]).json();
+        assert_eq!(found["loss"], width["test_loss"], "{bits} bits");
+    }
+    let found = run(folder.path(), "eval all --json").expect(0, &[]).json();
+    assert_eq!(found["loss"], widths[0]["test_loss"], "the widest");
+    run(folder.path(), "eval all --bits 3,1").expect(2, &["all has no network", "3,3 and 2,2 and 1,1"]);
 }
 
 #[test]

@@ -25,4 +25,5 @@ mod server;
 mod support;
 mod svhn;
 mod sweep;
+mod teacher;
 mod tuning;

@@ -50,7 +50,35 @@ fn what_cannot_be_exported_or_written_is_said() {
     assert!(!folder.path().join("x").exists());
     let line = "train --bits 1,32,32 --epochs 1 --limit-train-batches 1 --limit-test-batches 1 -b 2 --output-dir wide";
     run(folder.path(), line).expect(0, &[]);
-    run(folder.path(), "export wide --output x").expect(2, &["conv1", "no packed form"]);
+    let of_run = run(folder.path(), "eval wide --json").expect(0, &[]).json();
+    run(folder.path(), "export wide --output x").expect(0, &[]);
+    let of_file = run(folder.path(), "eval x --bits 1,32 --json");
+    assert_ne!(of_file.code, Some(0), "f32 is no width to cut to");
+    let of_file = run(folder.path(), "eval x --json").expect(0, &[]).json();
+    RESULTS.iter().for_each(|result| assert_eq!(of_file[result], of_run[result], "{result}"));
+    run(folder.path(), "eval network --bits 1")
+        .expect(2, &["no network of 1 bits of weights and 1", "but 1,2"]);
+    run(folder.path(), "eval network --bits 1,2").expect(0, &[]);
+    run(folder.path(), "eval network --bits-map conv1=1").expect(2, &["packed file"]);
+}
+
+/// Weights with masks, pictures in planes, magnitudes: the file's results are the run's.
+#[test]
+fn runs_of_other_methods_are_exported_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, flags) in [
+        ("mixed", "--bit-mix 1:0.7,2:0.2,3:0.1"),
+        ("words", "--bit-mix 1:0.6,2:0.4 --mask-granularity word"),
+        ("first", "--bits 1,2,4 --quantize-first --quantize-last"),
+        ("cabs", "--bits 2,2,4 --activation-form cabs --rounding floor"),
+    ] {
+        let line = format!("train {flags} --epochs 1 --limit-train-batches 3 --output-dir {name}");
+        run(folder.path(), &line).expect(0, &[]);
+        let of_run = run(folder.path(), &format!("eval {name} --json")).expect(0, &[]).json();
+        run(folder.path(), &format!("export {name} --output {name}.file")).expect(0, &[]);
+        let of_file = run(folder.path(), &format!("eval {name}.file --json")).expect(0, &[]).json();
+        RESULTS.iter().for_each(|result| assert_eq!(of_file[result], of_run[result], "{name}: {result}"));
+    }
 }
 
 #[test]
@@ -76,7 +104,7 @@ fn a_damaged_packed_file_is_refused() {
     let mut newer = bytes;
     let at = newer.windows(12).position(|found| found == b"\\\"format\\\":1").expect("a version");
     newer[at + 11] = b'7';
-    refuse(&newer, &["packed format 7", "reads 1"]);
+    refuse(&newer, &["packed format 7", "reads 1 to 2"]);
 }
 
 fn first_checkpoint(run: &Path) -> std::path::PathBuf {

@@ -1,8 +1,10 @@
-//! Nonlinearities in f32: clip to [0, 1] and ReLU.
+//! Nonlinearities in f32: clip to [0, 1], ReLU and hyperbolic tangent.
 
 use std::sync::Arc;
 
-use kernels::{ActivationForm as Form, ClipBackward, ClipForward, ReluBackward, ReluForward};
+use kernels::{
+    ActivationForm as Form, ClipBackward, ClipForward, ReluBackward, ReluForward, TanhBackward, TanhForward,
+};
 
 use super::{quantize::Quantize, single_dense};
 use crate::{
@@ -22,6 +24,8 @@ pub enum Rectifier {
     Cabs,
     /// `max(x, 0)`; the gradient passes where `x > 0`.
     Relu,
+    /// `tanh(x)`; its gradient.
+    Tanh,
 }
 
 /// A nonlinearity that leaves its output in f32.
@@ -37,6 +41,7 @@ impl Layer for Clip {
             Rectifier::Clip => "clip",
             Rectifier::Cabs => "cabs",
             Rectifier::Relu => "relu",
+            Rectifier::Tanh => "tanh",
         }
     }
 
@@ -46,7 +51,8 @@ impl Layer for Clip {
 
     fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {
         let rectifier = match (self.rectifier, method.activation_form) {
-            (Rectifier::Relu, _) => return None,
+            (Rectifier::Relu, _) if method.tanh => Rectifier::Tanh,
+            (Rectifier::Relu | Rectifier::Tanh, _) => return None,
             (_, Form::Clip) => Rectifier::Clip,
             (_, Form::Cabs) => Rectifier::Cabs,
         };
@@ -57,7 +63,7 @@ impl Layer for Clip {
         let form = match self.rectifier {
             Rectifier::Clip => Form::Clip,
             Rectifier::Cabs => Form::Cabs,
-            Rectifier::Relu => return None,
+            Rectifier::Relu | Rectifier::Tanh => return None,
         };
         Some(Arc::new(Quantize {
             quantizer: Arc::new(DorefaActivation { form, ..DorefaActivation::new(bits) }),
@@ -79,12 +85,14 @@ impl Layer for Clip {
                 Rectifier::Clip => recorder.dispatch(ClipForward { len, form: Form::Clip }, &buffers)?,
                 Rectifier::Cabs => recorder.dispatch(ClipForward { len, form: Form::Cabs }, &buffers)?,
                 Rectifier::Relu => recorder.dispatch(ReluForward { len }, &buffers)?,
+                Rectifier::Tanh => recorder.dispatch(TanhForward { len }, &buffers)?,
             }
         }
         let operation = match rectifier {
             Rectifier::Clip => Some(DeployedOperation::Clip),
             Rectifier::Relu => Some(DeployedOperation::Relu),
-            Rectifier::Cabs => None,
+            Rectifier::Cabs => Some(DeployedOperation::Magnitude),
+            Rectifier::Tanh => None,
         };
         let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
         match operation {
@@ -93,15 +101,17 @@ impl Layer for Clip {
             }
             None => recorder.describe_nothing(&place.name),
         }
+        let kept = if rectifier == Rectifier::Tanh { output.clone() } else { input };
         let backward: Backward = Box::new(move |recorder, grad| {
-            let result = recorder.tensor("grad_input", input.shape);
+            let result = recorder.tensor("grad_input", kept.shape);
             for chunk in recorder.chunks() {
-                let (at, len) = (chunk.index, chunk.samples * input.shape.len());
-                let buffers = [input.chunks[at], grad.chunks[at], result.chunks[at]];
+                let (at, len) = (chunk.index, chunk.samples * kept.shape.len());
+                let buffers = [kept.chunks[at], grad.chunks[at], result.chunks[at]];
                 match rectifier {
                     Rectifier::Clip => recorder.dispatch(ClipBackward { len, form: Form::Clip }, &buffers)?,
                     Rectifier::Cabs => recorder.dispatch(ClipBackward { len, form: Form::Cabs }, &buffers)?,
                     Rectifier::Relu => recorder.dispatch(ReluBackward { len }, &buffers)?,
+                    Rectifier::Tanh => recorder.dispatch(TanhBackward { len }, &buffers)?,
                 }
             }
             Ok(vec![Some(result)])

@@ -37,7 +37,7 @@ impl Layer for Dropout {
         place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
-        if matches!(recorder.mode(), Mode::Evaluate { .. }) {
+        if matches!(recorder.mode(), Mode::Evaluate { .. } | Mode::Frozen) {
             return Ok((inputs[0].clone(), no_backward()));
         }
         let (rate, tensor, step) = (self.rate, place.stream, recorder.step());

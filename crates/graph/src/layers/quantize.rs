@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::single_dense;
 use crate::{
     Codes, GraphError, Link, Method, ParameterSpec, Recorder,
-    deployed::{self, DeployedOperation, Origin},
+    deployed::{self, Origin},
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
     tensor::{Kind, Value},
@@ -62,12 +62,12 @@ impl Layer for Quantize {
         let input = recorder.dense(&inputs[0])?;
         let packed = self.quantizer.pack(recorder, &input)?;
         let quantizer = self.quantizer.clone();
-        if deployed::is_plain(quantizer.as_ref()) {
-            let operation = DeployedOperation::Quantize { bits: quantizer.bits() };
-            let ends = ([Origin::Buffer(input.chunks[0])], Some(packed.chunks[0]));
-            recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
-        } else {
-            recorder.describe_nothing(&place.name);
+        match deployed::quantize(quantizer.as_ref(), &packed) {
+            Some(operation) => {
+                let ends = ([Origin::Buffer(input.chunks[0])], Some(packed.chunks[0]));
+                recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
+            }
+            None => recorder.describe_nothing(&place.name),
         }
         let backward: Backward =
             Box::new(move |recorder, grad| Ok(vec![Some(quantizer.backward(recorder, &input, grad)?)]));

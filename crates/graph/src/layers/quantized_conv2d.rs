@@ -96,23 +96,20 @@ impl QuantizedConv2d {
         Ok(operand)
     }
 
-    /// The weights of one part in f32: latent, or quantized and unpacked again.
+    /// The weights of one part in f32, latent, or quantized and unpacked again, with their planes.
     fn dense_weight(
         &self,
         recorder: &mut Recorder,
         part: &ChannelPart,
         weight: &Parameter,
         prepared: &[BufferSlice],
-    ) -> Result<BufferSlice, GraphError> {
-        let Some(quantizer) = &self.weight else { return part.weight_slice(recorder, weight.value) };
-        let (convolution, rows) = (part.convolution, part.convolution.output.channels);
+    ) -> Result<(BufferSlice, Option<Operand>), GraphError> {
+        let Some(quantizer) = &self.weight else {
+            return Ok((part.weight_slice(recorder, weight.value)?, None));
+        };
         let operand =
             self.pack(recorder, quantizer.as_ref(), (weight, prepared), part, WeightRows::ByOutput)?;
-        let result = recorder.transient("dequantized weight", u64::from(convolution.weight_len()));
-        // In the forward product the rows of the weight are the columns of the result.
-        let groups = (operand.kind, operand.groups.as_slice());
-        record_dequantize(recorder, groups, operand.buffer, (rows, convolution.fan_in()), result)?;
-        Ok(result)
+        Ok((unpacked(recorder, part, &operand)?, Some(operand)))
     }
 
     fn dense_weights(
@@ -122,7 +119,8 @@ impl QuantizedConv2d {
         weight: &Parameter,
         prepared: &[BufferSlice],
     ) -> Result<Vec<BufferSlice>, GraphError> {
-        parts.iter().map(|part| self.dense_weight(recorder, part, weight, prepared)).collect()
+        let dense = |part| Ok(self.dense_weight(recorder, part, weight, prepared)?.0);
+        parts.iter().map(dense).collect()
     }
 
     fn weight_planes(&self) -> Option<u32> {
@@ -235,17 +233,29 @@ impl Layer for QuantizedConv2d {
             }
             _ => {
                 let dense_input = recorder.dense(&inputs[0])?;
-                let weights =
-                    recorder.once(|recorder| self.dense_weights(recorder, &parts, &weight, &prepared))?;
+                let weights = recorder.once(|recorder| {
+                    let dense = |part| self.dense_weight(recorder, part, &weight, &prepared);
+                    parts.iter().map(dense).collect::<Result<Vec<_>, GraphError>>()
+                })?;
+                let (weights, planes): (Vec<_>, Vec<_>) = weights.into_iter().unzip();
                 let output = dense_forward(recorder, &convolution, &parts, &dense_input, &weights)?;
-                // A packed network holds no quantized weight in f32.
-                if self.weight.is_none() && convolution.groups == 1 && bias.is_none() {
-                    let ends = ([Origin::Buffer(dense_input.chunks[0])], Some(output.chunks[0]));
-                    let operation = deployed::convolution(&convolution, false);
-                    let tensors = vec![("weight", weight.value)];
-                    recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
-                } else {
-                    recorder.describe_nothing(&place.name);
+                let planes: Option<Vec<Operand>> = planes.into_iter().collect();
+                let described = match planes {
+                    // A packed network holds no quantized weight in f32.
+                    Some(planes) => {
+                        let parts: Vec<_> = parts.iter().copied().zip(planes).collect();
+                        deployed::bit_convolution(&convolution, &parts)
+                    }
+                    None => {
+                        Some((deployed::convolution(&convolution, false), vec![("weight", weight.value)]))
+                    }
+                };
+                match described {
+                    Some((operation, tensors)) => {
+                        let ends = ([Origin::Buffer(dense_input.chunks[0])], Some(output.chunks[0]));
+                        recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
+                    }
+                    None => recorder.describe_nothing(&place.name),
                 }
                 // Codes stay packed for the weight gradient, which may still be a bit product.
                 let packed = match &inputs[0] {
@@ -256,7 +266,7 @@ impl Layer for QuantizedConv2d {
             }
         };
         if let Some(bias) = &bias {
-            add_bias(recorder, &output, bias.value)?;
+            add_bias(recorder, &place.name, &output, bias.value)?;
         }
         recorder.check_finite("output", &output.chunks)?;
         let (layer, place) = (self.clone(), place.clone());
@@ -265,7 +275,22 @@ impl Layer for QuantizedConv2d {
     }
 }
 
-fn dense_forward(
+/// The weights of one part in f32.
+pub(super) fn unpacked(
+    recorder: &mut Recorder,
+    part: &ChannelPart,
+    operand: &Operand,
+) -> Result<BufferSlice, GraphError> {
+    let (convolution, rows) = (part.convolution, part.convolution.output.channels);
+    let result = recorder.transient("dequantized weight", u64::from(convolution.weight_len()));
+    // In the forward product the rows of the weight are the columns of the result.
+    let groups = (operand.kind, operand.groups.as_slice());
+    record_dequantize(recorder, groups, operand.buffer, (rows, convolution.fan_in()), result)?;
+    Ok(result)
+}
+
+/// The convolution in f32, part by part.
+pub(super) fn dense_forward(
     recorder: &mut Recorder,
     convolution: &Convolution,
     parts: &[ChannelPart],

@@ -46,7 +46,12 @@ impl Layer for Scale {
 
 impl Scale {
     /// Sums of single rows, times the factor.
-    fn record(self, recorder: &mut Recorder, values: &Tensor, label: &str) -> Result<Tensor, GraphError> {
+    pub(super) fn record(
+        self,
+        recorder: &mut Recorder,
+        values: &Tensor,
+        label: &str,
+    ) -> Result<Tensor, GraphError> {
         let result = recorder.tensor(label, values.shape);
         for chunk in recorder.chunks() {
             let rows = chunk.samples * values.shape.pixels();

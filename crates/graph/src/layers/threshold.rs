@@ -4,18 +4,20 @@ use reference::quantize::levels;
 
 use super::single_dense;
 use crate::{
-    Geometry, GraphError, Init, ParameterSpec, Recorder, Shape,
+    DeployedCodes, Geometry, GraphError, Init, ParameterSpec, Recorder, Shape,
     layer::{Backward, Layer, Place, no_backward},
     tensor::{Kind, Value},
 };
 
 /// Comparisons, and the maximum of codes over a window. Parameter: `thresholds` `[1 + n][channel]`, row 0 the directions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Threshold {
     /// Bits of a code.
     pub bits: u32,
     /// The pool.
     pub pool: Option<Geometry>,
+    /// What codes stand for.
+    pub codes: DeployedCodes,
 }
 
 impl Layer for Threshold {
@@ -54,8 +56,7 @@ impl Layer for Threshold {
             Some(geometry) => deferred.pooled(&place.name, geometry),
             None => deferred.as_ref().clone(),
         };
-        let factor = 1.0 / levels(self.bits) as f32;
-        let packed = deferred.compare(recorder, thresholds, (kernels::Kind::Unit, self.bits, factor))?;
+        let packed = deferred.compare(recorder, thresholds, &self.codes, self.bits)?;
         Ok((Value::Packed(packed), no_backward()))
     }
 }

@@ -6,7 +6,7 @@ use kernels::{ActivationForm, ClipBackward, QuantizeActivation, Rounding};
 use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm_by};
 
 use super::ActivationQuantizer;
-use crate::{GraphError, Method, Packed, Recorder, Tensor};
+use crate::{CodeForm, CodeRounding, CodeRule, GraphError, Method, Packed, Recorder, Tensor};
 
 /// `q = round(n * clip(x, 0, 1))`, value `q / n`; the gradient passes where `0 <= x <= 1`. With [`ActivationForm::Cabs`],
 /// `min(1, |x|)` in place of the clip, which is not monotone: its deployed form quantizes in f32.
@@ -62,6 +62,20 @@ impl ActivationQuantizer for DorefaActivation {
     ) -> Option<ChannelThresholds> {
         let monotone = self.form == ActivationForm::Clip;
         monotone.then(|| fold_batch_norm_by(channel, (self.bits, self.rounding), range))
+    }
+
+    fn rule(&self) -> Option<CodeRule> {
+        let form = match self.form {
+            ActivationForm::Clip => CodeForm::Clip,
+            ActivationForm::Cabs => CodeForm::Magnitude,
+        };
+        let rounding = match self.rounding {
+            Rounding::Even | Rounding::Shift { .. } => CodeRounding::Even,
+            Rounding::Floor => CodeRounding::HalfUp,
+            Rounding::MidRise => CodeRounding::Down,
+        };
+        let drop = if let Rounding::Shift { from } = self.rounding { from - self.bits } else { 0 };
+        Some(CodeRule { form, limit: 1.0, factor: self.rounding.factor(self.bits) as f32, rounding, drop })
     }
 
     fn unit_clip(&self) -> Option<Rounding> {

@@ -93,7 +93,7 @@ impl WeightQuantizer for HbnnWeight {
             }
             let sums = recorder.transient("sum of a level", 2);
             sum_partials(recorder, &partials, 2, 1.0, sums)?;
-            recorder.dispatch(ResidualMean, &[sums, mean(means, before)])?;
+            recorder.dispatch(ResidualMean { len: 1 }, &[sums, mean(means, before)])?;
         }
         Ok(vec![bits, means])
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use kernels::{ActivationForm, QuantizeActivation, Rounding};
 
-use super::ActivationQuantizer;
-use crate::{GraphError, Packed, Recorder, Tensor};
+use super::{ActivationQuantizer, DorefaActivation};
+use crate::{CodeRule, GraphError, Packed, Recorder, Tensor};
 
 /// The 8 planes of the bytes that pictures are made of: code q stands for `q / 255`, exactly what
 /// [`ImageGather`](kernels::ImageGather) makes of a byte. A value between two bytes, as a change of size makes them, goes to
@@ -27,6 +27,10 @@ impl ActivationQuantizer for Pixels {
 
     fn factor(&self) -> f32 {
         1.0 / reference::quantize::levels(BITS) as f32
+    }
+
+    fn rule(&self) -> Option<CodeRule> {
+        DorefaActivation::new(BITS).rule()
     }
 
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {

@@ -64,7 +64,7 @@ impl<E: Executor> Session<E> {
         let statistics: Vec<BufferSlice> = {
             let parameters = self.schedule.recorder.parameters.values();
             parameters
-                .filter(|parameter| !parameter.spec.trainable)
+                .filter(|parameter| !parameter.spec.trainable && !parameter.frozen)
                 .map(|parameter| parameter.value)
                 .collect()
         };

@@ -54,14 +54,27 @@ impl<E: Executor> Session<E> {
     }
 
     /// Replaces parameters and running statistics, whether their values are finite or not, and leaves the optimizer's
-    /// state as it is. Tensors of other names are not read.
+    /// state and frozen parts as they are. Tensors of other names are not read.
     ///
     /// # Errors
     /// [`GraphError::State`] names every tensor that is missing or of another shape; then nothing was changed.
     pub fn load_parameters(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
+        self.replace(tensors, false)
+    }
+
+    /// Replaces the parameters of frozen parts, which no checkpoint of the session holds.
+    ///
+    /// # Errors
+    /// As [`Session::load_parameters`].
+    pub fn load_frozen(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
+        self.replace(tensors, true)
+    }
+
+    fn replace(&mut self, tensors: &[NamedTensor], frozen: bool) -> Result<(), GraphError> {
         let given: BTreeMap<&str, &NamedTensor> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
         let (mut found, mut problems) = (Vec::new(), Vec::new());
-        for (name, parameter) in &self.schedule.recorder.parameters {
+        let wanted = self.schedule.recorder.parameters.iter().filter(|(_, p)| p.frozen == frozen);
+        for (name, parameter) in wanted {
             match given.get(name.as_str()) {
                 None => problems.push(format!("`{name}` is missing")),
                 Some(tensor) if tensor.shape != parameter.spec.shape => {
@@ -86,7 +99,7 @@ impl<E: Executor> Session<E> {
 
     fn saved(&self) -> Vec<(String, Vec<usize>, BufferSlice)> {
         let mut saved = Vec::new();
-        for parameter in self.schedule.recorder.parameters.values() {
+        for parameter in self.schedule.recorder.parameters.values().filter(|p| !p.frozen) {
             let shape = &parameter.spec.shape;
             saved.push((parameter.name.clone(), shape.clone(), parameter.value));
             for (moment, slice) in self.options.optimizer.moments().iter().zip(&parameter.moments) {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use packed::manifest::{DivideBy, Manifest, Operation};
+use packed::manifest::{BitConvolution, DivideBy, Form, Manifest, Operation, Quantize};
 use packed::{Error, File, Tensor};
 use proptest::prelude::*;
 
-use super::support::{draft, sample};
+use super::support::{draft, nested_draft, sample, second_draft};
 
 fn refused(bytes: &[u8]) -> String {
     match File::decode(bytes) {
@@ -101,18 +101,112 @@ fn other_formats_and_foreign_files_are_named() {
         let quoted = serde_json::to_string(description).expect("text");
         file(&format!(r#"{{"__metadata__":{{"packed_network":{quoted},"sha256":""}}}}"#), &[])
     };
-    assert!(refused(&text(r#"{"format":2,"other":[]}"#)).contains("packed format 2"));
+    assert!(refused(&text(r#"{"format":3,"other":[]}"#)).contains("packed format 3"));
     assert!(refused(&text(r#"{"format":1}"#)).contains("missing field"));
     assert!(refused(&text("{}")).contains("missing field `format`"));
     assert!(refused(b"not a network, but long enough").contains("header claims"));
 }
 
+type Parts = (Manifest, BTreeMap<String, Tensor>);
+
 /// Changes one thing of a sound network, which then must be refused for it.
 fn changed(change: impl FnOnce(&mut Manifest, &mut BTreeMap<String, Tensor>), reason: &str) {
-    let (mut manifest, mut tensors) = draft();
+    changed_of(draft(), change, reason);
+}
+
+fn changed_of(
+    (mut manifest, mut tensors): Parts,
+    change: impl FnOnce(&mut Manifest, &mut BTreeMap<String, Tensor>),
+    reason: &str,
+) {
     change(&mut manifest, &mut tensors);
     let error = File::new(manifest, tensors).expect_err("it is not sound").to_string();
     assert!(error.contains(reason), "`{reason}` is not in: {error}");
+}
+
+fn operation<'a>(manifest: &'a mut Manifest, name: &str) -> &'a mut Operation {
+    &mut manifest.layers.iter_mut().find(|layer| layer.name == name).expect("a layer").operation
+}
+
+#[test]
+fn plane_groups_that_make_no_sense_are_refused_with_the_layer() {
+    assert!(File::new(second_draft().0, second_draft().1).is_ok());
+    let quantize = |change: fn(&mut Quantize), reason: &str| {
+        let change = |manifest: &mut Manifest, _: &mut _| match operation(manifest, "act0") {
+            Operation::Quantize(quantize) => change(quantize),
+            other => panic!("{other:?}"),
+        };
+        changed_of(second_draft(), change, reason);
+    };
+    quantize(|q| q.codes.as_mut().expect("codes").groups.clear(), "codes without a group");
+    quantize(|q| q.codes.as_mut().expect("codes").groups[0].planes = 3, "has a group");
+    quantize(|q| q.codes.as_mut().expect("codes").groups[0].first = u32::MAX, "has a group");
+    quantize(|q| q.codes.as_mut().expect("codes").groups[1].first = 1, "has a group");
+    quantize(|q| q.codes.as_mut().expect("codes").groups[1].factor = f32::NAN, "has a group");
+    quantize(|q| q.bits = 9, "9 bits");
+    quantize(|q| q.rule.as_mut().expect("a rule").limit = 0.0, "has the rule");
+    quantize(|q| q.rule.as_mut().expect("a rule").factor = f32::INFINITY, "has the rule");
+    quantize(|q| q.rule.as_mut().expect("a rule").drop = u32::MAX, "has the rule");
+    quantize(|q| q.rule.as_mut().expect("a rule").form = Form::Sign, "has the rule");
+    let groups = |change: fn(&mut BitConvolution), reason: &str| {
+        let change = |manifest: &mut Manifest, _: &mut _| match operation(manifest, "conv1") {
+            Operation::BitConvolution(conv) => change(conv),
+            other => panic!("{other:?}"),
+        };
+        changed_of(second_draft(), change, reason);
+    };
+    groups(|conv| conv.weight_bits = 3, "not of 3 planes");
+    groups(|conv| conv.weights[0].planes = u32::MAX, "not of 4 planes");
+    groups(|conv| conv.weights[0].planes = 0, "not of 4 planes");
+    groups(|conv| conv.weights = vec![conv.weights[0]; 65], "65 groups");
+    groups(|conv| conv.weights[0].scales = 4, "has a group");
+    groups(|conv| conv.weights[0].factor = f32::NAN, "has a group");
+    groups(|conv| conv.weights[1].mask.as_mut().expect("a mask").run = 0, "has a mask");
+    groups(|conv| conv.weights[1].mask.as_mut().expect("a mask").run = 82, "has a mask");
+    groups(|conv| conv.weights[1].mask.as_mut().expect("a mask").weights = u64::MAX, "has a mask");
+    groups(|conv| conv.weights[1].mask.as_mut().expect("a mask").weights += 1, "weights, not");
+    groups(|conv| conv.weights[1].mask = None, "is not U8");
+    changed_of(second_draft(), |_, t| drop(t.remove("conv1.mask.1")), "`conv1.mask.1` is missing");
+    changed_of(second_draft(), |_, t| drop(t.remove("sum.factors")), "`sum.factors` is missing");
+    changed_of(second_draft(), |m, _| m.format = 1, "what it holds is format 2");
+    changed(|m, _| m.format = 2, "what it holds is format 1");
+}
+
+#[test]
+fn networks_that_share_planes_must_be_parts_of_the_widest() {
+    assert!(File::new(nested_draft().0, nested_draft().1).is_ok());
+    let narrow =
+        |change: fn(&mut Manifest), reason: &str| changed_of(nested_draft(), |m, _| change(m), reason);
+    narrow(|m| m.narrower[0].bits = [3, 3], "two of the same bits");
+    narrow(|m| m.narrower[0].bits = [1, 1], "two of the same bits");
+    narrow(|m| m.narrower[0].bits = [2, 1], "of which");
+    narrow(|m| m.narrower = vec![m.narrower[0].clone(); 64], "65 networks");
+    narrow(|m| m.narrower[0].layers.clear(), "0 layers");
+    narrow(|m| m.narrower[0].layers[1].name = "other".into(), "reads `conv1`");
+    let more_planes = |manifest: &mut Manifest| {
+        let layers = manifest.layers.clone();
+        manifest.narrower[0].layers = layers;
+        let Operation::BitConvolution(conv) = &mut manifest.narrower[0].layers[1].operation else {
+            panic!("conv1")
+        };
+        (conv.weight_bits, conv.weights[0].planes) = (4, 4);
+    };
+    narrow(more_planes, "is no part");
+    let own = "act1.thresholds@2,2";
+    changed_of(nested_draft(), |_, t| drop(t.remove(own)), "is no part");
+    changed_of(
+        nested_draft(),
+        |_, t| drop(t.insert("x@2,2".into(), Tensor::U8(vec![]))),
+        "belongs to no layer",
+    );
+    changed_of(
+        nested_draft(),
+        |_, t| drop(t.insert("act1.ascending@1,1".into(), Tensor::U8(vec![7; 5]))),
+        "is 7 in channel 0",
+    );
+    let file = File::new(nested_draft().0, nested_draft().1).expect("sound");
+    let error = file.at([4, 4]).expect_err("there is none").to_string();
+    assert!(error.contains("3,3 and 2,2 and 1,1"), "{error}");
 }
 
 #[test]
@@ -132,8 +226,8 @@ fn networks_that_make_no_sense_are_refused_with_the_layer() {
     changed(|m, _| m.preprocessing.divide_by = DivideBy::Each([1.0, -1.0, 1.0]), "beyond what is read");
     changed(|m, _| m.preprocessing.subtract = [0.0, 1e9, 0.0], "beyond what is read");
     for (name, operation, reason) in [
-        ("act0", Operation::Quantize { bits: 9 }, "9 bits"),
-        ("act0", Operation::Quantize { bits: 0 }, "0 bits"),
+        ("act0", Operation::Quantize(Quantize::plain(9)), "9 bits"),
+        ("act0", Operation::Quantize(Quantize::plain(0)), "0 bits"),
         ("act0", Operation::Rescale, "does not take"),
         ("clip", Operation::Dequantize, "does not take"),
         ("bn0", Operation::BatchNormalization { epsilon: f32::NAN }, "epsilon NaN"),
@@ -223,8 +317,11 @@ proptest! {
 
     /// Descriptions with sizes changed at will are sound or refused.
     #[test]
-    fn mutated_descriptions_never_panic(numbers in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>(), 0u32..33), 1..4)) {
-        let (manifest, tensors) = draft();
+    fn mutated_descriptions_never_panic(
+        which in 0usize..3,
+        numbers in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>(), 0u32..33), 1..4),
+    ) {
+        let (manifest, tensors) = [draft, second_draft, nested_draft][which]();
         let mut value = serde_json::to_value(&manifest).expect("a description");
         let mut places = Vec::new();
         numbers_of(&value, String::new(), &mut places);

@@ -1,10 +1,10 @@
 //! Results: convolutions of codes beside sums written out, threads, files and what they hold.
 
-use packed::manifest::{BitConvolution, Operation};
+use packed::manifest::{Operation, Quantize};
 use packed::{Error, File, Network, Tensor};
 use safetensors::SafeTensors;
 
-use super::support::{Draft, Noise, sample, window};
+use super::support::{Draft, Noise, nested_draft, plain, sample, second_draft, window};
 
 fn pictures(network: &Network, count: usize) -> Vec<u8> {
     Noise(7).bytes(network.picture_len() * count)
@@ -79,9 +79,8 @@ fn check_sums(
     let (height, width) = (5, 4);
     let input = inner * groups;
     let mut draft = Draft::new(seed);
-    draft.add("act", &["image"], Operation::Quantize { bits });
-    let conv = BitConvolution { channels, groups, weight_bits, window };
-    draft.bits("conv", "act", conv, inner);
+    draft.add("act", &["image"], Operation::Quantize(Quantize::plain(bits)));
+    draft.bits("conv", "act", plain(channels, groups, weight_bits, window), inner);
     draft.add("values", &["conv"], Operation::Rescale);
     draft.add("scores", &["values"], Operation::GlobalAveragePool);
     let manifest = draft.manifest([height, width, input], [height, width], channels as usize);
@@ -144,4 +143,50 @@ fn a_score_that_overflows_is_an_error() {
     let network = Network::new(File::new(manifest, draft.tensors).expect("a network"));
     assert!(matches!(network.classify(&[200]), Err(Error::NonFinite)));
     assert_eq!(network.classify(&[0]).expect("zero"), [0.0]);
+}
+
+fn drafted(
+    (manifest, tensors): (packed::manifest::Manifest, std::collections::BTreeMap<String, Tensor>),
+) -> File {
+    File::new(manifest, tensors).expect("a network")
+}
+
+/// A file has the earliest version that holds it, and one of the second version round trips too.
+#[test]
+fn files_have_the_earliest_format() {
+    assert_eq!(sample().manifest().format, 1);
+    for file in [drafted(second_draft()), drafted(nested_draft())] {
+        assert_eq!(file.manifest().format, 2);
+        let again = File::decode(&file.encode()).expect("what was written is read");
+        assert_eq!((again.manifest(), again.encode()), (file.manifest(), file.encode()));
+    }
+}
+
+#[test]
+fn a_narrower_network_reads_the_first_planes_and_its_own_thresholds() {
+    let file = drafted(nested_draft());
+    assert_eq!(file.networks(), [[3, 3], [2, 2], [1, 1]]);
+    let picture = Noise(3).bytes(4 * 4 * 3);
+    let mut scores = Vec::new();
+    for bits in [3u32, 2, 1] {
+        let own = file.at([bits, bits]).expect("a network");
+        assert_eq!(own.networks(), [[bits, bits]]);
+        let (all, prefix) = (file.bytes("conv1", "planes.0"), own.bytes("conv1", "planes.0"));
+        assert_eq!((prefix, prefix.len()), (&all[..prefix.len()], all.len() * bits as usize / 3));
+        let key = if bits == 3 { String::new() } else { format!("@{bits},{bits}") };
+        assert_eq!(own.integers("act1", "thresholds"), file.integers("act1", &format!("thresholds{key}")));
+        assert!(own.counted_bits() < file.counted_bits());
+        let network = Network::new(own);
+        let trace = network.trace(&picture).expect("a picture");
+        assert!(trace.codes("act1").expect("codes").iter().all(|code| u32::from(*code) < 1 << bits));
+        scores.push(network.classify(&picture).expect("a picture"));
+    }
+    assert_eq!(scores[0], Network::new(file.clone()).classify(&picture).expect("a picture"), "the widest");
+    assert!(scores[0] != scores[1] && scores[1] != scores[2], "each has its own results: {scores:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("nested.safetensors");
+    std::fs::write(&path, file.encode()).expect("a file");
+    let network = Network::open_at(&path, [2, 2]).expect("a network");
+    assert_eq!(network.classify(&picture).expect("a picture"), scores[1]);
+    assert!(matches!(Network::open_at(&path, [2, 1]), Err(Error::File { .. })));
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use packed::manifest::{
-    BitConvolution, Convolution, DivideBy, FORMAT, IMAGE, Layer, Manifest, Operation, Picture, Preprocessing,
-    Provenance, Window,
+    BitConvolution, CodeGroup, Codes, Convolution, DivideBy, Form, IMAGE, Layer, Manifest, Mask, Narrower,
+    Operation, Picture, Planes, Preprocessing, Provenance, Quantize, Rounding, Rule, WeightGroup, Window,
 };
 use packed::{File, Tensor};
 
@@ -57,16 +57,46 @@ impl Draft {
         self.tensors.insert(name.to_owned(), tensor);
     }
 
-    /// A convolution of codes with random planes.
-    pub fn bits(&mut self, name: &str, input: &str, conv: BitConvolution, inner: u32) {
-        let weights = u64::from(conv.channels) * conv.window.taps() * u64::from(inner);
-        let mut planes = self.noise.bytes(conv.weight_bits as usize * weights.div_ceil(8) as usize);
-        if !weights.is_multiple_of(8) {
-            let size = planes.len() / conv.weight_bits as usize;
-            planes.chunks_exact_mut(size).for_each(|plane| plane[size - 1] &= (1 << (weights % 8)) - 1);
+    /// `rows` times `count` random bits.
+    fn random_bits(&mut self, rows: u32, count: u64) -> Vec<u8> {
+        let mut bits = self.noise.bytes(rows as usize * count.div_ceil(8) as usize);
+        if !count.is_multiple_of(8) {
+            let size = bits.len() / rows as usize;
+            bits.chunks_exact_mut(size).for_each(|row| row[size - 1] &= (1 << (count % 8)) - 1);
         }
-        self.tensor(&format!("{name}.planes"), Tensor::U8(planes));
-        self.tensor(&format!("{name}.scale"), Tensor::F32(vec![0.5]));
+        bits
+    }
+
+    /// A convolution with random planes.
+    pub fn bits(&mut self, name: &str, input: &str, conv: BitConvolution, inner: u32) {
+        let fan_in = conv.window.taps() * u64::from(inner);
+        let weights = u64::from(conv.channels) * fan_in;
+        let mut conv = conv;
+        if conv.weights.is_empty() {
+            let planes = self.random_bits(conv.weight_bits, weights);
+            self.tensor(&format!("{name}.planes"), Tensor::U8(planes));
+            self.tensor(&format!("{name}.scale"), Tensor::F32(vec![0.5]));
+        }
+        for (at, group) in conv.weights.iter_mut().enumerate() {
+            let mut reached = weights;
+            if let Some(mask) = &mut group.mask {
+                let runs = fan_in.div_ceil(u64::from(mask.run));
+                let bits = self.random_bits(1, u64::from(conv.channels) * runs);
+                let kept = |weight: &u64| {
+                    let place = weight / fan_in * runs + weight % fan_in / u64::from(mask.run);
+                    bits[place as usize / 8] >> (place % 8) & 1 == 1
+                };
+                reached = (0..weights).filter(kept).count() as u64;
+                mask.weights = reached;
+                self.tensor(&format!("{name}.mask.{at}"), Tensor::U8(bits));
+            }
+            let planes = self.random_bits(group.planes, reached);
+            self.tensor(&format!("{name}.planes.{at}"), Tensor::U8(planes));
+            if group.scales > 0 {
+                let scales = self.noise.floats(group.scales as usize);
+                self.tensor(&format!("{name}.scale.{at}"), Tensor::F32(scales));
+            }
+        }
         self.add(name, &[input], Operation::BitConvolution(conv));
     }
 
@@ -80,12 +110,12 @@ impl Draft {
         });
         self.tensor(&format!("{name}.thresholds"), Tensor::I32(thresholds.collect()));
         self.tensor(&format!("{name}.ascending"), Tensor::U8(ascending));
-        self.add(name, &[input], Operation::Threshold { bits, pool });
+        self.add(name, &[input], Operation::Threshold { bits, pool, codes: None });
     }
 
     pub fn manifest(&self, image: [u32; 3], input: [u32; 2], classes: usize) -> Manifest {
-        Manifest {
-            format: FORMAT,
+        let mut manifest = Manifest {
+            format: 1,
             image: Picture { height: image[0], width: image[1], channels: image[2] },
             preprocessing: Preprocessing {
                 resize: input,
@@ -95,6 +125,7 @@ impl Draft {
             },
             classes: (0..classes).map(|class| format!("class \"{class}\" é")).collect(),
             layers: self.layers.clone(),
+            narrower: Vec::new(),
             provenance: Provenance {
                 program: "test".into(),
                 model: "test".into(),
@@ -105,8 +136,30 @@ impl Draft {
                 epoch: 1,
                 step: 2,
             },
-        }
+        };
+        manifest.format = manifest.needed_format();
+        manifest
     }
+}
+
+/// One group of planes whose values are those of the first version of the format.
+pub fn plain(channels: u32, groups: u32, weight_bits: u32, window: Window) -> BitConvolution {
+    BitConvolution { channels, groups, weight_bits, window, weights: Vec::new() }
+}
+
+/// Planes in groups with a factor each.
+pub fn grouped(channels: u32, window: Window, weights: Vec<WeightGroup>) -> BitConvolution {
+    let weight_bits = weights.iter().map(|group| group.planes).sum();
+    BitConvolution { channels, groups: 1, weight_bits, window, weights }
+}
+
+pub fn weights(planes: u32, factor: f32, scales: u32, run: Option<u32>) -> WeightGroup {
+    WeightGroup { planes, factor, scales, mask: run.map(|run| Mask { run, weights: 0 }) }
+}
+
+pub fn codes(planes: Planes, groups: &[(u32, u32, f32)]) -> Option<Codes> {
+    let group = |&(first, planes, factor): &(u32, u32, f32)| CodeGroup { first, planes, factor };
+    Some(Codes { planes, groups: groups.iter().map(group).collect() })
 }
 
 /// A network of pictures 7x6x3, resized to 9x8, with every operation.
@@ -123,15 +176,12 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.tensor("bn0.normalization", Tensor::F32(rows));
     draft.add("bn0", &["conv0"], Operation::BatchNormalization { epsilon: 1e-3 });
     draft.add("pool0", &["bn0"], Operation::MaxPool(window(2, 2, [0, 1, 0, 0])));
-    draft.add("act0", &["pool0"], Operation::Quantize { bits: 3 });
-    let conv = BitConvolution { channels: 6, groups: 2, weight_bits: 2, window: window(3, 1, [1, 1, 1, 1]) };
-    draft.bits("conv1", "act0", conv, 5);
+    draft.add("act0", &["pool0"], Operation::Quantize(Quantize::plain(3)));
+    draft.bits("conv1", "act0", plain(6, 2, 2, window(3, 1, [1, 1, 1, 1])), 5);
     draft.threshold("act1", "conv1", (2, 6), Some(window(3, 2, [1, 1, 1, 0])));
-    let conv = BitConvolution { channels: 5, groups: 1, weight_bits: 1, window: window(3, 1, [1, 1, 1, 1]) };
-    draft.bits("conv2", "act1", conv, 6);
+    draft.bits("conv2", "act1", plain(5, 1, 1, window(3, 1, [1, 1, 1, 1])), 6);
     draft.add("conv2.rescale", &["conv2"], Operation::Rescale);
-    let conv = BitConvolution { channels: 5, groups: 1, weight_bits: 3, window: window(1, 1, [0; 4]) };
-    draft.bits("shortcut", "act1", conv, 6);
+    draft.bits("shortcut", "act1", plain(5, 1, 3, window(1, 1, [0; 4])), 6);
     draft.add("shortcut.rescale", &["shortcut"], Operation::Rescale);
     draft.add("sum", &["conv2.rescale", "shortcut.rescale"], Operation::Add);
     draft.add("clip", &["sum"], Operation::Clip);
@@ -152,6 +202,106 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
     let conv = Convolution { channels: 4, groups: 1, bias: true, window: window(1, 1, [0; 4]) };
     draft.add("fc", &["mean"], Operation::Convolution(conv));
     (draft.manifest([7, 6, 3], [9, 8], 4), draft.tensors)
+}
+
+/// A network with every operation and field of the second version of the format.
+pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
+    let mut draft = Draft::new(271_828_182_845_904_523);
+    let rule = |form, limit, factor, rounding, drop| Some(Rule { form, limit, factor, rounding, drop });
+    let same = window(3, 1, [1, 1, 1, 1]);
+    let pixels = Quantize::plain(8);
+    draft.add("pixels", &[IMAGE], Operation::Quantize(pixels));
+    let per_channel = weights(2, 0.25, 9, None);
+    draft.bits("conv0", "pixels", grouped(9, same, vec![per_channel]), 3);
+    let bias = draft.noise.floats(9);
+    draft.add("values0", &["conv0"], Operation::Rescale);
+    draft.tensor("bias0.bias", Tensor::F32(bias));
+    draft.add("bias0", &["values0"], Operation::Bias);
+    draft.add("magnitude", &["bias0"], Operation::Magnitude);
+    let cut = Quantize {
+        bits: 3,
+        rule: rule(Form::Magnitude, 0.75, 10.0, Rounding::Down, 0),
+        codes: codes(Planes::Unit, &[(1, 2, 0.3), (0, 1, 0.07)]),
+    };
+    draft.add("act0", &["magnitude"], Operation::Quantize(cut));
+    let two = vec![weights(1, 0.6, 3, None), weights(2, 0.2, 0, Some(7)), weights(1, 0.1, 1, Some(27))];
+    draft.bits("conv1", "act0", grouped(6, same, two), 9);
+    let sign = Quantize {
+        bits: 1,
+        rule: rule(Form::Sign, 1.0, 1.0, Rounding::Even, 0),
+        codes: codes(Planes::Sign, &[(0, 1, 1.0)]),
+    };
+    draft.add("signs", &["conv1"], Operation::Quantize(sign));
+    draft.add("back", &["signs"], Operation::Dequantize);
+    draft.bits("conv2", "signs", grouped(6, same, vec![weights(1, 0.5, 6, Some(1))]), 6);
+    draft.threshold("act2", "conv2", (2, 6), None);
+    let Operation::Threshold { codes: of, .. } = &mut draft.layers.last_mut().expect("a layer").operation
+    else {
+        panic!("act2")
+    };
+    *of = codes(Planes::Sign, &[(0, 2, 0.4)]);
+    draft.bits(
+        "conv3",
+        "act2",
+        grouped(6, same, vec![weights(3, 0.125, 0, None), weights(1, 0.5, 0, None)]),
+        6,
+    );
+    draft.bits(
+        "conv4",
+        "back",
+        grouped(6, same, vec![weights(2, 0.25, 2, None), weights(1, 0.1, 0, Some(6))]),
+        6,
+    );
+    let factors = draft.noise.floats(3);
+    draft.tensor("sum.factors", Tensor::F32(factors));
+    draft.add("sum", &["conv3", "conv4", "back"], Operation::WeightedSum);
+    let shifted = Quantize { bits: 2, rule: rule(Form::Clip, 2.0, 7.5, Rounding::HalfUp, 2), codes: None };
+    draft.add("act4", &["sum"], Operation::Quantize(shifted));
+    draft.add("codes4", &["act4"], Operation::Dequantize);
+    draft.add("mean", &["codes4"], Operation::GlobalAveragePool);
+    let weight = draft.noise.floats(4 * 6);
+    draft.tensor("fc.weight", Tensor::F32(weight));
+    let conv = Convolution { channels: 4, groups: 1, bias: false, window: window(1, 1, [0; 4]) };
+    draft.add("fc", &["mean"], Operation::Convolution(conv));
+    (draft.manifest([6, 5, 3], [6, 5], 4), draft.tensors)
+}
+
+/// A network of 3-bit weights that shares its planes with networks of 2 and 1 bits.
+pub fn nested_draft() -> (Manifest, BTreeMap<String, Tensor>) {
+    let mut draft = Draft::new(314_159_265_358_979);
+    let layers = |draft: &mut Draft, bits: u32| {
+        let rule = Rule {
+            form: Form::Clip,
+            limit: 1.0,
+            factor: (1 << bits) as f32,
+            rounding: Rounding::Down,
+            drop: 0,
+        };
+        let quantize = Quantize { bits, rule: Some(rule), codes: None };
+        draft.add("act0", &[IMAGE], Operation::Quantize(quantize));
+        let factor = 1.0 / (1 << bits) as f32;
+        let conv = grouped(5, window(3, 1, [1, 1, 1, 1]), vec![weights(bits, factor, 1, None)]);
+        draft.bits("conv1", "act0", conv, 3);
+        draft.threshold("act1", "conv1", (bits, 5), None);
+        let conv = grouped(4, window(4, 1, [0; 4]), vec![weights(bits, factor, 1, None)]);
+        draft.bits("conv2", "act1", conv, 5);
+        draft.add("scores", &["conv2"], Operation::Rescale);
+    };
+    layers(&mut draft, 3);
+    let mut manifest = draft.manifest([4, 4, 3], [4, 4], 4);
+    manifest.provenance.bits = [3, 3, 32];
+    let mut tensors = draft.tensors;
+    for bits in [2, 1] {
+        let mut other = Draft::new(u64::from(bits) + 5);
+        layers(&mut other, bits);
+        for name in ["act1.thresholds", "act1.ascending", "conv2.scale.0"] {
+            let own = other.tensors.remove(name).expect("its own tensor");
+            tensors.insert(format!("{name}@{bits},{bits}"), own);
+        }
+        manifest.narrower.push(Narrower { bits: [bits, bits], layers: other.layers });
+    }
+    manifest.format = manifest.needed_format();
+    (manifest, tensors)
 }
 
 pub fn sample() -> File {

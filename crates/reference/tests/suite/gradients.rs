@@ -1,9 +1,10 @@
 //! Central differences in f64 for every smooth part.
 
 use crate::data::{assert_close, assert_gradient, dot, normals};
+use reference::activation::{tanh_backward, tanh_forward};
 use reference::conv::Conv2d;
 use reference::linear::Linear;
-use reference::loss::{soft_cross_entropy, softmax_cross_entropy};
+use reference::loss::{soft_cross_entropy, softmax_cross_entropy, squared_error};
 use reference::norm::{
     batch_norm_backward, batch_norm_backward_frozen, batch_norm_forward, batch_norm_stats,
 };
@@ -85,6 +86,18 @@ fn soft_cross_entropy_of_the_mean_loss() {
         let of = |logits: &[f64]| soft_cross_entropy(logits, &targets, 6, temperature);
         assert_gradient(|logits| of(logits).loss.iter().sum::<f64>() / 4.0, &logits, &of(&logits).grad);
     }
+}
+
+#[test]
+fn tanh_by_its_value() {
+    let (x, g) = (normals(1, 12), normals(2, 12));
+    assert_gradient(|x| dot(&tanh_forward(x), &g), &x, &tanh_backward(&tanh_forward(&x), &g));
+}
+
+#[test]
+fn squared_error_of_the_sum() {
+    let (a, b) = (normals(1, 12), normals(2, 12));
+    assert_gradient(|a| squared_error(a, &b).0, &a, &squared_error(&a, &b).1);
 }
 
 #[test]

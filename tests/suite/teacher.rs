@@ -1,0 +1,146 @@
+//! A trained network within another one: it teaches and stays as it is.
+
+use bitplane::models::Model;
+use graph::{FeatureMatch, NamedTensor, Network, Phase, Session, SessionOptions, SoftTarget};
+use pollster::block_on;
+use recording::Executor;
+use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options};
+
+const SAMPLES: u32 = 5;
+
+/// `student` that learns the class scores of `teacher` at temperature 2, and its features of these layers.
+fn taught(student: Network, teacher: &Network, weight: f32, features: &[&str]) -> Network {
+    let mut net = student.into_builder();
+    let scores = net.embed_frozen("teacher", teacher).expect("fits");
+    let soft = SoftTarget { scores, temperature: 2.0, weight };
+    let head = &mut net.heads_mut()[0];
+    (head.labels, head.soft) = (1.0 - weight, Some(soft));
+    for name in features {
+        let node = |name: &str| net.node(name).expect("a layer");
+        let pair = FeatureMatch { node: node(name), target: node(&format!("teacher.{name}")), weight: 0.5 };
+        net.match_features(pair);
+    }
+    net.build().expect("builds")
+}
+
+fn with_teacher(name: &str, size: u32, widths: [[u32; 3]; 2], weight: f32, features: &[&str]) -> Model {
+    let [student, teacher] = widths.map(|widths| model(name, size, bits(widths)));
+    Model { network: taught(student.network, &teacher.network, weight, features), ..student }
+}
+
+fn state_of<E: Executor>(session: &mut Session<E>) -> Vec<NamedTensor> {
+    block_on(session.state()).expect("state")
+}
+
+/// The parameters of another training of the digits, under the names that the teacher's have.
+fn teacher_state(widths: [u32; 3], seed: u64) -> Vec<NamedTensor> {
+    let plain = model("digits", 8, bits(widths));
+    let mut session = host_session(&plain, &SessionOptions { seed, ..options(&plain, SAMPLES) });
+    let named = |tensor: NamedTensor| NamedTensor { name: format!("teacher.{}", tensor.name), ..tensor };
+    state_of(&mut session).into_iter().map(named).collect()
+}
+
+#[test]
+fn a_step_with_a_teacher_equals_the_reference() {
+    let model = with_teacher("digits", 8, [[1, 2, 4], [2, 3, 32]], 0.75, &["conv1", "bn1"]);
+    let Some(mut session) = gpu_session(&model, &options(&model, SAMPLES)) else { return };
+    let pictures = Pictures::new(&model, SAMPLES, 11);
+    let checks = block_on(session.step_checked(&pictures.batch(), 0, 1e-3, false)).expect("a step");
+    for check in &checks {
+        let first = check.comparison.first.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(check.comparison.passed(), "{} {} {}: {first}", check.layer, check.pass, check.kernel);
+    }
+    let of_teacher = |phase: Phase| {
+        let all = checks.iter().filter(|check| check.phase == phase);
+        all.filter(|check| check.layer.starts_with("teacher.")).count()
+    };
+    assert!(of_teacher(Phase::Forward) > 10);
+    assert_eq!((of_teacher(Phase::Backward), of_teacher(Phase::Apply)), (0, 0), "it is not trained");
+    assert_eq!(checks.iter().filter(|check| check.kernel == "squared_error").count(), 2);
+}
+
+#[test]
+fn a_teacher_is_neither_changed_nor_saved_nor_evaluated() {
+    let model = with_teacher("digits", 8, [[1, 2, 4], [2, 3, 4]], 0.5, &["bn1"]);
+    let plain = tests::model("digits", 8, bits([1, 2, 4]));
+    let run = |teacher: &[NamedTensor]| {
+        let mut session = gpu_session(&model, &options(&model, SAMPLES))?;
+        session.load_frozen(teacher).expect("the teacher's parameters");
+        let pictures = Pictures::new(&model, SAMPLES, 12);
+        let reports: Vec<f32> = (0..3)
+            .map(|step| block_on(session.step(&pictures.batch(), step, 1e-3)).expect("a step").loss)
+            .collect();
+        let state = state_of(&mut session);
+        block_on(session.freeze()).expect("freezes");
+        let scores = block_on(session.logits(&pictures.batch())).expect("evaluates");
+        Some((reports, state, scores))
+    };
+    let teacher = teacher_state([2, 3, 4], 91);
+    let Some((reports, state, scores)) = run(&teacher) else { return };
+    let (again, same, _) = run(&teacher).expect("an adapter");
+    assert_eq!(reports, again);
+    assert_same(&same, &state, "the same teacher");
+    let (other, ..) = run(&teacher_state([2, 3, 4], 92)).expect("an adapter");
+    assert_ne!(reports, other, "another teacher");
+    assert!(state.iter().all(|tensor| !tensor.name.starts_with("teacher")), "it is not saved");
+    // The state is that of the network without a teacher, which gives the same class scores.
+    let mut session = gpu_session(&plain, &options(&plain, SAMPLES)).expect("an adapter");
+    session.load_state(&state).expect("the same tensors");
+    block_on(session.freeze()).expect("freezes");
+    let pictures = Pictures::new(&plain, SAMPLES, 12);
+    assert_eq!(block_on(session.logits(&pictures.batch())).expect("evaluates"), scores);
+    assert!(session.load_frozen(&teacher).is_ok(), "nothing is frozen there");
+    let mut session = gpu_session(&model, &options(&model, SAMPLES)).expect("an adapter");
+    let message = session.load_frozen(&teacher[1..]).expect_err("one is missing").to_string();
+    assert!(message.contains(&format!("`{}` is missing", teacher[0].name)), "{message}");
+}
+
+#[test]
+fn a_student_that_equals_its_teacher_has_nothing_to_learn() {
+    // In full precision and by running statistics both compute the same, bit for bit.
+    let model = with_teacher("digits", 8, [[32, 32, 32]; 2], 1.0, &["conv1", "bn1"]);
+    let options = SessionOptions { frozen_batch_norm: true, ..options(&model, SAMPLES) };
+    let Some(mut session) = gpu_session(&model, &options) else { return };
+    let teacher: Vec<NamedTensor> = state_of(&mut session)
+        .into_iter()
+        .map(|tensor| NamedTensor { name: format!("teacher.{}", tensor.name), ..tensor })
+        .collect();
+    session.load_frozen(&teacher).expect("fits");
+    let pictures = Pictures::new(&model, SAMPLES, 13);
+    let gradients = |session: &mut Session<_>| {
+        block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+        block_on(session.backward()).expect("backward");
+        let gradients = block_on(session.gradients()).expect("gradients");
+        gradients.iter().flat_map(|tensor| &tensor.values).fold(0f32, |max, value| max.max(value.abs()))
+    };
+    assert_eq!(gradients(&mut session), 0.0);
+    session.load_frozen(&teacher_state([32, 32, 32], 93)).expect("fits");
+    assert!(gradients(&mut session) > 1e-3, "from another teacher it learns");
+}
+
+#[test]
+fn a_teacher_drops_nothing_out() {
+    let model = with_teacher("svhn-d", 32, [[1, 2, 4]; 2], 0.5, &[]);
+    let Some(session) = gpu_session(&model, &options(&model, SAMPLES)) else { return };
+    let recording = session.recording(Phase::Forward).expect("a forward pass");
+    let dropping = recording.dispatches.iter().filter(|dispatch| dispatch.kernel.name().contains("dropout"));
+    let layers: Vec<&str> = dropping.map(|dispatch| dispatch.scope.layer.as_str()).collect();
+    assert_eq!(layers.len(), 1, "{layers:?}");
+    assert!(!layers[0].starts_with("teacher"));
+}
+
+#[test]
+fn features_of_other_shapes_are_refused() {
+    let [student, teacher] = [model("digits", 8, bits([1, 2, 4])), model("digits", 8, bits([2, 2, 4]))];
+    let mut net = student.network.into_builder();
+    net.embed_frozen("teacher", &teacher.network).expect("fits");
+    let node = |name: &str| net.node(name).expect("a layer");
+    let pair = FeatureMatch { node: node("conv1"), target: node("teacher.fc1"), weight: 1.0 };
+    net.match_features(pair);
+    let message = net.build().expect_err("other shapes").to_string();
+    assert!(message.contains("layer `conv1`") && message.contains("cannot match `teacher.fc1`"), "{message}");
+    let [small, large] = [8, 12].map(|size| model("digits", size, bits([1, 2, 4])));
+    let message = small.network.into_builder().embed_frozen("teacher", &large.network);
+    let message = message.expect_err("other pictures").to_string();
+    assert!(message.contains("`teacher`: reads pictures of 12x12"), "{message}");
+}
