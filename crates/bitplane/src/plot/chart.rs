@@ -230,6 +230,7 @@ impl Panel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::picture::Line;
 
     fn chart(runs: usize) -> Chart {
         let legend = (0..runs).map(|run| (format!("1,2,{run} bits, seed {run}"), Style::of(run)));
@@ -246,7 +247,8 @@ mod tests {
             y: Scale::linear(0.0, 1.0, 5, true),
             marks: marks.collect(),
         };
-        Chart { title: "t".into(), note: "n".into(), legend: legend.collect(), panels: vec![panel; 2] }
+        let note = "a note that reaches over the legend's words".to_owned();
+        Chart { title: "t".into(), note, legend: legend.collect(), panels: vec![panel; 2] }
     }
 
     /// Left, top, right and bottom of every text.
@@ -287,6 +289,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_straight_line_crosses_a_text() {
+        let picture = chart(9).picture();
+        let straight = picture.shapes.iter().filter_map(|shape| match shape {
+            Shape::Line(Line { points, .. }) if points.len() == 2 => Some([points[0], points[1]]),
+            _ => None,
+        });
+        let straight: Vec<[[f32; 2]; 2]> = straight.collect();
+        assert!(straight.len() > 20);
+        for (words, frame) in frames(&picture) {
+            let crosses = |[a, b]: &&[[f32; 2]; 2]| {
+                let over = |axis: usize| {
+                    a[axis].min(b[axis]) < frame[2 + axis] && a[axis].max(b[axis]) > frame[axis]
+                };
+                over(0) && over(1)
+            };
+            assert_eq!(straight.iter().find(crosses), None, "{words} at {frame:?}");
+        }
+    }
+
+    #[test]
+    fn of_crowded_marks_some_have_no_text() {
+        let mut crowded = chart(1);
+        let marks = (0..60).map(|mark| (f64::from(mark) / 20.0, format!("{mark}.000"))).collect();
+        crowded.panels[0].x = Scale::marked(0.0, 3.0, marks);
+        let frames = frames(&crowded.picture());
+        let mut shown: Vec<[f32; 4]> =
+            frames.iter().filter(|(words, _)| words.ends_with(".000")).map(|(_, frame)| *frame).collect();
+        shown.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        assert!((3..60).contains(&shown.len()), "{}", shown.len());
+        assert!(shown.windows(2).all(|pair| pair[0][2] < pair[1][0]), "{shown:?}");
     }
 
     #[test]
