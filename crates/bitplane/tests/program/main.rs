@@ -11,6 +11,7 @@ mod cut;
 mod diverged;
 mod fetch;
 mod flexnet;
+mod groupnet;
 mod histograms;
 mod initial;
 mod method;
