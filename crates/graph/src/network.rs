@@ -135,7 +135,7 @@ pub struct NetworkBuilder {
     pub(crate) heads: Vec<Head>,
     pub(crate) parts: Vec<Vec<usize>>,
     pub(crate) matches: Vec<FeatureMatch>,
-    blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Block>,
 }
 
 impl NetworkBuilder {
