@@ -27,6 +27,7 @@ mod queued;
 mod resident;
 mod sources;
 mod steps;
+mod structures;
 mod teacher;
 mod updates;
 mod witnesses;

@@ -14,7 +14,7 @@ fn step_equals_reference(name: &str, size: u32, widths: [u32; 3]) {
     model_equals_reference(name, &model(name, size, bits(widths)), widths);
 }
 
-fn model_equals_reference(name: &str, model: &Model, widths: [u32; 3]) {
+pub(crate) fn model_equals_reference(name: &str, model: &Model, widths: [u32; 3]) {
     let pictures = Pictures::new(model, SAMPLES, 11);
     let Some(mut session) = gpu_session(model, &options(model, SAMPLES)) else { return };
     let checks = block_on(session.step_checked(&pictures.batch(), 0, 1e-3, false)).expect("a step");

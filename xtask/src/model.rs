@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use bitplane::models::{self, ModelInput};
+use bitplane::structure::StructureArgs;
 use gpu::Gpu;
 use graph::{Batch, Bits, EpsilonForm, Input, Optimizer, Selection, Session, SessionOptions};
 use kernels::Random;
@@ -21,6 +22,9 @@ pub struct Options {
     /// Bits of weights, activations and gradients.
     #[arg(long, default_value = "1,2,4", value_name = "W,A,G")]
     pub bits: Bits,
+    /// What rebuilds the model from bases.
+    #[command(flatten)]
+    pub structure: StructureArgs,
     /// Samples of the batch.
     #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch_size: u32,
@@ -48,7 +52,8 @@ impl Options {
     /// Opens the adapter and records the model on it.
     pub fn open(&self) -> Result<Subject> {
         let input = ModelInput::usual(&self.model, None, None);
-        let model = models::build(&self.model, &input, self.bits)?;
+        let structure = self.structure.structure()?;
+        let model = models::build(&self.model, &input, self.bits)?.structured(structure.as_ref())?;
         let model = models::recipe(&self.model)?.preprocess.of(model)?;
         let adapter = device::chosen(self.device.as_deref(), false)?.remove(0);
         println!("{adapter}");

@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod data_sets;
+pub mod groupnet;
 pub mod plot;
 pub mod sweep;
 
@@ -13,6 +14,7 @@ pub use self::data_sets::{DataArgs, DataCommand, FetchArgs, ShowArgs, SplitName,
 use crate::kernel_choice::KernelChoice;
 use crate::method::{BitOrder, MaskGranularity};
 use crate::settings::Settings;
+use crate::structure::StructureArgs;
 
 /// Trains and runs convolutional networks of a few bits, in those bits, on any GPU.
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ pub enum Command {
     Summary(SummaryArgs),
     /// Train every point of a plan, such as the paper's tables, and tabulate the results
     Sweep(Box<sweep::SweepArgs>),
+    /// Search among networks made of bases
+    Groupnet(groupnet::GroupnetArgs),
     /// Measure which kernels are fastest on an adapter, for later trainings and evaluations there
     Tune(TuneArgs),
     /// List the adapters that --device can name
@@ -202,7 +206,7 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
     /// Folder of a run, in place of the flags
-    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "bit_mix", "image", "classes"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "bit_mix", "structure", "image", "classes"])]
     pub run: Option<PathBuf>,
     /// Network
     #[arg(long, value_name = "NAME")]
@@ -222,6 +226,9 @@ pub struct SummaryArgs {
     /// What shares a number of bits under --bit-mix
     #[arg(long, value_name = "WHAT", requires = "bit_mix")]
     pub mask_granularity: Option<MaskGranularity>,
+    /// What rebuilds the network from bases.
+    #[command(flatten)]
+    pub structure: StructureArgs,
     /// Height, width and channels of an image [default: 8x8x1 for digits, else 32x32x3]
     #[arg(long, value_name = "HxWxC", value_parser = parse_image)]
     pub image: Option<[u32; 3]>,
@@ -254,6 +261,9 @@ pub struct TuneArgs {
     /// Bits of weights, activations and gradients, each 1 to 8 or 32
     #[arg(long, value_name = "W,A,G")]
     pub bits: Option<String>,
+    /// What rebuilds the network from bases.
+    #[command(flatten)]
+    pub structure: StructureArgs,
     /// Images per step [default: the model's]
     #[arg(short, long, value_name = "N")]
     pub batch_size: Option<u32>,

@@ -31,6 +31,32 @@ impl Complexity {
     }
 }
 
+/// What a product by K bases costs, beside one in f32, as the Group-Net paper counts it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bases {
+    /// Multiply-accumulates of one base.
+    pub macs: u64,
+    /// Pairs of planes, `W * A`.
+    pub plane_pairs: u32,
+    /// Outputs of one base that are added to those of others in f32.
+    pub additions: u64,
+    /// K.
+    pub bases: u32,
+}
+
+impl Bases {
+    /// Multiply-accumulates in f32 that take as long, where `word` of the operations on bits take as long as one.
+    pub fn cost(&self, word: u32) -> f64 {
+        let products = self.macs as f64 * f64::from(self.plane_pairs) / f64::from(word);
+        f64::from(self.bases) * (products + self.additions as f64)
+    }
+
+    /// Equation 4: how many times longer the product in f32 takes. The paper has words of 64 bits, shaders have 32.
+    pub fn speed_up(&self, word: u32) -> f64 {
+        self.macs as f64 / self.cost(word)
+    }
+}
+
 #[cfg(test)]
 #[path = "complexity_tests.rs"]
 mod tests;

@@ -93,3 +93,13 @@ fn the_kernels_multiply_as_many_plane_pairs_as_the_paper_counts() {
         assert_eq!(conv2.stored_bits, f64::from(storage) * conv2.parameters as f64, "{widths:?}");
     }
 }
+
+#[test]
+fn equation_4_gives_the_papers_form() {
+    // 3x3 taps of 256 channels to 100 outputs of 256 channels: 64 / K * ci w h / (ci w h + 64).
+    let layer = |bases, plane_pairs| Bases { macs: 2304 * 25_600, plane_pairs, additions: 25_600, bases };
+    assert!((layer(5, 1).speed_up(64) - 64.0 / 5.0 * 2304.0 / (2304.0 + 64.0)).abs() < 1e-12);
+    assert!((layer(5, 1).speed_up(64) - 12.45).abs() < 0.01, "{}", layer(5, 1).speed_up(64));
+    assert!((layer(1, 1).speed_up(32) - 32.0 * 2304.0 / (2304.0 + 32.0)).abs() < 1e-12);
+    assert!((layer(1, 2).speed_up(64) - 2304.0 / (2304.0 / 32.0 + 1.0)).abs() < 1e-12, "two plane pairs");
+}

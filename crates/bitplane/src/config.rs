@@ -18,6 +18,7 @@ use crate::plateau::PlateauRule;
 use crate::preprocess::Preprocess;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
+use crate::structure::{BaseScales, Shortcut};
 use crate::teacher;
 
 /// The network that is trained when none is named.
@@ -112,6 +113,14 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_mix: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bases: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_scales: Option<BaseScales>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortcut: Option<Shortcut>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<String>,
@@ -185,6 +194,7 @@ impl Config {
             activation: activation_mix.map_or(DEFAULT_BITS.activation, |mix| mix.widest()),
             ..DEFAULT_BITS
         };
+        let structure = settings.structure().structure().expect("the structure was checked");
         let given: Bits =
             settings.bits.as_deref().map_or(usual, |text| text.parse().expect("bits were checked"));
         let widths = settings.widths.unwrap_or_default();
@@ -244,6 +254,10 @@ impl Config {
             activation_mix: activation_mix.map(|mix| mix.to_string()),
             bit_order: settings.bit_order.unwrap_or_default(),
             mask_granularity: settings.mask_granularity.unwrap_or_default(),
+            bases: structure.as_ref().map(|structure| structure.bases),
+            structure: structure.map(|structure| structure.partition.to_string()),
+            base_scales: settings.base_scales.filter(|scales| *scales != BaseScales::default()),
+            shortcut: settings.shortcut.filter(|shortcut| *shortcut != Shortcut::default()),
             init_from: settings.init_from.as_deref().map(absolute_path),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
             // Without a teacher they are kept as they were given, and refused.
@@ -337,7 +351,8 @@ impl Config {
         self.data.split_once(':').map_or(self.data.as_str(), |(kind, _)| kind)
     }
 
-    /// What a run folder of these settings is called: `MODEL-DATA-W-A-G-sSEED`, or `MODEL-DATA-flex-WIDTHS-G-sSEED`.
+    /// What a run folder of these settings is called: `MODEL-DATA-W-A-G-sSEED`, or `MODEL-DATA-flex-WIDTHS-G-sSEED`, with a
+    /// structure `MODEL-v1-k5-...`.
     pub fn run_name(&self) -> String {
         let keep = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         let kind: String = self.data_kind().chars().map(keep).collect();
@@ -346,7 +361,8 @@ impl Config {
             [] => format!("{weight}-{activation}"),
             widths => widths.iter().fold("flex".to_owned(), |text, bits| format!("{text}-{bits}")),
         };
-        format!("{}-{kind}-{widths}-{gradient}-s{}", self.model, self.seed)
+        let structure = self.structure_name();
+        format!("{}{structure}-{kind}-{widths}-{gradient}-s{}", self.model, self.seed)
     }
 
     /// What becomes of images that cannot be used.

@@ -240,6 +240,7 @@ impl Failure {
 fn graph_exit(error: &GraphError) -> Exit {
     match error {
         GraphError::Bits { .. } | GraphError::BitsText { .. } => Exit::Usage,
+        GraphError::Structure { .. } | GraphError::StructureText { .. } => Exit::Usage,
         // A model that does not fit the images: both were chosen by the user.
         GraphError::Layer { .. } | GraphError::TooDeep { .. } => Exit::Usage,
         GraphError::TooLarge { .. } | GraphError::Memory { .. } => Exit::Adapter,

@@ -40,6 +40,9 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
             "--rounding floor has no codes for --widths; --nested-form chooses among those".to_owned(),
         );
     }
+    if settings.structure.is_some() {
+        return usage("--structure does not go together with --widths; bases have one width".to_owned());
+    }
     if settings.max_gradient == Some(true) {
         return usage(
             "--max-gradient does not go together with --widths, whose maximum is a constant".to_owned(),
@@ -76,7 +79,8 @@ pub fn trained(config: &Config, input: &ModelInput) -> Result<Model, ModelError>
 /// # Errors
 /// As [`models::build_by`].
 pub fn evaluated(config: &Config, input: &ModelInput) -> Result<Model, ModelError> {
-    models::build_by(&config.model, input, config.bits(), &config.method())
+    let structure = config.structure();
+    models::build_by(&config.model, input, config.bits(), (&config.method(), structure.as_ref()))
 }
 
 /// The widths that a FlexNet was trained at, where those of `cut` are none of them.

@@ -44,6 +44,7 @@ pub mod spread;
 pub mod statistics;
 pub mod storage;
 pub mod store;
+pub mod structure;
 pub mod sweep;
 pub mod teacher;
 pub mod tensorboard;

@@ -6,9 +6,10 @@ mod resnet18;
 mod resnet20;
 mod svhn;
 
-use graph::{Bits, EpsilonForm, GraphError, InputSpec, Method, Network, NetworkBuilder, Optimizer, Shape};
+use graph::{
+    Bits, EpsilonForm, GraphError, InputSpec, Method, Network, NetworkBuilder, Optimizer, Shape, Structure,
+};
 
-use self::resnet18::Accidents;
 use crate::{batches::Augment, preprocess::Preprocess, schedule::SchedulerKind};
 
 /// Side of the pictures that a network reads, and what its widths are divided by.
@@ -47,7 +48,7 @@ impl ModelInput {
     pub fn usual(name: &str, image: Option<[u32; 3]>, classes: Option<u32>) -> Self {
         let (usual, usual_classes) = match name {
             "digits" => ([8, 8, 1], 10),
-            "alexnet" | "resnet18" | "resnet18-original" => ([224, 224, 3], 1000),
+            "alexnet" | "resnet18" | "resnet18-original" | "resnet50" => ([224, 224, 3], 1000),
             _ => ([32, 32, 3], 10),
         };
         let [height, width, channels] = image.unwrap_or(usual);
@@ -119,15 +120,39 @@ const MODELS: &[Entry] = &[
     },
     Entry {
         name: "resnet18",
-        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, Accidents::Without),
+        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, resnet18::PLAIN),
         recipe: resnet18::recipe,
     },
     Entry {
         name: "resnet18-original",
-        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, Accidents::With),
+        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, resnet18::ORIGINAL),
         recipe: resnet18::recipe,
     },
-    Entry { name: "resnet20", build: resnet20::build, recipe: resnet20::recipe },
+    Entry {
+        name: "resnet50",
+        build: |input, bits| resnet18::build(input, bits, resnet18::SIZE, resnet18::BOTTLENECKS),
+        recipe: resnet18::recipe,
+    },
+    Entry {
+        name: "resnet8",
+        build: |input, bits| resnet20::build(input, bits, (1, 1)),
+        recipe: resnet20::recipe,
+    },
+    Entry {
+        name: "resnet8-narrow",
+        build: |input, bits| resnet20::build(input, bits, (1, 2)),
+        recipe: resnet20::recipe,
+    },
+    Entry {
+        name: "resnet14",
+        build: |input, bits| resnet20::build(input, bits, (2, 1)),
+        recipe: resnet20::recipe,
+    },
+    Entry {
+        name: "resnet20",
+        build: |input, bits| resnet20::build(input, bits, (3, 1)),
+        recipe: resnet20::recipe,
+    },
 ];
 
 /// All model names.
@@ -151,23 +176,44 @@ pub fn build(name: &str, input: &ModelInput, bits: Bits) -> Result<Model, ModelE
 /// A smaller relative of a model for 224x224 pictures with the same layers, for tests that run in seconds.
 ///
 /// # Errors
-/// A name that is not `alexnet`, `resnet18` or `resnet18-original`, or sizes that do not fit.
+/// A name that is not `alexnet`, `resnet18`, `resnet18-original` or `resnet50`, or sizes that do not fit.
 pub fn build_reduced(name: &str, input: &ModelInput, bits: Bits, size: Size) -> Result<Model, ModelError> {
     Ok(match name {
         "alexnet" => alexnet::build(input, bits, size),
-        "resnet18" => resnet18::build(input, bits, size, Accidents::Without),
-        "resnet18-original" => resnet18::build(input, bits, size, Accidents::With),
+        "resnet18" => resnet18::build(input, bits, size, resnet18::PLAIN),
+        "resnet18-original" => resnet18::build(input, bits, size, resnet18::ORIGINAL),
+        "resnet50" => resnet18::build(input, bits, size, resnet18::BOTTLENECKS),
         _ => return Err(ModelError::Unknown { name: name.to_owned(), known: names() }),
     }?)
 }
 
-/// As [`build`], by `method`.
+/// As [`build`], rebuilt from bases where there is a structure, by `method`.
 ///
 /// # Errors
-/// As [`build`].
-pub fn build_by(name: &str, input: &ModelInput, bits: Bits, method: &Method) -> Result<Model, ModelError> {
-    let Model { network, input } = build(name, input, bits)?;
+/// As [`build`], a structure that does not fit the model.
+pub fn build_by(
+    name: &str,
+    input: &ModelInput,
+    bits: Bits,
+    (method, structure): (&Method, Option<&Structure>),
+) -> Result<Model, ModelError> {
+    let Model { network, input } = build(name, input, bits)?.structured(structure)?;
     Ok(Model { network: network.with_method(method)?, input })
+}
+
+impl Model {
+    /// The same rebuilt from bases, where there is a structure.
+    ///
+    /// # Errors
+    /// A structure that does not fit.
+    pub fn structured(self, structure: Option<&Structure>) -> Result<Self, ModelError> {
+        let Self { network, input } = self;
+        let network = match structure {
+            Some(structure) => network.with_structure(structure)?,
+            None => network,
+        };
+        Ok(Self { network, input })
+    }
 }
 
 /// The training settings of model `name`.

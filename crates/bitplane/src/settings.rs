@@ -18,6 +18,7 @@ use crate::output::{printable_lines, shown};
 use crate::preprocess::Preprocess;
 use crate::schedule::SchedulerKind;
 use crate::storage::{Disk, Storage, StorageError};
+use crate::structure::{BaseScales, Shortcut};
 
 /// Largest settings file in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -195,6 +196,18 @@ pub struct Settings {
     /// Shares of the channels of activations by their bits, in an order that the seed gives
     #[arg(long, value_name = "BITS:SHARE,BITS:SHARE")]
     pub activation_mix: Option<String>,
+    /// Build layers (layer-wise), blocks (v1), pairs of blocks (v2), the network (v3) or groups of these many blocks from bases
+    #[arg(long, value_name = "NAME|N,N")]
+    pub structure: Option<String>,
+    /// Bases of each part of the structure [default: 5]
+    #[arg(long, value_name = "K")]
+    pub bases: Option<u32>,
+    /// What the outputs of the bases are multiplied with
+    #[arg(long, value_name = "KIND")]
+    pub base_scales: Option<BaseScales>,
+    /// Whose the layers in the shortcut of a group's first block are
+    #[arg(long, value_name = "WHOSE")]
+    pub shortcut: Option<Shortcut>,
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
@@ -330,6 +343,10 @@ impl Settings {
             bit_order: self.bit_order.or(other.bit_order),
             mask_granularity: self.mask_granularity.or(other.mask_granularity),
             activation_mix: self.activation_mix.or(other.activation_mix),
+            structure: self.structure.or(other.structure),
+            bases: self.bases.or(other.bases),
+            base_scales: self.base_scales.or(other.base_scales),
+            shortcut: self.shortcut.or(other.shortcut),
             // The sum belongs to the file that is named beside it.
             init_sha256: self.init_sha256.or(match &self.init_from {
                 Some(path) if other.init_from.as_ref() != Some(path) => None,
@@ -355,6 +372,7 @@ impl Settings {
                 ("bits", data::printable(bits), format!("W,A,G, each 1 to 8 or 32 ({error})"))
             })?;
         }
+        crate::structure::check(self.structure.as_deref())?;
         if let Some(widths) = self.widths.as_ref().filter(|widths| !widths.is_empty()) {
             let inside = widths.iter().all(|bits| (1..=MAX_BITS).contains(bits));
             if !inside || widths.len() < 2 || widths.windows(2).any(|pair| pair[0] <= pair[1]) {
@@ -381,6 +399,7 @@ impl Settings {
             ("checkpoint-interval", self.checkpoint_interval, 0, 300),
             ("calibration-batches", self.calibration_batches, 0, 10_000),
             ("histogram-every", self.histogram_every, 1, 1_000_000),
+            ("bases", self.bases, 1, graph::MOST_BASES),
         ];
         for (key, value, least, most) in whole {
             if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {

@@ -72,8 +72,8 @@ impl Convolution {
         let (source, bits) = (input.planes, input.of.planes());
         let window = self.window(chunk.samples);
         let words = u64::from(bits) * u64::from(window.out_pixels()) * u64::from(words_for(self.fan_in()));
-        let planes = recorder.per_sample("unfolded", chunk, words);
-        recorder.dispatch(BitUnfold { window, channels: self.input.channels, bits }, &[source, planes])?;
+        let kernel = BitUnfold { window, channels: self.input.channels, bits };
+        let planes = recorder.form("unfolded", (chunk, words), kernel, source)?;
         Ok(Rows { planes, ..input })
     }
 
@@ -243,10 +243,8 @@ impl Convolution {
         let (positions, rows) = (samples * self.output.pixels(), chunk.samples * self.output.pixels());
         let segments = chunk.samples.div_ceil(samples);
         let words = u64::from(planes) * u64::from(k) * u64::from(segments) * u64::from(words_for(positions));
-        let result = recorder.per_sample("by position", chunk, words);
         let kernel = BitTranspose { samples: segments, positions, rows, k, planes };
-        recorder.dispatch(kernel, &[source, result])?;
-        Ok(result)
+        recorder.form("by position", (chunk, words), kernel, source)
     }
 }
 

@@ -27,6 +27,20 @@ pub enum GraphError {
         /// What does not fit, with the sizes.
         message: String,
     },
+    /// A structure that is neither a name nor a list of groups.
+    #[error(
+        "`{text}` is no structure; known are layer-wise, v1, v2, v3, and lists of blocks per group such as 1,1,2"
+    )]
+    StructureText {
+        /// The text.
+        text: String,
+    },
+    /// A structure that does not fit the network.
+    #[error("structure: {message}")]
+    Structure {
+        /// What does not fit.
+        message: String,
+    },
     /// Two layers share a name.
     #[error("two layers are named `{layer}`")]
     Duplicate {

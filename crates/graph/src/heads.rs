@@ -266,6 +266,7 @@ impl Network {
         });
         let (heads, matches, parts) = (heads.collect(), matches.collect(), Vec::new());
         let Self { input, classes, pixel_scale, deployed, .. } = *self;
-        Self { layers, heads, matches, parts, input, classes, pixel_scale, deployed }
+        // Blocks are positions of the whole network.
+        Self { layers, heads, matches, parts, blocks: Vec::new(), input, classes, pixel_scale, deployed }
     }
 }

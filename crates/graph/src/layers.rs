@@ -15,6 +15,7 @@ pub(crate) mod quantize;
 pub(crate) mod quantized_conv2d;
 pub(crate) mod scale;
 pub(crate) mod threshold;
+pub(crate) mod weighted_sum;
 
 pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
@@ -30,6 +31,7 @@ pub use quantize::Quantize;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use scale::Scale;
 pub use threshold::Threshold;
+pub use weighted_sum::WeightedSum;
 
 use crate::{GraphError, tensor::Kind};
 

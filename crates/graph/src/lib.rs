@@ -38,6 +38,7 @@ mod scan;
 mod schedule;
 mod session;
 mod shape;
+mod structure;
 mod tap;
 mod tensor;
 mod trial;
@@ -73,6 +74,7 @@ pub use session::{
     Change, Data, Evaluation, InputSpec, NamedTensor, Observed, RING, Session, SessionOptions, StepReport,
 };
 pub use shape::{Geometry, Padding, Shape};
+pub use structure::{BaseScales, Block, MOST_BASES, Partition, Shortcut, Structure};
 pub use tap::Quantity;
 pub use tensor::{Kind, Maxima, Packed, Tensor, Value};
 pub use trial::{Trial, TrialBench};

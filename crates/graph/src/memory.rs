@@ -24,7 +24,6 @@ type Uses = Vec<(usize, usize)>;
 /// A transient in a shared buffer: its words there and when it needs them.
 #[derive(Clone, Debug)]
 struct Tenant {
-    buffer: usize,
     words: (u64, u64),
     uses: Uses,
 }
@@ -34,6 +33,10 @@ const SLOT_WORDS: u64 = 1 << 24;
 
 /// Plans that are tried; the smallest counts.
 const TRIES: u64 = 64;
+
+/// Buffers up to which all of them are tried. A plan compares every buffer with all others, so that of more buffers fewer
+/// plans are tried.
+const MOST_BUFFERS: u64 = 4096;
 
 impl MemoryPlan {
     /// Plans `buffers` for `phases` run in order. Persistent buffers get memory of their own. Transients are placed one by
@@ -45,14 +48,14 @@ impl MemoryPlan {
     /// three times as large, always the same way, and the smallest plan counts.
     pub(crate) fn new(buffers: &[PlannedBuffer], phases: &BTreeMap<Phase, Vec<Dispatch>>) -> Self {
         let (uses, apart) = (lifetimes(buffers, phases), read_and_written(phases));
-        let plans = (0..TRIES).map(|seed| Self::with(buffers, &uses, &apart, seed));
+        let plans = (0..tries(buffers.len() as u64)).map(|seed| Self::with(buffers, &uses, &apart, seed));
         plans.min_by_key(Self::bytes).expect("there are tries")
     }
 
     fn with(
         buffers: &[PlannedBuffer],
         uses: &HashMap<usize, Uses>,
-        apart: &HashSet<(usize, usize)>,
+        apart: &HashMap<usize, Vec<usize>>,
         seed: u64,
     ) -> Self {
         let mut plan = Self { place: vec![(usize::MAX, 0); buffers.len()], slots: Vec::new() };
@@ -76,8 +79,9 @@ impl MemoryPlan {
             let (words, uses) = (buffers[index].words, &uses[&index]);
             let room = |slot: usize| {
                 let (tenants, size): (&Vec<Tenant>, u64) = (&slots[slot], plan.slots[first_shared + slot].1);
-                let separate =
-                    tenants.iter().all(|t| !apart.contains(&(t.buffer.min(index), t.buffer.max(index))));
+                let separate = apart
+                    .get(&index)
+                    .is_none_or(|others| others.iter().all(|&o| plan.place[o].0 != first_shared + slot));
                 let first = separate.then(|| first_free(tenants, words, uses))?;
                 let (end, tie) = (first + words, if seed % 2 == 1 { u64::MAX - size } else { size });
                 let growth = end.saturating_sub(size);
@@ -91,7 +95,7 @@ impl MemoryPlan {
             }
             let size = &mut plan.slots[first_shared + slot].1;
             *size = (*size).max(first + words);
-            slots[slot].push(Tenant { buffer: index, words: (first, first + words), uses: uses.clone() });
+            slots[slot].push(Tenant { words: (first, first + words), uses: uses.clone() });
             plan.place[index] = (first_shared + slot, first);
         }
         plan
@@ -116,18 +120,26 @@ fn first_free(tenants: &[Tenant], words: u64, uses: &Uses) -> u64 {
     })
 }
 
-/// Pairs of buffers, the lower number first, of which a dispatch reads one and writes the other.
-fn read_and_written(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashSet<(usize, usize)> {
+/// Plans that are tried of so many buffers.
+fn tries(buffers: u64) -> u64 {
+    let times = buffers.div_ceil(MOST_BUFFERS).max(1);
+    (TRIES / (times * times)).max(1)
+}
+
+/// For each buffer those that a dispatch writes while it reads the buffer, or the other way around.
+fn read_and_written(phases: &BTreeMap<Phase, Vec<Dispatch>>) -> HashMap<usize, Vec<usize>> {
     let mut pairs = HashSet::new();
     for dispatch in phases.values().flatten() {
         for written in dispatch.outputs() {
             for read in dispatch.inputs() {
                 let (a, b) = (written.buffer.0 as usize, read.buffer.0 as usize);
-                pairs.insert((a.min(b), a.max(b)));
+                pairs.extend([(a, b), (b, a)]);
             }
         }
     }
-    pairs
+    let mut apart: HashMap<usize, Vec<usize>> = HashMap::new();
+    pairs.into_iter().for_each(|(a, b)| apart.entry(a).or_default().push(b));
+    apart
 }
 
 /// When each buffer that shares memory holds something that is still needed.
@@ -223,8 +235,16 @@ mod tests {
             Arc::new(kernels::SoftmaxCrossEntropy { samples: 1, classes: 1, total_samples: 1, weight: 1.0 });
         let slices = [0, 1, 2, 3, 4].map(|id| BufferSlice::whole(BufferId(id), 1)).to_vec();
         let loss = Dispatch { kernel, buffers: slices, scope: Scope::default() };
-        let pairs = read_and_written(&BTreeMap::from([(Phase::Forward, vec![loss])]));
-        assert_eq!(pairs, HashSet::from([(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4)]));
+        let mut apart = read_and_written(&BTreeMap::from([(Phase::Forward, vec![loss])]));
+        apart.values_mut().for_each(|others| others.sort_unstable());
+        for (buffer, others) in [(0, vec![2, 3, 4]), (1, vec![2, 3, 4]), (2, vec![0, 1]), (4, vec![0, 1])] {
+            assert_eq!(apart[&buffer], others, "buffer {buffer}");
+        }
+    }
+
+    #[test]
+    fn fewer_plans_are_tried_of_more_buffers() {
+        assert_eq!([0, 4096, 4097, 20_000, 1 << 20].map(tries), [64, 64, 16, 2, 1]);
     }
 
     #[test]

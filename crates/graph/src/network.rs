@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use kernels::PixelScale;
 
 use crate::{
-    Bits, FULL_PRECISION, FeatureMatch, GraphError, Head, LayerSummary, Shape, heads,
+    Bits, Block, FULL_PRECISION, FeatureMatch, GraphError, Head, LayerSummary, Shape, heads,
     layer::Layer,
     layers::{
         AvgPool, BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
@@ -56,6 +56,8 @@ pub struct Network {
     pub(crate) parts: Vec<Vec<usize>>,
     /// Outputs that are to come close to others.
     pub(crate) matches: Vec<FeatureMatch>,
+    /// In order, each beginning where the one before ends.
+    pub(crate) blocks: Vec<Block>,
     /// What becomes of the pictures' values.
     pub pixel_scale: PixelScale,
     /// Evaluated only: there are no gradients.
@@ -137,6 +139,7 @@ pub struct NetworkBuilder {
     pub(crate) heads: Vec<Head>,
     pub(crate) parts: Vec<Vec<usize>>,
     pub(crate) matches: Vec<FeatureMatch>,
+    pub(crate) blocks: Vec<Block>,
 }
 
 impl NetworkBuilder {
@@ -147,12 +150,32 @@ impl NetworkBuilder {
 
     pub(crate) fn from_parts(input: Shape, layers: Vec<NetworkLayer>, heads: Vec<Head>) -> Self {
         let names = layers.iter().map(|layer| layer.name.clone()).collect();
-        Self { input, layers, names, heads, matches: Vec::new(), parts: Vec::new() }
+        let (matches, parts, blocks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { input, layers, names, heads, matches, parts, blocks }
     }
 
     /// The image.
     pub fn input(&self) -> Node {
         Node(usize::MAX)
+    }
+
+    /// Number of layers, the position of the next one.
+    pub fn position(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Declares the layers from position `first` on as a block, of which the layers of `shortcut` lead past the others.
+    ///
+    /// # Errors
+    /// A block that leaves layers out behind the one before, or is empty.
+    pub fn block(&mut self, name: &str, first: usize, shortcut: &[Node]) -> Result<(), GraphError> {
+        let layers = first..self.layers.len();
+        if layers.is_empty() || self.blocks.last().is_some_and(|before| before.layers.end != first) {
+            return Err(GraphError::layer(name, "a block has layers and begins where the one before ends"));
+        }
+        let shortcut = shortcut.iter().map(|node| node.0).collect();
+        self.blocks.push(Block { name: name.to_owned(), layers, shortcut });
+        Ok(())
     }
 
     /// Shape of a layer's output.
@@ -393,16 +416,17 @@ impl NetworkBuilder {
     /// No layer; heads that are no f32 value per class, differ in their classes, or have nothing to learn; a layer whose
     /// output nobody uses, or with parameters that no loss trains.
     pub fn build(self) -> Result<Network, GraphError> {
-        let Self { input, layers, mut heads, matches, parts, .. } = self;
+        let Self { input, layers, mut heads, matches, parts, blocks, .. } = self;
         if layers.is_empty() {
             return Err(GraphError::layer("network", "a network needs at least one layer"));
         }
         if heads.is_empty() {
             heads.push(Head::labeled(Node(layers.len() - 1)));
         }
+        check_blocks(&blocks, &layers)?;
         let classes = heads::check(&layers, &heads, &matches)?;
         let pixel_scale = PixelScale::UNIT;
-        Ok(Network { classes, heads, matches, parts, input, layers, pixel_scale, deployed: false })
+        Ok(Network { classes, heads, matches, parts, input, layers, blocks, pixel_scale, deployed: false })
     }
 
     /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.
@@ -412,4 +436,16 @@ impl NetworkBuilder {
     pub fn build_deployed(self) -> Result<Network, GraphError> {
         Ok(Network { deployed: true, ..self.build()? })
     }
+}
+
+/// Nothing but a block's last layer is read behind it.
+fn check_blocks(blocks: &[Block], layers: &[NetworkLayer]) -> Result<(), GraphError> {
+    for Block { name, layers: within, .. } in blocks {
+        let inner = within.start..within.end - 1;
+        let reads = |layer: &&NetworkLayer| layer.inputs.iter().flatten().any(|at| inner.contains(at));
+        if let Some(reader) = layers[within.end..].iter().find(reads) {
+            return Err(GraphError::layer(&reader.name, format!("reads a layer inside block {name}")));
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kernels::{Arithmetic, ByteExpand, QuantizeWeight, Tactic};
-use recording::{BufferId, BufferSlice, Dispatch, Kernel, MAX_LOOP_TRIPS, SLICE_ALIGNMENT, Scope};
+use recording::{
+    BufferId, BufferSlice, Constant, Dispatch, Kernel, MAX_LOOP_TRIPS, Param, SLICE_ALIGNMENT, Scope,
+};
 
 use crate::{
     GraphError, KernelPlan, Parameter, ProductKey, Shape, Tensor, arena::Arena, deploy::Fold,
@@ -17,7 +19,7 @@ pub const SAMPLE_BLOCK: u32 = 32;
 /// Words of the status buffer before the flags: metrics at 0, step token at 64, non-finite flags from here on.
 pub(crate) const FLAGS_OFFSET: u64 = 2 * SLICE_ALIGNMENT;
 pub(crate) const TOKEN_OFFSET: u64 = SLICE_ALIGNMENT;
-pub(crate) const MAX_FLAGS: u32 = 1024;
+pub(crate) const MAX_FLAGS: u32 = 4096;
 
 /// Words that WebGPU's default limits let a kernel bind.
 const MOST_WEIGHTS: u64 = 1 << 25;
@@ -165,6 +167,8 @@ pub struct Recorder {
     expansions: Vec<(Phase, ByteExpand, BufferSlice, BufferSlice)>,
     /// What layers that share a weight have computed from it, by phase and by whether it is kept for evaluations.
     of_shared: Vec<((Phase, bool, SharedKey), Vec<BufferSlice>)>,
+    /// Other forms of packed operands that the current phase has made.
+    forms: Vec<(Phase, Form, BufferSlice)>,
 }
 
 /// What several layers compute from a weight that they share.
@@ -174,6 +178,15 @@ pub(crate) enum SharedKey {
     Scales(BufferSlice, bool),
     /// Planes of a weight.
     Planes(BufferSlice, QuantizeWeight),
+}
+
+/// A kernel with its sizes, and what it reads.
+#[derive(Debug, PartialEq)]
+struct Form {
+    kernel: &'static str,
+    params: Vec<Param>,
+    constants: Vec<Constant>,
+    source: BufferSlice,
 }
 
 impl Recorder {
@@ -216,6 +229,7 @@ impl Recorder {
             scans: Vec::new(),
             expansions: Vec::new(),
             of_shared: Vec::new(),
+            forms: Vec::new(),
         };
         recorder.shared = Shared {
             step: recorder.persistent("step", 8),
@@ -445,6 +459,31 @@ impl Recorder {
         let bytes = if self.is_frozen(planes) { self.once(expand) } else { expand(self) }?;
         self.expansions.push((self.phase, kernel, planes, bytes));
         Ok(bytes)
+    }
+
+    /// The `words` that `kernel` makes of the packed `source` of a chunk, which one dispatch a phase makes however many layers
+    /// read them.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    pub(crate) fn form(
+        &mut self,
+        label: &str,
+        (chunk, words): (Chunk, u64),
+        kernel: impl Kernel + 'static,
+        source: BufferSlice,
+    ) -> Result<BufferSlice, GraphError> {
+        let (params, constants) = (kernel.params(), kernel.constants());
+        let form = Form { kernel: kernel.name(), params, constants, source };
+        if let Some((.., made)) =
+            self.forms.iter().find(|(phase, known, _)| (*phase, known) == (self.phase, &form))
+        {
+            return Ok(*made);
+        }
+        let made = self.per_sample(label, chunk, words);
+        self.dispatch(kernel, &[source, made])?;
+        self.forms.push((self.phase, form, made));
+        Ok(made)
     }
 
     /// Written once before an evaluation.

@@ -77,6 +77,7 @@ mod residual_codes;
 mod residual_mean;
 mod residual_sums;
 mod rounding;
+mod row_dots;
 mod row_sums;
 mod running_update;
 mod sgd;
@@ -99,6 +100,7 @@ mod unfold_lines;
 mod weight_backward;
 mod weight_max_backward;
 mod weight_max_sums;
+mod weighted_sum;
 mod window;
 mod xor_product;
 
@@ -166,6 +168,7 @@ pub use relu_forward::ReluForward;
 pub use residual_codes::ResidualCodes;
 pub use residual_mean::ResidualMean;
 pub use residual_sums::{MEAN_STRIDE, ResidualSums, means_len};
+pub use row_dots::RowDots;
 pub use row_sums::RowSums;
 pub use running_update::RunningUpdate;
 pub use sgd::Sgd;
@@ -187,6 +190,7 @@ pub use unfold_lines::UnfoldLines;
 pub use weight_backward::WeightBackward;
 pub use weight_max_backward::WeightMaxBackward;
 pub use weight_max_sums::WeightMaxSums;
+pub use weighted_sum::WeightedSum;
 pub use window::Window;
 pub use xor_product::XorProduct;
 
@@ -276,6 +280,7 @@ pub static REGISTRY: &[&Entry] = &[
     &residual_codes::ENTRY,
     &residual_mean::ENTRY,
     &residual_sums::ENTRY,
+    &row_dots::ENTRY,
     &row_sums::ENTRY,
     &running_update::ENTRY,
     &sgd::ENTRY,
@@ -295,5 +300,6 @@ pub static REGISTRY: &[&Entry] = &[
     &weight_backward::ENTRY,
     &weight_max_backward::ENTRY,
     &weight_max_sums::ENTRY,
+    &weighted_sum::ENTRY,
     &xor_product::ENTRY,
 ];

@@ -14,6 +14,7 @@
 //! `1..=31` bits, is a bug in the caller and panics with the names of both.
 
 pub mod activation;
+pub mod bases;
 pub mod bits;
 pub mod color;
 pub mod conv;

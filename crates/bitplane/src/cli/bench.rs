@@ -7,6 +7,7 @@ use graph::Bits;
 
 use crate::grid::{Numbers, PlanePairs};
 use crate::kernel_choice::KernelChoice;
+use crate::structure::StructureArgs;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -112,6 +113,9 @@ pub struct NetworkArgs {
     /// Bits of weights, activations and gradients; may be given several times
     #[arg(long, value_name = "W,A,G", action = ArgAction::Append, default_value = "1,2,4")]
     pub bits: Vec<Bits>,
+    /// What rebuilds the networks from bases; the f32 twin is the network without.
+    #[command(flatten)]
+    pub structure: StructureArgs,
     /// Images of a batch
     #[arg(short, long, value_name = "LIST", default_value = "32")]
     pub batch_size: Numbers,
@@ -133,7 +137,7 @@ pub struct NetworkArgs {
 #[derive(Debug, Args)]
 pub struct InferArgs {
     /// Packed file, in place of a model and its bits
-    #[arg(value_name = "FILE", conflicts_with_all = ["model", "bits", "profile"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["model", "bits", "structure", "profile"])]
     pub file: Option<PathBuf>,
     /// Threads of the processor that run a packed file [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), requires = "file")]
@@ -152,6 +156,9 @@ pub struct LayerArgs {
     /// Bits of weights, activations and gradients; may be given several times
     #[arg(long, value_name = "W,A,G", action = ArgAction::Append, default_value = "1,2,4")]
     pub bits: Vec<Bits>,
+    /// What rebuilds the networks from bases; the f32 twin is the network without.
+    #[command(flatten)]
+    pub structure: StructureArgs,
     /// Images of a batch
     #[arg(short, long, value_name = "LIST", default_value = "32")]
     pub batch_size: Numbers,

@@ -29,6 +29,7 @@ pub fn run(args: ConfigArgs) -> Result<(), Failure> {
 pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     flags.check_flags()?;
     let settings = flags.or(file);
+    settings.structure().structure()?;
     let recipe = models::recipe(settings.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     flexnet::check(&settings)?;
     let refined = settings.bit_order.is_some() || settings.mask_granularity.is_some();

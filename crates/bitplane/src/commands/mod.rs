@@ -7,6 +7,7 @@ mod data_sets;
 mod devices;
 mod eval;
 mod export;
+mod groupnet;
 mod plot;
 mod predict;
 mod products;
@@ -33,6 +34,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
         Command::Sweep(args) => sweep::run(*args),
+        Command::Groupnet(args) => groupnet::run(args),
         Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

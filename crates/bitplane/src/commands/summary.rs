@@ -1,6 +1,7 @@
 //! `summary`: the layers of a network, what they store and what they compute.
 
 mod heterogeneous;
+mod speed_up;
 mod table;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::settings::Settings;
 use crate::storage::Disk;
 use crate::store::{Store, Which};
 
+use self::speed_up::SpeedUp;
 use super::config::resolve;
 use heterogeneous::HeterogeneousCost;
 
@@ -101,6 +103,9 @@ struct Report {
     /// Of weights with bits of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     heterogeneous: Option<HeterogeneousCost>,
+    /// Of a network made of bases, where all products are on bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed_up: Option<SpeedUp>,
 }
 
 /// Prints the table.
@@ -150,13 +155,14 @@ fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput, Option<MaskCost>)
         mask_granularity: args.mask_granularity,
         ..Settings::default()
     };
+    let flags = args.structure.clone().settings(flags);
     let config = resolve(flags, Settings::default())?;
     let input = ModelInput::usual(&config.model, args.image, args.classes);
     Ok((config, input, None))
 }
 
-fn report(config: &Config, input: &ModelInput, layers: &[LayerSummary], products: &[ProductNote]) -> Report {
-    let layers: Vec<Row> = layers.iter().map(|layer| row(layer, products)).collect();
+fn report(config: &Config, input: &ModelInput, summary: &[LayerSummary], products: &[ProductNote]) -> Report {
+    let layers: Vec<Row> = summary.iter().map(|layer| row(layer, products)).collect();
     let sum = |value: fn(&Row) -> u64| layers.iter().map(value).sum::<u64>();
     let mut by_bits = BTreeMap::new();
     for row in &layers {
@@ -190,6 +196,7 @@ fn report(config: &Config, input: &ModelInput, layers: &[LayerSummary], products
         complexity: Complexity::of(bits),
         widths: Vec::new(),
         heterogeneous: None,
+        speed_up: config.structure().and_then(|structure| SpeedUp::of(&structure, summary)),
         layers,
     }
 }

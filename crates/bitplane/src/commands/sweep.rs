@@ -12,7 +12,20 @@ use crate::sweep::plan::Plan;
 use crate::sweep::plans;
 use crate::sweep::results::Results;
 use crate::sweep::runner::Runner;
+use crate::sweep::shard::Shard;
 use crate::sweep::tables;
+
+/// How a plan is carried out.
+pub struct Course {
+    /// Only these points.
+    pub shard: Option<Shard>,
+    /// Trainings at the same time.
+    pub jobs: u32,
+    /// Say how far each point is, and train nothing.
+    pub list: bool,
+    /// The result as JSON.
+    pub json: bool,
+}
 
 /// Trains what is not trained yet, and prints the means.
 ///
@@ -21,24 +34,33 @@ use crate::sweep::tables;
 pub fn run(args: SweepArgs) -> Result<(), Failure> {
     let Some(path) = &args.plan else { return output::result(&plans::names().join("\n")) };
     let plan = Plan::read(path, &args.settings, args.output_dir.as_deref())?;
+    let SweepArgs { shard, jobs, list, json, .. } = args;
+    carry_out(&plan, &Course { shard, jobs, list, json })
+}
+
+/// Trains what is not trained yet of `plan`, and prints the means.
+///
+/// # Errors
+/// As [`run`].
+pub fn carry_out(plan: &Plan, course: &Course) -> Result<(), Failure> {
     // A point goes with the one that it starts from.
     let root = |number: usize| plan.points[number].after.unwrap_or(number);
-    let holds = |number: &usize| args.shard.is_none_or(|shard| shard.holds(root(*number)));
+    let holds = |number: &usize| course.shard.is_none_or(|shard| shard.holds(root(*number)));
     let numbers: Vec<usize> = (0..plan.points.len()).filter(holds).collect();
-    if args.list {
-        return list(&plan, &numbers);
+    if course.list {
+        return list(plan, &numbers);
     }
     let folder = Folder::open(&plan.place)?;
     let program = std::env::current_exe().map_err(StorageError::at("find", Path::new("this program")))?;
-    let runner = Runner { plan: &plan, folder: &folder, program: &program, jobs: args.jobs };
+    let runner = Runner { plan, folder: &folder, program: &program, jobs: course.jobs };
     runner.run(&numbers)?;
-    let results = Results::gather(&folder, &plan);
-    if args.json {
+    let results = Results::gather(&folder, plan);
+    if course.json {
         print_json(&results)?;
     } else {
-        output::result(&tables::closing(&results, &plan, &folder))?;
+        output::result(&tables::closing(&results, plan, &folder))?;
     }
-    judge(&results, &numbers, plan.place)
+    judge(&results, &numbers, plan.place.clone())
 }
 
 /// A failure where points of `numbers` failed.

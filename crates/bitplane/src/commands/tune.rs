@@ -49,6 +49,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
         kernels: args.kernels,
         ..Settings::default()
     };
+    let flags = args.structure.clone().settings(flags);
     let config = resolve(flags, Settings::default())?;
     let input = ModelInput::usual(&config.model, args.image, args.classes);
     let engine = Engine::new(&config, &input, config.batch_size)?;

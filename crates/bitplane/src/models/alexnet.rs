@@ -25,6 +25,7 @@ pub(super) fn build(input: &ModelInput, bits: Bits, size: Size) -> Result<Model,
     let first = Geometry::square(12, 4, Padding::Valid);
     let x = net.conv2d("conv0", x, Conv2d { out_channels: width(96), geometry: first, bias: true })?;
     let mut x = net.activation("act0", x, bits.activation)?;
+    let mut block = net.position();
     for (number, channels, kernel, groups, pool) in [
         (1, 256, 5, 2, pool(Padding::Same)),
         (2, 384, 3, 1, pool(Padding::Same)),
@@ -34,6 +35,11 @@ pub(super) fn build(input: &ModelInput, bits: Bits, size: Size) -> Result<Model,
         let plain = QuantizedConv2d::dorefa(width(channels), same(kernel), bits);
         x = net.quantized_conv2d_with(&format!("conv{number}"), x, QuantizedConv2d { groups, ..plain })?;
         x = net.batch_norm(&format!("bn{number}"), x)?;
+        // Two layers are a block; what stands behind them belongs to the next one.
+        if number % 2 == 0 {
+            net.block(&format!("block{}", number / 2), block, &[])?;
+            block = net.position();
+        }
         if let Some(geometry) = pool {
             x = net.max_pool(&format!("pool{number}"), x, geometry)?;
         }
@@ -44,6 +50,7 @@ pub(super) fn build(input: &ModelInput, bits: Bits, size: Size) -> Result<Model,
     let x = net.activation("act5", x, bits.activation)?;
     let x = fully_connected(&mut net, "fc1", x, (width(4096), false), bits)?;
     let x = net.batch_norm("bn6", x)?;
+    net.block("block3", block, &[])?;
     let x = net.rectifier("clip6", x, bits.activation)?;
     net.linear("fct", x, Linear { outputs: input.classes, weight_decay: WEIGHT_DECAY })?;
     Ok(Model { network: net.build()?, input: spec })

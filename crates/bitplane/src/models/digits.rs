@@ -16,11 +16,13 @@ pub(super) fn build(input: &ModelInput, bits: Bits) -> Result<Model, GraphError>
     let x = net.conv2d("conv0", x, Conv2d { out_channels: 32, geometry: same, bias: false })?;
     let x = net.batch_norm("bn0", x)?;
     let x = net.activation("act0", x, bits.activation)?;
+    let block1 = net.position();
     let x = net.quantized_conv2d("conv1", x, 32, same, bits)?;
     let x = net.batch_norm("bn1", x)?;
     let x = net.activation("act1", x, bits.activation)?;
     let x = net.quantized_conv2d("conv2", x, 64, Geometry::square(3, 1, Padding::Valid), bits)?;
     let x = net.batch_norm("bn2", x)?;
+    net.block("block1", block1, &[])?;
     let x = net.max_pool("pool2", x, Geometry::square(2, 2, Padding::Same))?;
     let x = net.rectifier("clip2", x, bits.activation)?;
     net.linear("fc1", x, Linear { outputs: input.classes, weight_decay: 1e-7 })?;

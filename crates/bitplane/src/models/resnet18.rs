@@ -1,6 +1,7 @@
 //! DoReFa-Net's ResNet-18: pre-activation blocks of two quantized 3x3 convolutions on 224x224 pictures. An average pool halves
 //! the picture before a block, so that every quantized convolution has stride 1, and where the width changes the shortcut is
-//! a quantized 1x1 convolution on the same codes as the block's first one.
+//! a quantized 1x1 convolution on the same codes as the block's first one. ResNet-50 has the same form with bottlenecks, 1x1
+//! convolutions to a quarter of the width and back around the 3x3 one.
 
 use graph::{
     Bits, Geometry, GraphError, NetworkBuilder, Node, Padding,
@@ -9,25 +10,35 @@ use graph::{
 
 use super::{Model, ModelInput, Recipe, Size, alexnet, start};
 
-const BLOCKS: u32 = 2;
-
 /// As published.
 pub(super) const SIZE: Size = Size { side: 224, divisor: 1 };
+
+/// Which of the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Blocks of each of the four stages.
+    stages: [u32; 4],
+    bottlenecks: bool,
+    accidents: Accidents,
+}
+
+/// ResNet-18.
+pub(super) const PLAIN: Form = Form { stages: [2; 4], bottlenecks: false, accidents: Accidents::Without };
+/// ResNet-18 as its published weights have it.
+pub(super) const ORIGINAL: Form = Form { accidents: Accidents::With, ..PLAIN };
+/// ResNet-50.
+pub(super) const BOTTLENECKS: Form = Form { stages: [3, 4, 6, 3], bottlenecks: true, ..PLAIN };
 
 /// Two properties of the published weights' network that its authors call accidents: the first block has a convolution in
 /// its shortcut although nothing changes there, and the averages before the last layer are multiplied by 49.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accidents {
+enum Accidents {
     Without,
     With,
 }
 
-pub(super) fn build(
-    input: &ModelInput,
-    bits: Bits,
-    size: Size,
-    accidents: Accidents,
-) -> Result<Model, GraphError> {
+pub(super) fn build(input: &ModelInput, bits: Bits, size: Size, form: Form) -> Result<Model, GraphError> {
+    let Form { stages, bottlenecks, accidents } = form;
     let (mut net, spec) = start(input, Some(size.side));
     let x = net.input();
     // On an even side this padding equals the published one, 3 pixels before and 2 behind. The pool's padding never wins,
@@ -37,11 +48,12 @@ pub(super) fn build(
     let x = net.conv2d("conv1", x, conv1)?;
     let mut x = net.max_pool("pool1", x, Geometry::square(3, 2, Padding::Explicit(1)))?;
     for (number, channels, stride) in [(2, 64, 1), (3, 128, 2), (4, 256, 2), (5, 512, 2)] {
-        for at in 1..=BLOCKS {
-            let joins = at == 1 && (stride > 1 || accidents == Accidents::With);
+        for at in 1..=stages[number - 2] {
+            let joins = at == 1 && (stride > 1 || bottlenecks || accidents == Accidents::With);
             let block = Block {
                 channels: channels / size.divisor,
                 stride: if at == 1 { stride } else { 1 },
+                bottleneck: bottlenecks,
                 convolved_shortcut: joins,
             };
             x = block.add(&mut net, &format!("conv{number}.{at}"), x, bits)?;
@@ -60,31 +72,40 @@ pub(super) fn build(
 struct Block {
     channels: u32,
     stride: u32,
+    /// The block's output has four times the channels.
+    bottleneck: bool,
     convolved_shortcut: bool,
 }
 
 impl Block {
     fn add(&self, net: &mut NetworkBuilder, name: &str, x: Node, bits: Bits) -> Result<Node, GraphError> {
-        let named = |part: &str| format!("{name}.{part}");
+        let (named, first) = (|part: &str| format!("{name}.{part}"), net.position());
         let same = Geometry::square(3, 1, Padding::Same);
+        let pointwise = Geometry::square(1, 1, Padding::Valid);
         let mut x = x;
         if self.stride > 1 {
             let pool = Geometry::square(self.stride, self.stride, Padding::Valid);
             x = net.avg_pool(&named("pool"), x, pool)?;
         }
-        let codes = net.batch_norm(&named("bn1"), x)?;
-        let codes = net.activation(&named("act1"), codes, bits.activation)?;
-        let shortcut = if self.convolved_shortcut {
-            let pointwise = Geometry::square(1, 1, Padding::Valid);
-            net.quantized_conv2d(&named("shortcut"), codes, self.channels, pointwise, bits)?
+        let wide = if self.bottleneck { 4 * self.channels } else { self.channels };
+        let convolutions: &[(Geometry, u32)] = if self.bottleneck {
+            &[(pointwise, self.channels), (same, self.channels), (pointwise, wide)]
         } else {
-            x
+            &[(same, wide), (same, wide)]
         };
-        let y = net.quantized_conv2d(&named("conv1"), codes, self.channels, same, bits)?;
-        let y = net.batch_norm(&named("bn2"), y)?;
-        let y = net.activation(&named("act2"), y, bits.activation)?;
-        let y = net.quantized_conv2d(&named("conv2"), y, self.channels, same, bits)?;
-        net.sum(&named("sum"), shortcut, y)
+        let (mut y, mut shortcut, mut past) = (x, x, Vec::new());
+        for (number, &(geometry, channels)) in (1..).zip(convolutions) {
+            y = net.batch_norm(&named(&format!("bn{number}")), y)?;
+            y = net.activation(&named(&format!("act{number}")), y, bits.activation)?;
+            if number == 1 && self.convolved_shortcut {
+                shortcut = net.quantized_conv2d(&named("shortcut"), y, wide, pointwise, bits)?;
+                past.push(shortcut);
+            }
+            y = net.quantized_conv2d(&named(&format!("conv{number}")), y, channels, geometry, bits)?;
+        }
+        let sum = net.sum(&named("sum"), shortcut, y)?;
+        net.block(name, first, &past)?;
+        Ok(sum)
     }
 }
 
@@ -148,6 +169,24 @@ mod tests {
                 .sum::<u64>()
             + 512 * 1000;
         assert_eq!(macs, expected);
+    }
+
+    #[test]
+    fn bottlenecks_have_the_published_sizes() {
+        let network = network("resnet50");
+        let layers = network.summary();
+        assert_eq!(layers.iter().filter(|l| l.kind == "quantized_conv2d").count(), 3 * 16 + 4);
+        assert_eq!(network.blocks().len(), 16);
+        let shape = |name: &str| {
+            layers.iter().find(|l| l.name == name).map(|l| l.output.shape.to_string()).expect("a layer")
+        };
+        assert_eq!(shape("conv2.3.sum"), "56x56x256");
+        assert_eq!(shape("conv5.1.conv2"), "7x7x512");
+        assert_eq!(shape("conv5.3.sum"), "7x7x2048");
+        // As the usual network of post-activation blocks: its 25,557,032, less the norms behind each first convolution and
+        // shortcut, with those before blocks, and with the stem's bias in place of its norm.
+        let weights: u64 = layers.iter().filter(|l| l.macs > 0).map(|l| l.parameters).sum();
+        assert_eq!(weights, 25_503_912 + 64);
     }
 
     #[test]

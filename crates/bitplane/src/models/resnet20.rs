@@ -1,5 +1,5 @@
-//! ResNet-20 for 32x32 pictures with quantized convolutions: residual sums stay in f32, every block quantizes its input
-//! once for its first convolution and its shortcut.
+//! ResNet-8, -14 and -20 for 32x32 pictures with quantized convolutions: residual sums stay in f32, every block quantizes its
+//! input once for its first convolution and its shortcut.
 
 use graph::{
     Bits, EpsilonForm, Geometry, GraphError, NetworkBuilder, Node, Optimizer, Padding,
@@ -9,16 +9,19 @@ use graph::{
 use super::{Model, ModelInput, Recipe, adam_recipe, start};
 use crate::{batches::Augment, schedule::SchedulerKind};
 
-const BLOCKS: u32 = 3;
-
-pub(super) fn build(input: &ModelInput, bits: Bits) -> Result<Model, GraphError> {
+/// Three groups of `blocks` residual blocks, all widths divided by `divisor`.
+pub(super) fn build(
+    input: &ModelInput,
+    bits: Bits,
+    (blocks, divisor): (u32, u32),
+) -> Result<Model, GraphError> {
     let (mut net, spec) = start(input, None);
     let same = Geometry::square(3, 1, Padding::Same);
     let x = net.input();
-    let x = net.conv2d("conv0", x, Conv2d { out_channels: 16, geometry: same, bias: false })?;
+    let x = net.conv2d("conv0", x, Conv2d { out_channels: 16 / divisor, geometry: same, bias: false })?;
     let mut x = net.batch_norm("bn0", x)?;
-    for (group, channels) in [16, 32, 64].into_iter().enumerate() {
-        for block in 0..BLOCKS {
+    for (group, channels) in [16, 32, 64].map(|width| width / divisor).into_iter().enumerate() {
+        for block in 0..blocks {
             let stride = if group > 0 && block == 0 { 2 } else { 1 };
             x = residual_block(&mut net, &format!("group{group}.{block}"), x, (channels, stride), bits)?;
         }
@@ -36,7 +39,7 @@ fn residual_block(
     (channels, stride): (u32, u32),
     bits: Bits,
 ) -> Result<Node, GraphError> {
-    let named = |part: &str| format!("{name}.{part}");
+    let (named, first) = (|part: &str| format!("{name}.{part}"), net.position());
     let quantized = net.activation(&named("act1"), x, bits.activation)?;
     let y = net.quantized_conv2d(
         &named("conv1"),
@@ -50,14 +53,16 @@ fn residual_block(
     let y =
         net.quantized_conv2d(&named("conv2"), y, channels, Geometry::square(3, 1, Padding::Same), bits)?;
     let y = net.batch_norm(&named("bn2"), y)?;
-    let shortcut = if stride == 1 {
-        x
-    } else {
+    let (mut shortcut, mut past) = (x, Vec::new());
+    if stride > 1 {
         let pointwise = Geometry::square(1, stride, Padding::Valid);
-        let s = net.quantized_conv2d(&named("shortcut"), quantized, channels, pointwise, bits)?;
-        net.batch_norm(&named("shortcut_bn"), s)?
-    };
-    net.sum(&named("sum"), y, shortcut)
+        shortcut = net.quantized_conv2d(&named("shortcut"), quantized, channels, pointwise, bits)?;
+        past.push(shortcut);
+        shortcut = net.batch_norm(&named("shortcut_bn"), shortcut)?;
+    }
+    let sum = net.sum(&named("sum"), y, shortcut)?;
+    net.block(name, first, &past)?;
+    Ok(sum)
 }
 
 pub(super) fn recipe() -> Recipe {

@@ -20,11 +20,14 @@ pub(super) fn build(input: &ModelInput, bits: Bits, divisor: u32) -> Result<Mode
     let x = net.conv2d("conv0", x, Conv2d { out_channels: width(48), geometry: valid(5), bias: true })?;
     let x = net.max_pool("pool0", x, pool)?;
     let x = net.activation("act0", x, bits.activation)?;
+    let block1 = net.position();
     let x = net.quantized_conv2d("conv1", x, width(64), same, bits)?;
     let x = net.batch_norm("bn1", x)?;
     let x = net.activation("act1", x, bits.activation)?;
     let x = net.quantized_conv2d("conv2", x, width(64), same, bits)?;
     let x = net.batch_norm("bn2", x)?;
+    net.block("block1", block1, &[])?;
+    let block2 = net.position();
     let x = net.max_pool("pool2", x, pool)?;
     let x = net.activation("act2", x, bits.activation)?;
     let x = net.quantized_conv2d("conv3", x, width(128), valid(3), bits)?;
@@ -32,6 +35,8 @@ pub(super) fn build(input: &ModelInput, bits: Bits, divisor: u32) -> Result<Mode
     let x = net.activation("act3", x, bits.activation)?;
     let x = net.quantized_conv2d("conv4", x, width(128), same, bits)?;
     let x = net.batch_norm("bn4", x)?;
+    net.block("block2", block2, &[])?;
+    let block3 = net.position();
     let x = net.activation("act4", x, bits.activation)?;
     let x = net.quantized_conv2d("conv5", x, width(128), valid(3), bits)?;
     let x = net.batch_norm("bn5", x)?;
@@ -39,6 +44,7 @@ pub(super) fn build(input: &ModelInput, bits: Bits, divisor: u32) -> Result<Mode
     let x = net.dropout("dropout5", x, 0.5)?;
     let x = net.quantized_conv2d("conv6", x, width(512), valid(5), bits)?;
     let x = net.batch_norm("bn6", x)?;
+    net.block("block3", block3, &[])?;
     let x = net.rectifier("clip6", x, bits.activation)?;
     net.linear("fc1", x, Linear { outputs: input.classes, weight_decay: 1e-7 })?;
     Ok(Model { network: net.build()?, input: spec })

@@ -72,6 +72,8 @@ pub struct Published {
 pub struct Plan {
     /// File or name.
     pub file: String,
+    /// The command without the flags that are settings.
+    pub verb: String,
     /// The sweep's folder.
     pub place: PathBuf,
     /// Heading of the tables.
@@ -159,6 +161,7 @@ impl Plan {
         let title = content.title.unwrap_or_else(|| file.to_owned());
         let plan = Self {
             file: file.to_owned(),
+            verb: format!("bitplane sweep {file}"),
             place,
             title: data::printable(&title),
             points,
@@ -184,7 +187,7 @@ impl Plan {
     /// The command that runs the sweep.
     pub fn command(&self) -> String {
         let flags = self.flags.iter().map(|(key, value)| format!(" --{key} {}", shown(Some(value))));
-        data::printable(&format!("bitplane sweep {}{}", self.file, flags.collect::<String>()))
+        data::printable(&format!("{}{}", self.verb, flags.collect::<String>()))
     }
 
     /// The published accuracy of a group of points.

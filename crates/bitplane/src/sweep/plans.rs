@@ -12,6 +12,7 @@ const PLANS: &[(&str, &str)] = &[
     ("flexnet-cifar10", include_str!("../../../../plans/flexnet-cifar10.toml")),
     ("cifar10-first-last", include_str!("../../../../plans/cifar10-first-last.toml")),
     ("hbnn-average-bits", include_str!("../../../../plans/hbnn-average-bits.toml")),
+    ("groupnet-cifar10", include_str!("../../../../plans/groupnet-cifar10.toml")),
 ];
 
 /// All names.

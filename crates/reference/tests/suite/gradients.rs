@@ -2,6 +2,7 @@
 
 use crate::data::{assert_close, assert_gradient, dot, normals};
 use reference::activation::{tanh_backward, tanh_forward};
+use reference::bases::{weighted_sum, weighted_sum_backward};
 use reference::conv::Conv2d;
 use reference::linear::Linear;
 use reference::loss::{soft_cross_entropy, softmax_cross_entropy, squared_error};
@@ -140,4 +141,18 @@ fn a_tied_maximum_shares_its_gradient() {
         [(1.0 / t - shared) * slope, (0.5 / t + shared) * slope, -2.0 / t * (1.0 - 0.1f64.tanh().powi(2))];
     assert_close(&weights_tanh_backward(&w, &g, true), &expected, 1e-14);
     assert_eq!(weights_tanh_backward(&[0.0, -0.0], &[1.0, 1.0], true), [0.0, 0.0]);
+}
+
+#[test]
+fn scales_of_bases() {
+    let (tensors, lambda, g) = ([normals(1, 6), normals(2, 6), normals(3, 6)], normals(4, 3), normals(5, 6));
+    let sum = |flat: &[f64], lambda: &[f64]| {
+        let bases: Vec<&[f64]> = flat.chunks(6).collect();
+        dot(&weighted_sum(&bases, lambda), &g)
+    };
+    let flat = tensors.concat();
+    let bases: Vec<&[f64]> = flat.chunks(6).collect();
+    let (inputs, scales) = weighted_sum_backward(&bases, &lambda, &g);
+    assert_gradient(|flat| sum(flat, &lambda), &flat, &inputs.concat());
+    assert_gradient(|lambda| sum(&flat, lambda), &lambda, &scales);
 }

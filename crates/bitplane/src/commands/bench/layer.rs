@@ -31,12 +31,19 @@ struct Pass {
 /// # Errors
 /// An unknown model or layer, too large a batch.
 pub fn specs(args: &LayerArgs) -> Result<Vec<Spec>, Failure> {
-    let mut specs = Vec::new();
+    let (mut specs, structure) = (Vec::new(), args.structure.structure()?);
     for model in &args.model {
         for &bits in &args.bits {
             for &batch_size in &args.batch_size.0 {
                 let device = args.measure.device.clone();
-                let spec = Spec { model: model.clone(), bits, batch_size, seed: args.seed, device };
+                let spec = Spec {
+                    model: model.clone(),
+                    bits,
+                    structure: structure.clone(),
+                    batch_size,
+                    seed: args.seed,
+                    device,
+                };
                 let names: Vec<String> =
                     spec.model()?.network.summary().iter().map(|layer| layer.name.to_string()).collect();
                 if let Some(unknown) = args.layer.iter().find(|layer| !names.contains(layer)) {

@@ -77,12 +77,19 @@ struct Variant {
 /// # Errors
 /// An unknown model, too large a batch.
 pub fn specs(args: &NetworkArgs) -> Result<Vec<Spec>, Failure> {
-    let mut specs = Vec::new();
+    let (mut specs, structure) = (Vec::new(), args.structure.structure()?);
     for model in &args.model {
         for &bits in &args.bits {
             for &batch_size in &args.batch_size.0 {
                 let device = args.measure.device.clone();
-                specs.push(Spec { model: model.clone(), bits, batch_size, seed: args.seed, device });
+                specs.push(Spec {
+                    model: model.clone(),
+                    bits,
+                    structure: structure.clone(),
+                    batch_size,
+                    seed: args.seed,
+                    device,
+                });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use gpu::{DeviceType, Gpu};
-use graph::{Batch, Bits, GraphError, KernelPlan, Phase, RING, Session, SessionOptions};
+use graph::{Batch, Bits, GraphError, KernelPlan, Phase, RING, Session, SessionOptions, Structure};
 use kernels::Random;
 use pollster::block_on;
 use recording::Executor;
@@ -31,6 +31,8 @@ pub struct Spec {
     pub model: String,
     /// Bits of weights, activations and gradients.
     pub bits: Bits,
+    /// What rebuilds the model from bases.
+    pub structure: Option<Structure>,
     /// Images of a batch.
     pub batch_size: u32,
     /// Seed of pictures and parameters.
@@ -60,10 +62,10 @@ pub struct PhaseTimes {
 }
 
 impl Spec {
-    /// The same in f32.
+    /// The model in f32, without bases.
     pub fn twin(&self) -> Self {
         let bits = Bits::new(32, 32, 32).expect("32 bits are f32");
-        Self { bits, ..self.clone() }
+        Self { bits, structure: None, ..self.clone() }
     }
 
     /// True where all products run in f32 anyway.
@@ -81,7 +83,7 @@ impl Spec {
             return Err(Failure::Usage { message });
         }
         let input = ModelInput::usual(&self.model, None, None);
-        let model = models::build(&self.model, &input, self.bits)?;
+        let model = models::build(&self.model, &input, self.bits)?.structured(self.structure.as_ref())?;
         Ok(models::recipe(&self.model)?.preprocess.of(model)?)
     }
 
@@ -331,7 +333,7 @@ mod tests {
             return;
         }
         let (model, bits) = ("digits".to_owned(), Bits::new(1, 2, 4).expect("widths"));
-        let spec = Spec { model, bits, batch_size: 32, seed: 0, device: None };
+        let spec = Spec { model, bits, structure: None, batch_size: 32, seed: 0, device: None };
         let plan = KernelPlan { portable: true, ..KernelPlan::default() };
         let broken = |from, to| {
             let gpu = open_device(None, true).expect("opens");

@@ -28,11 +28,7 @@ const NUMBERS: usize = 6;
 
 /// Title, table and totals.
 pub fn text(report: &Report, format: TableFormat) -> String {
-    let mut table = Table::new();
-    table.load_style(match format {
-        TableFormat::Plain => UTF8_BORDERS_ONLY,
-        TableFormat::Md => ASCII_MARKDOWN,
-    });
+    let mut table = styled(format);
     let narrower = report.widths.iter().skip(1).map(|width| format!("forward at {}", width.bits));
     table.set_header(HEADER.map(str::to_owned).into_iter().chain(narrower));
     table.add_rows(report.layers.iter().map(cells));
@@ -49,16 +45,27 @@ pub fn text(report: &Report, format: TableFormat) -> String {
         report.model, report.classes
     );
     let lines = lines(report);
+    let estimate = report.speed_up.as_ref().map_or(String::new(), |speed_up| speed_up.text(format));
     match format {
         TableFormat::Plain => {
             let lines: Vec<String> = lines.iter().map(|[name, value]| format!("{name:<19}{value}")).collect();
-            format!("{title}\n{table}\n{}", lines.join("\n"))
+            format!("{title}\n{table}\n{}{estimate}", lines.join("\n"))
         }
         TableFormat::Md => {
             let lines: Vec<String> = lines.iter().map(|[name, value]| format!("- {name}: {value}")).collect();
-            format!("{title}\n\n{table}\n\n{}", lines.join("\n"))
+            format!("{title}\n\n{table}\n\n{}{estimate}", lines.join("\n"))
         }
     }
+}
+
+/// An empty table of this form.
+pub(super) fn styled(format: TableFormat) -> Table {
+    let mut table = Table::new();
+    table.load_style(match format {
+        TableFormat::Plain => UTF8_BORDERS_ONLY,
+        TableFormat::Md => ASCII_MARKDOWN,
+    });
+    table
 }
 
 fn cells(row: &Row) -> Vec<String> {

@@ -1,0 +1,155 @@
+//! Linear combination of bases, Group-Net's equations 3, 5 and 6.
+
+use kernels::{CopyChannels, Reduce, ReduceMap, ReduceOp, RowDots};
+use recording::BufferSlice;
+
+use crate::{
+    Chunk, GraphError, ParameterSpec, Recorder, Tensor,
+    layer::{Backward, Layer, Place},
+    reduction::{reduce_to_one, sum_partials},
+    structure::BaseScales,
+    tensor::{Kind, Value},
+};
+
+/// `sum over i of lambda[i] * T_i` over K tensors of one shape, lambda learned from 1/K on or fixed there.
+///
+/// The gradient of `T_i` is `lambda[i] * dF`, that of `lambda[i]` the dot product `<dF, T_i>`, summed within each sample and
+/// then over the samples in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightedSum {
+    /// Whether lambda is learned.
+    pub scales: BaseScales,
+}
+
+impl Layer for WeightedSum {
+    fn kind(&self) -> &'static str {
+        "weighted_sum"
+    }
+
+    fn infer(&self, name: &str, inputs: &[Kind]) -> Result<Kind, GraphError> {
+        match inputs {
+            [first, rest @ ..] if first.bits.is_none() && rest.iter().all(|kind| kind == first) => Ok(*first),
+            _ => Err(GraphError::layer(name, format!("adds f32 tensors of one shape, not {inputs:?}"))),
+        }
+    }
+
+    fn parameters(&self, inputs: &[Kind]) -> Vec<ParameterSpec> {
+        let bases = u32::try_from(inputs.len()).expect("few bases");
+        match self.scales {
+            BaseScales::Learned => vec![ParameterSpec::vector("lambda", bases, 1.0 / bases as f32)],
+            BaseScales::Average => Vec::new(),
+        }
+    }
+
+    fn keeps_output(&self) -> bool {
+        false
+    }
+
+    fn forward(
+        &self,
+        recorder: &mut Recorder,
+        place: &Place,
+        inputs: &[Value],
+    ) -> Result<(Value, Backward), GraphError> {
+        let bases = inputs.iter().map(|input| recorder.dense(input)).collect::<Result<Vec<_>, _>>()?;
+        let lambda = (self.scales == BaseScales::Learned).then(|| recorder.parameter("lambda"));
+        let weights = match &lambda {
+            Some(lambda) => lambda.value,
+            None => recorder.constant("average", vec![(1.0 / bases.len() as f32).to_bits(); bases.len()]),
+        };
+        let sum = combine(recorder, "output", &bases, weights, 0)?;
+        recorder.describe_nothing(&place.name);
+        let needs_grad = place.needs_grad.clone();
+        let backward: Backward = Box::new(move |recorder, grad| {
+            if let Some(lambda) = &lambda {
+                recorder.set_pass("grad_lambda");
+                let rows = dots_by_sample(recorder, grad, &bases)?;
+                sum_partials(recorder, &rows, lambda.len(), 1.0, lambda.gradient)?;
+                recorder.set_pass("backward");
+            }
+            let scaled = |recorder: &mut Recorder, at: usize| {
+                combine(recorder, "grad_input", std::slice::from_ref(grad), weights, at)
+            };
+            // With equal weights all bases have one gradient.
+            let shared = if lambda.is_none() { Some(scaled(recorder, 0)?) } else { None };
+            let mut results = Vec::new();
+            for (at, needed) in needs_grad.iter().enumerate() {
+                results.push(match (&shared, needed) {
+                    (_, false) => None,
+                    (Some(shared), _) => Some(shared.clone()),
+                    (None, _) => Some(scaled(recorder, at)?),
+                });
+            }
+            Ok(results)
+        });
+        Ok((Value::Dense(sum), backward))
+    }
+}
+
+/// Records `sum over i of weights[first + i] * tensors[i]`.
+fn combine(
+    recorder: &mut Recorder,
+    label: &str,
+    tensors: &[Tensor],
+    weights: BufferSlice,
+    first: usize,
+) -> Result<Tensor, GraphError> {
+    let result = recorder.tensor(label, tensors[0].shape);
+    let most = kernels::WeightedSum::MOST_SOURCES;
+    for chunk in recorder.chunks() {
+        let len = chunk.samples * result.shape.len();
+        for (run, tensors) in (0..).zip(tensors.chunks(most as usize)) {
+            let sources = u32::try_from(tensors.len()).expect("at most four");
+            let first = u32::try_from(first).expect("few bases") + run * most;
+            let kernel = kernels::WeightedSum { len, sources, first, accumulate: run > 0 };
+            // A source beyond the last is not read.
+            let source = |at: usize| tensors.get(at).unwrap_or(&tensors[0]).chunks[chunk.index];
+            let [a, b, c, d] = [0, 1, 2, 3].map(source);
+            recorder.dispatch(kernel, &[weights, a, b, c, d, result.chunks[chunk.index]])?;
+        }
+    }
+    Ok(result)
+}
+
+/// Records `<grad, tensors[i]>` for each sample: per chunk `[sample][i]`, and its samples.
+fn dots_by_sample(
+    recorder: &mut Recorder,
+    grad: &Tensor,
+    tensors: &[Tensor],
+) -> Result<Vec<(BufferSlice, u32)>, GraphError> {
+    let count = u32::try_from(tensors.len()).expect("few tensors");
+    let mut rows = Vec::new();
+    for chunk in recorder.chunks() {
+        let words = u64::from(chunk.samples) * u64::from(count);
+        let of_samples = recorder.per_sample("dots", chunk, words);
+        for (at, tensor) in (0..count).zip(tensors) {
+            let pair = [grad.chunks[chunk.index], tensor.chunks[chunk.index]];
+            let dots = sample_dots(recorder, chunk, pair, grad.shape.len())?;
+            let (source, target) = ((1, 0), (count, at));
+            let kernel = CopyChannels { rows: chunk.samples, count: 1, source, target };
+            recorder.dispatch(kernel, &[dots, of_samples])?;
+        }
+        rows.push((of_samples, chunk.samples));
+    }
+    Ok(rows)
+}
+
+/// Records the dot product of two tensors of `len` values a sample, for each sample of a chunk.
+fn sample_dots(
+    recorder: &mut Recorder,
+    chunk: Chunk,
+    [a, b]: [BufferSlice; 2],
+    len: u32,
+) -> Result<BufferSlice, GraphError> {
+    let kernel = RowDots { rows: chunk.samples, len };
+    let words = u64::from(chunk.samples) * u64::from(kernel.chunks());
+    let parts = recorder.per_sample("dot parts", chunk, words);
+    let chunks = kernel.chunks();
+    recorder.dispatch(kernel, &[a, b, parts])?;
+    if chunks == 1 {
+        return Ok(parts);
+    }
+    let (map, op) = (ReduceMap::Identity, ReduceOp::Sum);
+    let first = Reduce { rows: chunk.samples, len: chunks, map, op, factor: 1.0 };
+    reduce_to_one(recorder, "dots", first, parts, Some(chunk))
+}

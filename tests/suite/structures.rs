@@ -1,0 +1,174 @@
+//! Networks made of bases: one step dispatch by dispatch, the gradients of their scales, and what the bases share.
+
+use std::collections::BTreeMap;
+
+use bitplane::models::{self, Model, ModelInput};
+use graph::{BaseScales, NamedTensor, Phase, Shortcut, Structure};
+use pollster::block_on;
+use recording::Executor;
+use tests::{Pictures, bits, gpu_session, host_session, model, options, plant};
+
+use crate::steps::model_equals_reference;
+
+fn structure(text: &str, bases: u32) -> Structure {
+    let partition = text.parse().expect("a structure");
+    Structure { partition, bases, scales: BaseScales::Learned, shortcut: Shortcut::Shared }
+}
+
+/// A model of few bits for small pictures, rebuilt from bases.
+fn built(name: &str, size: u32, widths: [u32; 3], structure: &Structure) -> Model {
+    model(name, size, bits(widths)).structured(Some(structure)).expect("the structure fits")
+}
+
+#[test]
+fn a_step_of_one_block_a_group() {
+    let widths = [1, 2, 4];
+    model_equals_reference("resnet8 v1", &built("resnet8", 12, widths, &structure("v1", 3)), widths);
+}
+
+#[test]
+fn a_step_of_several_blocks_a_group() {
+    let own = Structure { shortcut: Shortcut::Own, scales: BaseScales::Average, ..structure("1,2", 2) };
+    model_equals_reference("resnet8 1,2", &built("resnet8", 12, [1, 4, 32], &own), [1, 4, 32]);
+}
+
+#[test]
+fn a_step_layer_by_layer() {
+    let widths = [1, 1, 4];
+    model_equals_reference("resnet8", &built("resnet8", 12, widths, &structure("layer-wise", 5)), widths);
+}
+
+#[test]
+fn a_step_of_pairs_of_layers() {
+    let widths = [1, 2, 4];
+    model_equals_reference("digits", &built("digits", 8, widths, &structure("v1", 2)), widths);
+}
+
+/// The loss of a forward pass with one value of a parameter changed.
+fn loss_with<E: Executor>(
+    session: &mut graph::Session<E>,
+    pictures: &Pictures,
+    (name, at, value): (&str, i64, f32),
+) -> f64 {
+    plant(session, name, at, value);
+    block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+    f64::from(block_on(session.report()).expect("a report").loss)
+}
+
+#[test]
+fn scales_have_the_gradient_of_the_loss() {
+    for text in ["v1", "layer-wise"] {
+        let model = built("digits", 8, [32, 32, 32], &structure(text, 2));
+        let pictures = Pictures::new(&model, 3, 5);
+        let Some(mut session) = gpu_session(&model, &options(&model, 3)) else { return };
+        block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+        block_on(session.backward()).expect("backward");
+        let gradients = block_on(session.gradients()).expect("gradients");
+        let scales: Vec<&NamedTensor> = gradients.iter().filter(|g| g.name.ends_with(".lambda")).collect();
+        assert_eq!(scales.len(), if text == "v1" { 1 } else { 2 });
+        for NamedTensor { name, values, .. } in scales {
+            for (at, gradient) in values.iter().enumerate() {
+                let (start, step) = (0.5, 1.0 / 512.0);
+                let mut loss = |value: f32| loss_with(&mut session, &pictures, (name, at as i64, value));
+                let slope = (loss(start + step) - loss(start - step)) / (2.0 * f64::from(step));
+                loss(start);
+                let apart = (slope - f64::from(*gradient)).abs();
+                // Between the two measured values some inputs pass the kinks of ReLU and maximum pool.
+                assert!(
+                    apart < 0.15 * slope.abs() + 5e-3,
+                    "{text} {name} {at}: {gradient}, measured {slope}"
+                );
+            }
+        }
+    }
+}
+
+/// Dispatches of one kernel.
+fn count<E: Executor>(session: &graph::Session<E>, phase: Phase, kernel: &str) -> usize {
+    let dispatches = session.recording(phase).map(|recording| recording.dispatches.as_slice());
+    dispatches.unwrap_or_default().iter().filter(|dispatch| dispatch.kernel.name() == kernel).count()
+}
+
+#[test]
+fn bases_share_one_packed_input() {
+    let of = |bases: u32| {
+        let model = built("digits", 8, [1, 2, 4], &structure("layer-wise", bases));
+        host_session(&model, &options(&model, 64))
+    };
+    let (one, five) = (of(1), of(5));
+    for kernel in ["normalize_quantize", "quantize_activation", "bit_unfold"] {
+        let counts = [&one, &five].map(|session| count(session, Phase::Forward, kernel));
+        assert_eq!(counts[0], counts[1], "{kernel}");
+    }
+    assert!(count(&five, Phase::Forward, "bit_unfold") == 2, "one for each convolution");
+    // Each base transposes its own gradient, and the patches are transposed once for all.
+    let transposes = [&one, &five].map(|session| count(session, Phase::Backward, "bit_transpose"));
+    assert_eq!(transposes, [2 * 2, 2 * (5 + 1)]);
+    assert_eq!(count(&five, Phase::Backward, "bit_unfold"), 2);
+}
+
+#[test]
+fn bases_cost_less_than_as_many_networks() {
+    let single = host_session(
+        &model("resnet8", 16, bits([1, 2, 4])),
+        &options(&model("resnet8", 16, bits([1, 2, 4])), 32),
+    );
+    let rebuilt = built("resnet8", 16, [1, 2, 4], &structure("v1", 5));
+    let bases = host_session(&rebuilt, &options(&rebuilt, 32));
+    for phase in [Phase::Forward, Phase::Backward] {
+        let of = |session: &graph::Session<_>| session.recording(phase).map_or(0, |r| r.dispatches.len());
+        assert!(of(&bases) < 5 * of(&single), "{phase:?}: {} and {}", of(&bases), of(&single));
+    }
+    assert!(bases.memory_bytes() < 5 * single.memory_bytes());
+    assert!(bases.parameter_count() < 5 * single.parameter_count());
+}
+
+/// `plain` with the names of the only base of a layer-wise network.
+fn renamed(plain: Vec<NamedTensor>, wanted: &BTreeMap<String, Vec<usize>>) -> Vec<NamedTensor> {
+    let mut tensors: Vec<NamedTensor> = plain
+        .into_iter()
+        .map(|tensor| match wanted.contains_key(&tensor.name) {
+            true => tensor,
+            false => {
+                let (layer, rest) = tensor.name.split_once(".weight").expect("a weight of a convolution");
+                NamedTensor { name: format!("{layer}.base0.weight{rest}"), ..tensor }
+            }
+        })
+        .collect();
+    for (name, shape) in wanted.iter().filter(|(name, _)| name.ends_with(".lambda")) {
+        tensors.push(NamedTensor { name: name.clone(), shape: shape.clone(), values: vec![1.0] });
+    }
+    tensors
+}
+
+#[test]
+fn one_base_for_each_layer_is_the_plain_network() {
+    // Random numbers follow the position of a layer, so that gradients stay in f32 here.
+    let plain = model("digits", 8, bits([1, 2, 32]));
+    let rebuilt = built("digits", 8, [1, 2, 32], &structure("layer-wise", 1));
+    let pictures = Pictures::new(&plain, 20, 9);
+    let Some(mut plain_session) = gpu_session(&plain, &options(&plain, 20)) else { return };
+    let mut session = gpu_session(&rebuilt, &options(&rebuilt, 20)).expect("an adapter");
+    let wanted = rebuilt.network.parameters().into_iter().collect();
+    let state = block_on(plain_session.state()).expect("state");
+    let weights: Vec<NamedTensor> =
+        state.into_iter().filter(|tensor| !tensor.name.ends_with("_moment")).collect();
+    session.load_parameters(&renamed(weights, &wanted)).expect("the same parameters");
+    let mut results = Vec::new();
+    for session in [&mut plain_session, &mut session] {
+        block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+        block_on(session.backward()).expect("backward");
+        let gradients = block_on(session.gradients()).expect("gradients");
+        results.push(gradients);
+    }
+    let theirs = results.pop().expect("two");
+    let ours = renamed(results.pop().expect("two"), &wanted);
+    let theirs: Vec<NamedTensor> = theirs.into_iter().filter(|g| !g.name.ends_with(".lambda")).collect();
+    let ours: Vec<NamedTensor> = ours.into_iter().filter(|g| !g.name.ends_with(".lambda")).collect();
+    tests::assert_same(&theirs, &ours, "gradients");
+    let input = ModelInput { height: 8, width: 8, channels: 1, classes: 10 };
+    let bad = models::build("digits", &input, bits([1, 2, 4]))
+        .expect("builds")
+        .structured(Some(&structure("1,1", 2)));
+    assert!(bad.is_err_and(|error| error.to_string().contains("this model has 1")));
+}
