@@ -59,6 +59,14 @@ fn a_run_is_evaluated_at_every_width_as_it_was_in_training() {
     }
     let found = run(folder.path(), "eval all --json").expect(0, &[]).json();
     assert_eq!(found["loss"], widths[0]["test_loss"], "the widest");
+    // The processor and the adapter agree at every width, and each has a row of its own.
+    let line = "bench infer all -r 1 -b 3 -o json --threads 1";
+    let rows: Value = serde_json::from_str(&run(folder.path(), line).expect(0, &[]).stdout).unwrap();
+    let bits: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["bits"]).collect();
+    assert_eq!(bits, ["3,3,4", "3,3,4", "2,2,4", "2,2,4", "1,1,4", "1,1,4"]);
+    for row in rows.as_array().unwrap().iter().step_by(2) {
+        assert!(row["checked"].as_str().unwrap().starts_with("the processor"), "{row}");
+    }
     run(folder.path(), "eval all --bits 3,1").expect(2, &["all has no network", "3,3 and 2,2 and 1,1"]);
 }
 

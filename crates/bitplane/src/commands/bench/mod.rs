@@ -44,7 +44,13 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         }
         BenchCommand::Infer(InferArgs { file: Some(path), threads, network }) => {
             let file = packed::File::open(path)?;
-            with(&network.measure, |bench| packed_file::run(bench, network, &file, *threads))
+            with(&network.measure, |bench| {
+                // Networks that share planes, each with those that it reads.
+                for bits in file.networks() {
+                    packed_file::run(bench, network, &file.at(bits)?, *threads)?;
+                }
+                Ok(())
+            })
         }
         BenchCommand::Infer(InferArgs { network, .. }) => {
             network::specs(network)?;
