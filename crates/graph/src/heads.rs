@@ -265,8 +265,8 @@ impl Network {
             Some(FeatureMatch { node: place(pair.node)?, target: place(pair.target)?, ..**pair })
         });
         let (heads, matches, parts) = (heads.collect(), matches.collect(), Vec::new());
-        let Self { input, classes, deployed, .. } = *self;
+        let Self { input, classes, deployed, lengths, .. } = *self;
         // Blocks are positions of the whole network.
-        Self { layers, heads, matches, parts, blocks: Vec::new(), input, classes, deployed }
+        Self { layers, heads, matches, parts, blocks: Vec::new(), input, classes, deployed, lengths }
     }
 }
