@@ -9,10 +9,12 @@ use tests::{Pictures, assert_same, bits, gpu_session, model, options, train};
 
 use crate::method::{by, checked_kernels};
 
-const LEARNED: LearnedBits =
+/// Lengths of their own for weights and activations of every layer.
+pub const LEARNED: LearnedBits =
     LearnedBits { tied: false, form: LengthForm::Nested, penalty: Penalty::Equal, gamma: 0.5, rate: 30.0 };
 
-fn learned(widths: [u32; 3], learned: LearnedBits) -> Model {
+/// The digits' network with learned lengths.
+pub fn learned(widths: [u32; 3], learned: LearnedBits) -> Model {
     by(model("digits", 8, bits(widths)), &Method { learned_bits: Some(learned), ..Method::default() })
 }
 
@@ -20,7 +22,8 @@ fn state<E: Executor>(session: &mut Session<E>) -> Vec<NamedTensor> {
     block_on(session.state()).expect("state")
 }
 
-fn set(tensors: &mut [NamedTensor], name: &str, value: f32) {
+/// Sets the first value of a tensor.
+pub fn set(tensors: &mut [NamedTensor], name: &str, value: f32) {
     tensors.iter_mut().find(|tensor| tensor.name == name).expect(name).values[0] = value;
 }
 
