@@ -6,7 +6,8 @@
 // v = weight[row row_stride + (j / inner) outer_stride + (j % inner) inner_stride] (f32 bits).
 // RULE 0: code 1 where v >= 0 (DoReFa-Net, equation 7). RULE 1: round(n (tanh(v) / (2 m) + 1/2)) (equation 9) with
 // n = 2^BITS - 1 and m = scale[0] = max |tanh|; a tensor of zeros gives 1/2. RULE 2: floor(n (...) + 1/2) of the same.
-// RULE 3: min(floor(2^BITS (...)), n), whose upper bits are the codes of fewer bits.
+// RULE 3: min(floor(2^BITS (...)), n), whose upper bits are the codes of fewer bits. RULES 4 and 5: as 1 and 3, of
+// v / (2 m) + 1/2 with m = scale[0] = max |v|.
 // planes: BITS x rows x words_for(k).
 {% if ALONG == 4 -%}
 // Rows are contiguous and in fours of elements: one invocation packs one word position of one row.
@@ -109,11 +110,16 @@ fn code_of(bits: u32) -> u32 {
     }
     var x = 0.5;
     if scale[0] > 0.0 {
-        x = clamp(tanh_bounded(bitcast<f32>(bits)) / (2.0 * scale[0]) + 0.5, 0.0, 1.0);
+        var t = bitcast<f32>(bits);
+        if RULE < 4u {
+            t = tanh_bounded(t);
+        }
+        x = clamp(t / (2.0 * scale[0]) + 0.5, 0.0, 1.0);
     }
-    let last = select(1u, 0u, RULE == 3u);
+    let is_nested = RULE == 3u || RULE == 5u;
+    let last = select(1u, 0u, is_nested);
     let scaled = f32((1u << BITS) - last) * x;
-    if RULE == 3u {
+    if is_nested {
         return min(u32(scaled), (1u << BITS) - 1u);
     }
     if RULE == 2u {

@@ -1,5 +1,6 @@
 //! Tests that cross crates.
 
+mod bit_lengths;
 mod bit_products;
 mod channel_parts;
 mod chunks;

@@ -17,6 +17,7 @@ const PLAIN: Method = Method {
     gradient_scale: GradientScale::Sample,
     first: None,
     last: None,
+    learned_bits: None,
     nested: None,
     heterogeneous: None,
     channel_bits: None,

@@ -10,13 +10,14 @@ use bitplane::models::Model;
 use bitplane::packed_network::{pack, unpack};
 use bitplane::position::Position;
 use gpu::Gpu;
-use graph::{NamedTensor, Phase, Session};
+use graph::{LearnedBits, NamedTensor, Phase, Session};
 use packed::{File, Network, Trace};
 use pollster::block_on;
 use tests::{
     Pictures, SMALL_ALEXNET, SMALL_RESNET18, bits, gpu_session, model, open_gpu, options, python, reduced,
 };
 
+use super::bit_lengths::{LEARNED, learned, set};
 use super::deployed::{codes, evaluation, run_one, state_with_odd_gammas};
 use super::plane_groups::{self, Cuts};
 
@@ -92,7 +93,18 @@ struct Packed {
 /// Trains a little, exports, and compares the evaluations of the run and of the file.
 fn packed_like_its_run(name: &str, model: Model, widths: [u32; 3], samples: u32) -> Option<Packed> {
     let state = state_with_odd_gammas(&model, &Pictures::new(&model, 32, 3), 4)?;
-    let bytes = exported(&model, &state, widths)?;
+    packed_in_state(name, model, &state, widths, samples)
+}
+
+/// Exports a network in `state`, and compares the evaluations of the run and of the file.
+fn packed_in_state(
+    name: &str,
+    model: Model,
+    state: &[NamedTensor],
+    widths: [u32; 3],
+    samples: u32,
+) -> Option<Packed> {
+    let bytes = exported(&model, state, widths)?;
     let file = File::decode(&bytes).expect("what was written is read");
     assert_eq!(file.encode(), bytes, "the same contents give the same bytes");
     let most = file.counted_bits() as f64 / 8.0 * 1.03 + 16384.0;
@@ -100,7 +112,7 @@ fn packed_like_its_run(name: &str, model: Model, widths: [u32; 3], samples: u32)
 
     let pictures = Pictures::new(&model, samples, 23);
     let mut run = gpu_session(&model, &options(&model, samples))?;
-    run.load_state(&state).expect("its own state");
+    run.load_state(state).expect("its own state");
     let (wanted, found) =
         (results(&mut run, &pictures), results(&mut opened(&file, &model, samples), &pictures));
     assert_eq!(found, wanted, "{name} {widths:?}: the file's evaluation is the run's");
@@ -114,9 +126,13 @@ fn packed_like_its_run(name: &str, model: Model, widths: [u32; 3], samples: u32)
 
 /// A plain network's file as the device, the processor and Python compute it.
 fn compare(name: &str, model: Model, widths: [u32; 3], samples: u32) {
-    let Some(Packed { model, bytes, file, few }) = packed_like_its_run(name, model, widths, samples) else {
-        return;
-    };
+    if let Some(packed) = packed_like_its_run(name, model, widths, samples) {
+        all_agree(name, packed);
+    }
+}
+
+/// The device, the processor and Python compute the same from a file.
+fn all_agree(name: &str, Packed { model, bytes, file, few }: Packed) {
     let on_device = codes_by_layer(&mut opened(&file, &model, few.labels.len() as u32), &few);
     let network = Network::new(file);
     processor_gives_codes(name, &network, &few, &on_device);
@@ -223,6 +239,21 @@ fn residual_networks_keep_their_sums_in_f32() {
     compare_residual("resnet20", model("resnet20", 8, bits([2, 2, 4])), [2, 2, 4], 8);
     let name = "resnet18-original";
     compare_residual(name, reduced(name, SMALL_RESNET18, bits([1, 2, 4])), [1, 2, 4], 8);
+}
+
+/// Learned lengths leave every layer widths of its own.
+#[test]
+fn layers_of_their_own_widths() {
+    for form in [graph::LengthForm::Nested, graph::LengthForm::Exact] {
+        let model = learned([4, 4, 4], LearnedBits { form, ..LEARNED });
+        let Some(mut state) = state_with_odd_gammas(&model, &Pictures::new(&model, 32, 3), 4) else { return };
+        for (of, bits) in [("conv1.weight_", 2.0), ("conv2.weight_", 3.0), ("act0.", 5.0), ("act1.", 1.0)] {
+            for (name, value) in [("length", bits), ("base", bits), ("frozen", 1.0)] {
+                set(&mut state, &format!("{of}{name}"), value);
+            }
+        }
+        all_agree("digits", packed_in_state("digits", model, &state, [4, 4, 4], 16).expect("an adapter"));
+    }
 }
 
 /// What the second version of the format is for, in the networks of the program.

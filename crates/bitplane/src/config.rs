@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::batches::Augment;
 use crate::fetch;
 use crate::kernel_choice::KernelChoice;
+use crate::learned_bits::LearnedBitsConfig;
 use crate::method::{
     ActivationForm, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity, NestedForm,
     Rounding, is_default,
@@ -30,6 +31,9 @@ pub const DEFAULT_CALIBRATION_BATCHES: u32 = 32;
 
 /// The widths that are used when none are given.
 pub const DEFAULT_BITS: Bits = Bits { weight: 1, activation: 2, gradient: 4 };
+
+/// The widths that lengths start at when none are given, with gradients as the paper has them.
+pub const DEFAULT_LEARNED_BITS: Bits = Bits { weight: 8, activation: 8, gradient: 32 };
 
 const ADAM_BETAS: (f32, f32) = (0.9, 0.999);
 
@@ -104,6 +108,8 @@ pub struct Config {
     pub flex_batch_norm: FlexBatchNorm,
     #[serde(default, skip_serializing_if = "is_default")]
     pub nested_form: NestedForm,
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub learned_bits: Option<LearnedBitsConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bit_mix: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -195,6 +201,10 @@ impl Config {
             ..DEFAULT_BITS
         };
         let structure = settings.structure().structure().expect("the structure was checked");
+        let usual = if settings.learn_bits.is_some() { DEFAULT_LEARNED_BITS } else { usual };
+        let lr = settings.lr.unwrap_or(lr);
+        let epochs = settings.epochs.unwrap_or(recipe.epochs);
+        let learned_bits = LearnedBitsConfig::resolve(&settings, epochs, lr);
         let given: Bits =
             settings.bits.as_deref().map_or(usual, |text| text.parse().expect("bits were checked"));
         let widths = settings.widths.unwrap_or_default();
@@ -205,10 +215,11 @@ impl Config {
             data: absolute(settings.data.as_deref().unwrap_or(DEFAULT_DATA)),
             model: settings.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
             bits: bits.to_string(),
-            epochs: settings.epochs.unwrap_or(recipe.epochs),
+            epochs,
+            learned_bits,
             batch_size: settings.batch_size.unwrap_or(recipe.batch_size),
             opt: opt_given,
-            lr: settings.lr.unwrap_or(lr),
+            lr,
             momentum: settings.momentum.unwrap_or(momentum),
             nesterov: settings.nesterov.unwrap_or(nesterov),
             weight_decay: settings.weight_decay.unwrap_or(weight_decay),
@@ -301,6 +312,7 @@ impl Config {
                 NestedForm::Midrise => graph::NestedForm::MidRise,
                 NestedForm::Shift => graph::NestedForm::Shift,
             }),
+            learned_bits: self.learned_bits.map(|learned| learned.method(self.lr)),
             last: self.quantize_last.then(|| self.bits()),
             heterogeneous: self.heterogeneous(),
             channel_bits: self.channel_bits(),

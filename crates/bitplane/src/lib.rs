@@ -22,6 +22,7 @@ pub mod grid;
 pub mod identity;
 pub mod initial;
 pub mod kernel_choice;
+pub mod learned_bits;
 pub mod lock;
 pub mod manifest;
 pub mod memory;

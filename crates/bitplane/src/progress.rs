@@ -73,7 +73,7 @@ impl Progress {
         let narrower: String =
             narrower.map(|width| format!(", {:.4} at {} bits", width.test_accuracy, width.bits)).collect();
         self.note(&format!(
-            "epoch {}/{}: train loss {:.4} accuracy {:.4}, test loss {:.4} accuracy {:.4}{}{narrower}, {:.1} s, {:.0} images/s",
+            "epoch {}/{}: train loss {:.4} accuracy {:.4}, test loss {:.4} accuracy {:.4}{}{}{narrower}, {:.1} s, {:.0} images/s",
             record.epoch,
             self.epochs,
             record.train_loss,
@@ -81,6 +81,7 @@ impl Progress {
             record.test_loss,
             record.test_accuracy,
             if best { " (best)" } else { "" },
+            record.bits.as_ref().map_or(String::new(), |bits| format!(", {:.2} bits on average", bits.average)),
             record.seconds,
             record.images_per_second,
         ));

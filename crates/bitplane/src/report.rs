@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Totals;
 use crate::exit::Failure;
+use crate::learned_bits::LengthRecord;
 use crate::output;
 
 /// Version of the JSON objects below.
@@ -37,6 +38,9 @@ pub struct EpochRecord {
     /// Results of every width of a FlexNet, the widest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub widths: Vec<WidthRecord>,
+    /// Learned bit lengths, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<LengthRecord>,
 }
 
 /// The test results of one width.

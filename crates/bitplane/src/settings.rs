@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
 use crate::kernel_choice::KernelChoice;
+use crate::learned_bits::{BitsMode, BitsPenalty, LearnBits};
 use crate::method::{
     ActivationForm, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity, NestedForm,
     Rounding,
@@ -208,6 +209,25 @@ pub struct Settings {
     /// Whose the layers in the shortcut of a group's first block are
     #[arg(long, value_name = "WHOSE")]
     pub shortcut: Option<Shortcut>,
+    /// Learn bit lengths of weights and activations, from those of --bits on: one for the whole network, or one for the
+    /// weights and one for the activations of every layer
+    #[arg(long, value_name = "network|layer")]
+    pub learn_bits: Option<String>,
+    /// How a length between two whole ones is computed
+    #[arg(long, value_name = "MODE")]
+    pub bits_mode: Option<BitsMode>,
+    /// What a bit of a length costs
+    #[arg(long, value_name = "KIND")]
+    pub bits_penalty: Option<BitsPenalty>,
+    /// Weight of the penalty on bits in the loss
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub bits_gamma: Option<f64>,
+    /// Learning rate of bit lengths; it follows the schedule of the weights' rate
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub bits_lr: Option<f64>,
+    /// Epochs after which lengths are rounded up and stay
+    #[arg(long, value_name = "N")]
+    pub bits_freeze_epoch: Option<u32>,
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
@@ -347,6 +367,12 @@ impl Settings {
             bases: self.bases.or(other.bases),
             base_scales: self.base_scales.or(other.base_scales),
             shortcut: self.shortcut.or(other.shortcut),
+            learn_bits: self.learn_bits.or(other.learn_bits),
+            bits_mode: self.bits_mode.or(other.bits_mode),
+            bits_penalty: self.bits_penalty.or(other.bits_penalty),
+            bits_gamma: self.bits_gamma.or(other.bits_gamma),
+            bits_lr: self.bits_lr.or(other.bits_lr),
+            bits_freeze_epoch: self.bits_freeze_epoch.or(other.bits_freeze_epoch),
             // The sum belongs to the file that is named beside it.
             init_sha256: self.init_sha256.or(match &self.init_from {
                 Some(path) if other.init_from.as_ref() != Some(path) => None,
@@ -386,7 +412,11 @@ impl Settings {
                 (key, data::printable(mix), format!("BITS:SHARE,..., shares that add up to 1 ({error})"))
             })?;
         }
+        if let Some(text) = &self.learn_bits {
+            LearnBits::parse(text).map_err(|allowed| ("learn-bits", data::printable(text), allowed))?;
+        }
         let whole = [
+            ("bits-freeze-epoch", self.bits_freeze_epoch, 1, 1_000_000),
             ("epochs", self.epochs, 1, 1_000_000),
             ("batch-size", self.batch_size, 1, MAX_BATCH_SIZE),
             ("lr-step-size", self.lr_step_size, 1, 1_000_000),
@@ -422,7 +452,7 @@ impl Settings {
             return Err(("seed", seed.to_string(), format!("0 to {}", i64::MAX)));
         }
         type Real = (&'static str, Option<f64>, fn(f64) -> bool, &'static str);
-        let real: [Real; 9] = [
+        let real: [Real; 11] = [
             ("distill-weight", self.distill_weight, |x| (0.0..=1.0).contains(&x), "0 to 1"),
             (
                 "distill-temperature",
@@ -436,6 +466,8 @@ impl Settings {
                 |x| x > 0.0 && x <= 1e6,
                 "above 0, up to 1e6",
             ),
+            ("bits-gamma", self.bits_gamma, |x| (0.0..=1e6).contains(&x), "0 to 1e6"),
+            ("bits-lr", self.bits_lr, |x| x > 0.0 && x <= 1e3, "above 0, up to 1000"),
             ("lr", self.lr, |x| x > 0.0 && x <= 1e9, "above 0, up to 1e9"),
             ("momentum", self.momentum, |x| (0.0..1.0).contains(&x), "0 up to but not including 1"),
             ("weight-decay", self.weight_decay, |x| (0.0..=1e3).contains(&x), "0 to 1000"),

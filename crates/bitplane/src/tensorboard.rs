@@ -112,7 +112,19 @@ fn scalars(record: &EpochRecord) -> Vec<Summary> {
         ("images_per_second", record.images_per_second),
         ("epoch", f64::from(record.epoch)),
     ];
-    named.map(|(tag, value)| Summary::scalar(tag, value)).into()
+    let mut summaries: Vec<Summary> =
+        named.into_iter().map(|(tag, value)| Summary::scalar(tag, value)).collect();
+    if let Some(bits) = &record.bits {
+        let averages = [
+            ("bits/average", bits.average),
+            ("bits/average_by_memory", bits.memory_average),
+            ("bits/average_by_ops", bits.ops_average),
+        ];
+        summaries.extend(averages.map(|(tag, value)| Summary::scalar(tag, value)));
+        let lengths = bits.lengths.iter();
+        summaries.extend(lengths.map(|(name, value)| Summary::scalar(&format!("bits/{name}"), *value)));
+    }
+    summaries
 }
 
 fn collected(statistics: &Statistics) -> Vec<Summary> {

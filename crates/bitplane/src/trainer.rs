@@ -1,6 +1,7 @@
 //! The training loop: steps, evaluation, checkpoints, and what to do when something fails.
 
 mod epoch;
+mod lengths;
 mod observe;
 
 use std::time::Instant;

@@ -14,6 +14,8 @@ pub(crate) struct Arena {
     pub value: BufferSlice,
     pub gradient: BufferSlice,
     pub moments: Vec<BufferSlice>,
+    /// Bit lengths, which have a learning rate of their own.
+    pub is_length: bool,
     /// Decays that layers ask for, by position.
     pub decays: Vec<DecayRun>,
 }
@@ -122,11 +124,16 @@ fn room(spec: &ParameterSpec) -> u64 {
 fn groups(network: &Network, limit: u64) -> Vec<Vec<(String, &ParameterSpec)>> {
     let mut trained: Vec<(String, &ParameterSpec)> =
         specs(network).filter(|(_, spec)| spec.trainable && !network.deployed).collect();
-    trained.sort_by(|(_, a), (_, b)| a.weight_decay.total_cmp(&b.weight_decay));
+    let order = |(_, a): &(String, &ParameterSpec), (_, b): &(String, &ParameterSpec)| {
+        a.is_length.cmp(&b.is_length).then(a.weight_decay.total_cmp(&b.weight_decay))
+    };
+    trained.sort_by(order);
     let mut groups: Vec<Vec<(String, &ParameterSpec)>> = Vec::new();
     let mut used = 0;
     for (name, spec) in trained {
-        if groups.is_empty() || used + room(spec) > limit {
+        let last = groups.last().and_then(|group| group.last());
+        let other = last.is_none_or(|(_, last)| last.is_length != spec.is_length);
+        if other || used + room(spec) > limit {
             groups.push(Vec::new());
             used = 0;
         }
@@ -145,6 +152,7 @@ impl Arena {
         let words = members.iter().map(|(_, spec)| room(spec)).sum();
         let whole = match members {
             [(name, _)] => name.as_str(),
+            [(_, spec), ..] if spec.is_length => "bit lengths",
             _ => "parameters",
         };
         let value = recorder.persistent(whole, words);
@@ -161,7 +169,8 @@ impl Arena {
             }
             first += room(spec);
         }
-        Self { value, gradient, moments, decays }
+        let is_length = members.iter().any(|(_, spec)| spec.is_length);
+        Self { value, gradient, moments, is_length, decays }
     }
 }
 

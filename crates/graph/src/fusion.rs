@@ -93,6 +93,7 @@ fn windows_are_apart(Geometry { kernel: (height, width), stride, .. }: Geometry)
 /// What the backward pass keeps.
 struct Saved {
     input: Tensor,
+    codes: Packed,
     route: Vec<BufferSlice>,
     normalization: Option<Normalized>,
 }
@@ -163,9 +164,10 @@ impl Chain {
             codes.push(planes);
             route.push(passed);
         }
-        let packed = Packed::codes(shape, (self.quantizer.kind(), bits, self.quantizer.factor()), codes);
+        let groups = self.quantizer.groups(recorder)?;
+        let packed = Packed { shape, kind: self.quantizer.kind(), groups, chunks: codes };
         self.describe(recorder, network, &input, &packed);
-        let saved = Saved { input, route, normalization };
+        let saved = Saved { input, codes: packed.clone(), route, normalization };
         Ok((
             Value::Packed(packed),
             Box::new(move |recorder, grad| Ok(vec![Some(self.backward(recorder, &saved, grad)?)])),
@@ -191,7 +193,8 @@ impl Chain {
     }
 
     fn backward(&self, recorder: &mut Recorder, saved: &Saved, grad: &Tensor) -> Result<Tensor, GraphError> {
-        let Saved { input, route, normalization } = saved;
+        let Saved { input, codes, route, normalization } = saved;
+        self.quantizer.own_gradients(recorder, codes, grad)?;
         let channels = input.shape.channels;
         let (mut rule, mut sums) = (NormalizeRule::None, None);
         if let Some(Normalized { name, statistics, .. }) = normalization {
@@ -235,7 +238,7 @@ impl Chain {
     fn partial_sums(
         &self,
         recorder: &mut Recorder,
-        Saved { input, route, normalization }: &Saved,
+        Saved { input, route, normalization, .. }: &Saved,
         grad: &Tensor,
     ) -> Result<Vec<(BufferSlice, u32)>, GraphError> {
         let channels = input.shape.channels;

@@ -265,8 +265,19 @@ impl Network {
             Some(FeatureMatch { node: place(pair.node)?, target: place(pair.target)?, ..**pair })
         });
         let (heads, matches, parts) = (heads.collect(), matches.collect(), Vec::new());
-        let Self { input, classes, pixel_scale, deployed, .. } = *self;
+        let Self { input, classes, pixel_scale, deployed, lengths, .. } = *self;
         // Blocks are positions of the whole network.
-        Self { layers, heads, matches, parts, blocks: Vec::new(), input, classes, pixel_scale, deployed }
+        Self {
+            layers,
+            heads,
+            matches,
+            parts,
+            blocks: Vec::new(),
+            input,
+            classes,
+            pixel_scale,
+            deployed,
+            lengths,
+        }
     }
 }

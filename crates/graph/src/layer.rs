@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Bits, Codes, GraphError, Link, Method, ParameterSpec, Recorder, Tensor,
+    Bits, Codes, GraphError, LengthForm, Link, Method, ParameterSpec, Recorder, Tensor,
     tensor::{Kind, Value},
 };
 
@@ -86,6 +86,17 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// The same layer on the upper `bits` of its codes, where it has such a form.
     fn cut(&self, _bits: u32) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// The same layer with learned bit lengths, where it has such a form; its other parameters keep names and shapes.
+    fn with_learned_bits(&self, _form: LengthForm) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// The layer as a saved state wants it recorded, where that is not how it is; `read` gives the first value of one of its
+    /// parameters.
+    fn for_state(&self, _read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn Layer>> {
         None
     }
 

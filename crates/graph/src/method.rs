@@ -6,13 +6,13 @@ use kernels::{ActivationForm, Rounding};
 use reference::{nested::NestedForm, quantize::GradientScale};
 
 use crate::{
-    Bits, FULL_PRECISION, GraphError, Heterogeneous, Layer, Network, NetworkBuilder, Node,
+    Bits, FULL_PRECISION, GraphError, Heterogeneous, Layer, LearnedBits, Network, NetworkBuilder, Node,
     layers::Quantize,
     quantizers::{ActivationQuantizer, DorefaActivation, HbnnActivation, Pixels},
 };
 
 /// What the quantizers and nonlinearities of a network compute; the default is the paper's text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Method {
     /// What limits activations to [0, 1].
     pub activation_form: ActivationForm,
@@ -36,6 +36,8 @@ pub struct Method {
     pub heterogeneous: Option<Heterogeneous>,
     /// Channels of activations have bits of their own.
     pub channel_bits: Option<HbnnActivation>,
+    /// Bits of weights and activations are learned; none keeps those that the network was built with.
+    pub learned_bits: Option<LearnedBits>,
 }
 
 /// What takes the place of a layer.
@@ -73,7 +75,10 @@ impl Network {
                 layer.layer = changed;
             }
         }
-        Ok(network)
+        match method.learned_bits {
+            Some(learned) => network.with_learned_bits(learned),
+            None => Ok(network),
+        }
     }
 
     fn with_first(self, bits: Bits) -> Result<Self, GraphError> {
@@ -159,7 +164,7 @@ impl Network {
         }
         self.heads.iter().for_each(|head| builder.head(head.moved(&nodes)));
         self.matches.iter().for_each(|pair| builder.match_features(pair.moved(&nodes)));
-        Ok(Self { pixel_scale: self.pixel_scale, ..builder.build()? })
+        Ok(Self { lengths: self.lengths, pixel_scale: self.pixel_scale, ..builder.build()? })
     }
 }
 

@@ -5,7 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use kernels::PixelScale;
 
 use crate::{
-    Bits, Block, FULL_PRECISION, FeatureMatch, GraphError, Head, LayerSummary, Shape, heads,
+    Bits, Block, FULL_PRECISION, FeatureMatch, GraphError, Head, LayerSummary, Shape,
+    bit_length::Lengths,
+    heads,
     layer::Layer,
     layers::{
         AvgPool, BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
@@ -62,6 +64,8 @@ pub struct Network {
     pub pixel_scale: PixelScale,
     /// Evaluated only: there are no gradients.
     pub(crate) deployed: bool,
+    /// Learned bit lengths.
+    pub(crate) lengths: Option<Lengths>,
 }
 
 impl Network {
@@ -112,7 +116,10 @@ impl NetworkLayer {
             kind: self.layer.kind(),
             output: self.output,
             parameters: trainable.map(|p| p.len() as u64).sum(),
-            stored_bits: self.parameters.iter().map(|p| p.len() as f64 * self.layer.stored_bits(p)).sum(),
+            // A length is the number of planes, not something that is stored beside them.
+            stored_bits: (self.parameters.iter().filter(|p| !p.is_length))
+                .map(|p| p.len() as f64 * self.layer.stored_bits(p))
+                .sum(),
             macs: self.layer.macs(&self.input_kinds, self.output),
             bits: self.layer.bits(&self.input_kinds),
         }
@@ -426,7 +433,8 @@ impl NetworkBuilder {
         check_blocks(&blocks, &layers)?;
         let classes = heads::check(&layers, &heads, &matches)?;
         let pixel_scale = PixelScale::UNIT;
-        Ok(Network { classes, heads, matches, parts, input, layers, blocks, pixel_scale, deployed: false })
+        let (deployed, lengths) = (false, None);
+        Ok(Network { classes, heads, matches, parts, input, layers, blocks, pixel_scale, deployed, lengths })
     }
 
     /// As [`NetworkBuilder::build`], for a network that is evaluated and never trained.

@@ -61,10 +61,12 @@ impl Optimizer {
 
     /// Updates all parameters of `arena`; one that is larger than a binding is an arena of its own and goes piece by piece.
     pub(crate) fn record(&self, recorder: &mut Recorder, arena: &Arena) -> Result<(), GraphError> {
-        let step = recorder.step();
+        let own = recorder.shared.length_step.filter(|_| arena.is_length);
+        let step = own.unwrap_or(recorder.step());
         let (Self::Sgd { weight_decay, .. } | Self::Adam { weight_decay, .. }) = *self;
         let runs: Vec<DecayRun> =
             arena.decays.iter().map(|run| DecayRun { decay: weight_decay + run.decay, ..*run }).collect();
+        let runs = if arena.is_length { vec![DecayRun { first: 0, decay: 0.0 }] } else { runs };
         let decays = recorder.constant("weight decays", DecayRun::words(&runs));
         let runs = u32::try_from(runs.len()).expect("at most one a parameter");
         let wholes = [arena.gradient, arena.value].into_iter().chain(arena.moments.iter().copied());

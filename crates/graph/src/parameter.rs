@@ -22,6 +22,8 @@ pub struct ParameterSpec {
     pub init: Init,
     /// True where the optimizer updates it; running statistics are saved but not trained.
     pub trainable: bool,
+    /// Part of a learned bit length: trained at a rate of its own, within bounds and without decay.
+    pub is_length: bool,
     /// Decay of this parameter alone, added to the optimizer's.
     pub weight_decay: f32,
 }
@@ -30,7 +32,14 @@ impl ParameterSpec {
     /// A convolution or linear weight: normal with standard deviation sqrt(2 / fan_in).
     pub fn weight(shape: Vec<usize>, fan_in: u32) -> Self {
         let deviation = (2.0 / f64::from(fan_in)).sqrt() as f32;
-        Self { name: "weight", shape, init: Init::Normal(deviation), trainable: true, weight_decay: 0.0 }
+        Self {
+            name: "weight",
+            shape,
+            init: Init::Normal(deviation),
+            trainable: true,
+            is_length: false,
+            weight_decay: 0.0,
+        }
     }
 
     /// A trainable vector of equal values.
@@ -40,6 +49,7 @@ impl ParameterSpec {
             shape: vec![len as usize],
             init: Init::Constant(value),
             trainable: true,
+            is_length: false,
             weight_decay: 0.0,
         }
     }

@@ -9,6 +9,9 @@ mod dorefa_gradient;
 mod dorefa_weight;
 mod hbnn_activation;
 mod hbnn_weight;
+pub(crate) mod learned;
+mod learned_activation;
+mod learned_weight;
 mod nested_weight;
 mod pixels;
 
@@ -21,6 +24,8 @@ pub use dorefa_weight::DorefaWeight;
 pub use hbnn_activation::HbnnActivation;
 pub use hbnn_weight::{BITS, HbnnWeight};
 use kernels::{By, Rounding, ScaleIndex};
+pub use learned_activation::LearnedActivation;
+pub use learned_weight::LearnedWeight;
 pub use nested_weight::NestedWeight;
 pub use pixels::Pixels;
 use recording::BufferSlice;
@@ -28,7 +33,9 @@ use reference::threshold::{BatchNormChannel, ChannelThresholds};
 
 use crate::{
     CodeRule, Convolution, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Tensor,
-    planes::Operand, recorder::Chunk,
+    bit_length::LengthForm,
+    planes::{Group, Operand},
+    recorder::Chunk,
 };
 
 /// Which axis of an OHWI weight forms the rows of a packed operand.
@@ -49,6 +56,17 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
 
     /// The same rule on the upper `bits` of its codes, where it has such a form.
     fn cut(&self, _bits: u32) -> Option<Arc<dyn WeightQuantizer>> {
+        None
+    }
+
+    /// The rule with a learned bit length, where it has such a form.
+    fn with_learned_bits(&self, _form: LengthForm) -> Option<Arc<dyn WeightQuantizer>> {
+        None
+    }
+
+    /// The rule as a saved state wants it recorded, where that is not how it is; `read` gives the first value of one of the
+    /// rule's parameters.
+    fn for_state(&self, _read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn WeightQuantizer>> {
         None
     }
 
@@ -124,6 +142,17 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The rule with a learned bit length, where it has such a form.
+    fn with_learned_bits(&self, _form: LengthForm) -> Option<Arc<dyn ActivationQuantizer>> {
+        None
+    }
+
+    /// The rule as a saved state wants it recorded, where that is not how it is; `read` gives the first value of one of the
+    /// rule's parameters.
+    fn for_state(&self, _read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn ActivationQuantizer>> {
+        None
+    }
+
     /// Bits of a code, or planes of all groups.
     fn bits(&self) -> u32;
 
@@ -172,6 +201,27 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
     /// # Errors
     /// Buffers that do not fit.
     fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError>;
+
+    /// The groups of the planes, once [`ActivationQuantizer::pack`] or a fused kernel has written them.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn groups(&self, _recorder: &mut Recorder) -> Result<Vec<Group>, GraphError> {
+        Ok(vec![Group::codes(self.bits(), self.factor())])
+    }
+
+    /// Records the gradients of the rule's own parameters from its codes and the gradient of their values.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    fn own_gradients(
+        &self,
+        _recorder: &mut Recorder,
+        _codes: &Packed,
+        _grad: &Tensor,
+    ) -> Result<(), GraphError> {
+        Ok(())
+    }
 }
 
 /// Gradients to sign planes, drawn once.

@@ -129,6 +129,8 @@ pub(crate) struct Shared {
     pub step: BufferSlice,
     pub one: BufferSlice,
     pub status: BufferSlice,
+    /// The step with the learning rate of bit lengths, where there are any.
+    pub length_step: Option<BufferSlice>,
 }
 
 /// Collects buffers and dispatches.
@@ -216,7 +218,7 @@ impl Recorder {
             deployment: Deployment::default(),
             notes_evaluation: false,
             taps: Vec::new(),
-            shared: Shared { step: none, one: none, status: none },
+            shared: Shared { step: none, one: none, status: none, length_step: None },
             phase: Phase::Forward,
             mode: Mode::Train,
             scope: Scope::default(),
@@ -235,6 +237,7 @@ impl Recorder {
             step: recorder.persistent("step", 8),
             one: recorder.persistent("one", 1),
             status: recorder.persistent("status", FLAGS_OFFSET + u64::from(MAX_FLAGS)),
+            length_step: None,
         };
         recorder
     }

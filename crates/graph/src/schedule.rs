@@ -8,6 +8,7 @@ use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
 use crate::{
     GraphError, Network, Node, Parameter, Recorder, Shape, Tensor, Value,
     arena::{add_contributions, declare_parameters},
+    bit_length::{record_bounds, record_penalty},
     fusion::{Chain, chains},
     layer::{Backward, Place},
     layers::add,
@@ -69,6 +70,9 @@ impl Schedule {
         recorder.kernels = options.kernels.clone();
         let most = limit.min(recorder.most_weights());
         declare_parameters(&mut recorder, network, options.optimizer.moments(), most);
+        if network.lengths.is_some() {
+            recorder.shared.length_step = Some(recorder.persistent("step of bit lengths", 8));
+        }
         let mut ports = declare_ports(&mut recorder, network, options);
         ports.stores = declare_stores(&mut recorder, options, limit)?;
         if network.deployed {
@@ -90,7 +94,7 @@ impl Schedule {
         }
 
         recorder.phase = Phase::Apply;
-        apply(&mut recorder, options)?;
+        apply(&mut recorder, network, options)?;
         recorder.place_checks()?;
 
         let main = network.head(0);
@@ -396,12 +400,20 @@ fn backward(
     Ok(())
 }
 
-fn apply(recorder: &mut Recorder, options: &SessionOptions) -> Result<(), GraphError> {
+fn apply(recorder: &mut Recorder, network: &Network, options: &SessionOptions) -> Result<(), GraphError> {
     let parameters: Vec<Parameter> =
         recorder.parameters.values().filter(|p| p.spec.trainable).cloned().collect();
     recorder.set_scope("step", "update");
     for arena in recorder.arenas.clone() {
-        options.optimizer.record(recorder, &arena)?;
+        match network.lengths.filter(|_| arena.is_length) {
+            Some(lengths) if lengths.frozen => {}
+            Some(lengths) => {
+                record_penalty(recorder, network, &arena, lengths.method)?;
+                options.optimizer.record(recorder, &arena)?;
+                record_bounds(recorder, &arena)?;
+            }
+            None => options.optimizer.record(recorder, &arena)?,
+        }
     }
     for parameter in parameters {
         let layer = parameter.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned();

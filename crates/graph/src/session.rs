@@ -2,6 +2,7 @@
 
 mod deployed;
 mod evaluate;
+mod lengths;
 mod observe;
 mod options;
 mod pictures;
@@ -44,6 +45,7 @@ pub struct Session<E: Executor> {
     /// What clears the status.
     zeros: Vec<u32>,
     options: SessionOptions,
+    network: Network,
     classes: u32,
     parameter_count: u64,
     step: u32,
@@ -89,6 +91,7 @@ impl<E: Executor> Session<E> {
             words: Vec::new(),
             zeros: vec![0; status_words(&schedule.recorder) as usize],
             options: options.clone(),
+            network: network.clone(),
             classes: network.classes,
             parameter_count: network.parameter_count(),
             step: 0,
@@ -311,6 +314,16 @@ impl<E: Executor> Session<E> {
         let [rate, adam, denominator] =
             self.options.optimizer.step_words(self.step.saturating_add(1), learning_rate);
         let words = [self.step, seed as u32, (seed >> 32) as u32, rate, adam, denominator];
+        if let (Some(slice), Some(lengths)) =
+            (self.schedule.recorder.shared.length_step, self.network.lengths)
+        {
+            let own = self
+                .options
+                .optimizer
+                .step_words(self.step.saturating_add(1), learning_rate * lengths.method.rate);
+            let words = [self.step, seed as u32, (seed >> 32) as u32, own[0], own[1], own[2]];
+            self.write(slice, &words)?;
+        }
         self.write(self.schedule.recorder.shared.step, &words)
     }
 

@@ -29,6 +29,7 @@ mod check;
 mod check_finite;
 mod check_finite_list;
 mod check_finite_spans;
+mod clamp;
 mod clip_backward;
 mod clip_forward;
 mod color_gather;
@@ -54,6 +55,9 @@ mod global_avg_pool_backward;
 mod global_avg_pool_forward;
 mod gradient_scales;
 mod image_gather;
+mod length_penalty;
+mod length_scales;
+mod length_sums;
 mod light_gather;
 mod max_pool_backward;
 mod max_pool_forward;
@@ -128,6 +132,7 @@ pub use check::{Checker, POISON};
 pub use check_finite::CheckFinite;
 pub use check_finite_list::{CheckFiniteList, LISTS};
 pub use check_finite_spans::{CheckFiniteSpans, Span};
+pub use clamp::Clamp;
 pub use clip_backward::ClipBackward;
 pub use clip_forward::ClipForward;
 pub use color_gather::ColorGather;
@@ -148,6 +153,9 @@ pub use global_avg_pool_backward::GlobalAvgPoolBackward;
 pub use global_avg_pool_forward::GlobalAvgPoolForward;
 pub use gradient_scales::GradientScales;
 pub use image_gather::ImageGather;
+pub use length_penalty::{LengthCost, LengthPenalty};
+pub use length_scales::{LengthScales, LengthTerms};
+pub use length_sums::{LengthSlopes, LengthSums};
 pub use light_gather::LightGather;
 pub use max_pool_backward::MaxPoolBackward;
 pub use max_pool_forward::MaxPoolForward;
@@ -240,6 +248,7 @@ pub static REGISTRY: &[&Entry] = &[
     &check_finite::ENTRY,
     &check_finite_list::ENTRY,
     &check_finite_spans::ENTRY,
+    &clamp::ENTRY,
     &clip_backward::ENTRY,
     &clip_forward::ENTRY,
     &color_gather::ENTRY,
@@ -262,6 +271,9 @@ pub static REGISTRY: &[&Entry] = &[
     &global_avg_pool_forward::ENTRY,
     &gradient_scales::ENTRY,
     &image_gather::ENTRY,
+    &length_penalty::ENTRY,
+    &length_scales::ENTRY,
+    &length_sums::ENTRY,
     &light_gather::ENTRY,
     &max_pool_backward::ENTRY,
     &max_pool_forward::ENTRY,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
+use reference::bit_length::Grid;
 use reference::quantize::{Rounding, sign};
 
 use crate::floats::{UNIT, to_f64};
@@ -20,9 +21,25 @@ pub enum WeightRule {
     TanhFloor,
     /// `min(floor(2^bits (tanh(w) / (2 max |tanh w|) + 1/2)), n)`: codes whose upper bits are codes too.
     TanhMidRise,
+    /// `round(n (w / (2 max |w|) + 1/2))`.
+    Linear,
+    /// `min(floor(2^bits (w / (2 max |w|) + 1/2)), n)`.
+    LinearMidRise,
 }
 
 impl WeightRule {
+    /// Linear in the weight, on one of the grids of bit lengths.
+    pub fn linear(grid: Grid) -> Self {
+        match grid {
+            Grid::Ends => Self::Linear,
+            Grid::Nested => Self::LinearMidRise,
+        }
+    }
+
+    fn is_linear(self) -> bool {
+        matches!(self, Self::Linear | Self::LinearMidRise)
+    }
+
     /// Equation 9 with codes rounded by `rounding`; of shifted ones the whole.
     pub fn tanh(rounding: Rounding) -> Self {
         match rounding {
@@ -34,9 +51,9 @@ impl WeightRule {
 
     fn rounding(self) -> Rounding {
         match self {
-            Self::Sign | Self::Tanh => Rounding::Even,
+            Self::Sign | Self::Tanh | Self::Linear => Rounding::Even,
             Self::TanhFloor => Rounding::Floor,
-            Self::TanhMidRise => Rounding::MidRise,
+            Self::TanhMidRise | Self::LinearMidRise => Rounding::MidRise,
         }
     }
 }
@@ -76,7 +93,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "sign of minus zero", from: "bits > 0x80000000u", to: "bits >= 0x80000000u" },
         Mutation { rule: "ties to even", from: "u32(round(scaled))", to: "u32(floor(0.5 + scaled))" },
         Mutation { rule: "ties up", from: "u32(floor(scaled + 0.5))", to: "u32(round(scaled))" },
-        Mutation { rule: "floor of nested codes", from: "if RULE == 3u {", to: "if false {" },
+        Mutation { rule: "floor of nested codes", from: "if is_nested {", to: "if false {" },
         Mutation { rule: "levels of nested codes", from: "(1u << BITS) - last", to: "(1u << BITS) - 1u" },
         Mutation {
             rule: "upper end of a floor",
@@ -85,6 +102,7 @@ pub(crate) static ENTRY: Entry = Entry {
         },
         Mutation { rule: "scale", from: "(2.0 * scale[0])", to: "(2.0 * min(scale[0], 0.9))" },
         Mutation { rule: "tensor of zeros", from: "var x = 0.5;", to: "var x = 0.0;" },
+        Mutation { rule: "linear in the weight", from: "RULE < 4u", to: "true" },
         Mutation { rule: "odd tanh", from: "select(t, -t, x < 0.0)", to: "t" },
         Mutation { rule: "outer stride", from: "outer * params.outer_stride", to: "outer * params.inner" },
         Mutation { rule: "inner stride", from: "select(params.inner_stride,", to: "select(1u," },
@@ -155,15 +173,16 @@ impl QuantizeWeight {
             as usize
     }
 
-    fn tanh_codes(&self, weight: &[f64], max: f64) -> RoundedCodes {
+    fn rounded_codes(&self, weight: &[f64], max: f64) -> RoundedCodes {
         let rounding = self.rule.rounding();
         let n = rounding.factor(self.bits);
         let mut codes = RoundedCodes::rounded(self.bits, rounding);
         for &w in weight {
-            let half = if max > 0.0 { w.tanh() / (2.0 * max) } else { 0.0 };
+            let (t, t_error) = if self.rule.is_linear() { (w, 0.0) } else { (w.tanh(), TANH_ERROR) };
+            let half = if max > 0.0 { t / (2.0 * max) } else { 0.0 };
             // Zero is where two codes meet and exact on every device; elsewhere the tangent, the quotient (2.5 units)
             // and the sum widen the band.
-            let error = n * half.abs() * (TANH_ERROR + 3.0 * UNIT) + rounding_band(n * (half + 0.5));
+            let error = n * half.abs() * (t_error + 3.0 * UNIT) + rounding_band(n * (half + 0.5));
             codes.push(half + 0.5, if half == 0.0 { 0.0 } else { error });
         }
         codes
@@ -227,7 +246,7 @@ impl Kernel for QuantizeWeight {
             }
             _ => {
                 let max = f64::from(f32::from_bits(buffers[1][0]));
-                vec![self.tanh_codes(&weight, max).expected(self.rows, self.k)]
+                vec![self.rounded_codes(&weight, max).expected(self.rows, self.k)]
             }
         }
     }
@@ -256,7 +275,8 @@ fn cases() -> Vec<Case> {
         for (w, special) in weight.iter_mut().step_by(5).skip(1).zip(special).filter(|_| !zeros) {
             *w = f32::to_bits(special);
         }
-        let max = to_f64(&weight, len as u32).iter().fold(0.0, |max: f64, w| max.max(w.tanh().abs())) as f32;
+        let magnitude = |w: &f64| if rule.is_linear() { w.abs() } else { w.tanh().abs() };
+        let max = to_f64(&weight, len as u32).iter().map(magnitude).fold(0.0, f64::max) as f32;
         let [co, taps, ci] = shape;
         for (by, kernel) in [
             ("output", QuantizeWeight::by_output(shape, bits, rule)),
@@ -280,6 +300,13 @@ fn cases() -> Vec<Case> {
         add("", [9, 3, 20], bits, WeightRule::TanhMidRise, false);
         add("", [5, 4, 11], bits, WeightRule::TanhMidRise, false);
         add("zeros ", [3, 1, 5], bits, WeightRule::TanhMidRise, true);
+    }
+    for rule in [WeightRule::Linear, WeightRule::LinearMidRise] {
+        for bits in 1..=8 {
+            add("", [9, 3, 20], bits, rule, false);
+            add("", [5, 4, 11], bits, rule, false);
+        }
+        add("zeros ", [3, 1, 5], 3, rule, true);
     }
     for bits in [1, 2, 3, 8] {
         add("", [9, 3, 20], bits, WeightRule::TanhFloor, false);

@@ -19,6 +19,8 @@ pub enum PlotOf {
     SignFlips,
     /// Mean of the samples' gradient scales, layer by layer.
     GradientScale,
+    /// Learned bit lengths, epoch by epoch.
+    Bits,
 }
 
 /// Arguments of `plot`.

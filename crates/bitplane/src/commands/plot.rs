@@ -1,6 +1,7 @@
 //! `plot`: pictures of what runs have recorded.
 
 mod curves;
+mod lengths;
 mod recorded;
 mod subject;
 
@@ -46,11 +47,14 @@ fn draw(args: &PlotArgs, subjects: &[Subject]) -> Result<Drawn, Failure> {
     let Some(what) = args.of else { return Ok(curves::draw(subjects)) };
     let usage = |message: &str| Failure::Usage { message: message.to_owned() };
     let [subject] = subjects else { return Err(usage("--of draws one run; name one RUN")) };
+    if what == PlotOf::Bits {
+        return lengths::draw(subject);
+    }
     let of = match what {
         PlotOf::Weights => Some(Of::Weights),
         PlotOf::Activations => Some(Of::Activations),
         PlotOf::Gradients => Some(Of::Gradients),
-        PlotOf::Saturation | PlotOf::SignFlips | PlotOf::GradientScale => None,
+        PlotOf::Saturation | PlotOf::SignFlips | PlotOf::GradientScale | PlotOf::Bits => None,
     };
     match (of, &args.histogram) {
         (Some(of), Some(layer)) => recorded::histograms(subject, layer, of, &args.epochs),

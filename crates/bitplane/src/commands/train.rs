@@ -16,6 +16,7 @@ use crate::exit::Failure;
 use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::initial::{self, Initial};
+use crate::learned_bits;
 use crate::method::ActivationForm;
 use crate::models::ModelInput;
 use crate::output::{self, note, shown};
@@ -55,6 +56,9 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         signal::follow_stdin();
     }
     let settings = args.settings.or(file);
+    if args.resume.is_none() {
+        learned_bits::check_settings(&settings)?;
+    }
     let resume = args
         .resume
         .as_deref()
@@ -68,6 +72,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     steps_per_epoch(&config, &dataset)?;
     check_colors(&config, &dataset)?;
+    learned_bits::check(&config)?;
     let initial = match resume {
         None => initial::read(&config, &model_input(&dataset))?,
         Some(_) => None,

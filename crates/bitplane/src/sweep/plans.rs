@@ -13,6 +13,7 @@ const PLANS: &[(&str, &str)] = &[
     ("cifar10-first-last", include_str!("../../../../plans/cifar10-first-last.toml")),
     ("hbnn-average-bits", include_str!("../../../../plans/hbnn-average-bits.toml")),
     ("groupnet-cifar10", include_str!("../../../../plans/groupnet-cifar10.toml")),
+    ("bitpruning-svhn-d", include_str!("../../../../plans/bitpruning-svhn-d.toml")),
 ];
 
 /// All names.

@@ -53,6 +53,7 @@ impl<B: Backend> Trainer<'_, B> {
             let mut clock = Clock::new();
             self.progress.start_epoch(self.position.epoch, self.position.step_in_epoch);
             self.train_epoch(&mut clock)?;
+            self.end_epoch_of_lengths()?;
             let before = self.checkpoint()?;
             let statistics = self.observe(&before)?;
             self.calibrate()?;
@@ -72,6 +73,10 @@ impl<B: Backend> Trainer<'_, B> {
             if save || self.position.step_in_epoch + self.in_flight() == self.steps_per_epoch {
                 self.settle(clock)?;
             } else {
+                if self.is_follow_due() {
+                    self.settle(clock)?;
+                    self.follow_lengths(false)?;
+                }
                 self.submit(&epoch)?;
                 self.collect(clock)?;
                 unsaved = true;
@@ -142,7 +147,7 @@ impl<B: Backend> Trainer<'_, B> {
     }
 
     /// Steps that are queued and not yet counted.
-    fn in_flight(&self) -> u32 {
+    pub(super) fn in_flight(&self) -> u32 {
         self.session.as_ref().map_or(0, |session| session.in_flight() as u32)
     }
 
@@ -243,6 +248,7 @@ impl<B: Backend> Trainer<'_, B> {
     ) -> Result<(), Failure> {
         let last_step = self.position.step_in_epoch - 1;
         let sums = self.position.sums;
+        let bits = self.length_record()?;
         let record = EpochRecord {
             epoch: self.position.epoch + 1,
             step: self.position.step,
@@ -255,6 +261,7 @@ impl<B: Backend> Trainer<'_, B> {
             seconds: clock.started.elapsed().as_secs_f64(),
             images_per_second: clock.images_per_second(),
             widths,
+            bits,
         };
         let is_best = self.position.best.is_none_or(|best| record.test_accuracy > best.accuracy());
         if is_best {

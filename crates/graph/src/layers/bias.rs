@@ -23,7 +23,14 @@ impl Layer for Bias {
 
     fn parameters(&self, inputs: &[Kind]) -> Vec<ParameterSpec> {
         let (shape, init) = (vec![inputs[0].shape.channels as usize], Init::Constant(0.0));
-        vec![ParameterSpec { name: "bias", shape, init, trainable: false, weight_decay: 0.0 }]
+        vec![ParameterSpec {
+            name: "bias",
+            shape,
+            init,
+            trainable: false,
+            is_length: false,
+            weight_decay: 0.0,
+        }]
     }
 
     fn forward(

@@ -102,6 +102,7 @@ impl Layer for PackedConv2d {
             shape,
             init: Init::Constant(0.0),
             trainable: false,
+            is_length: false,
             weight_decay: 0.0,
         };
         let mut parameters = vec![fixed("planes", vec![self.groups as usize, words as usize])];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::single_dense;
 use crate::{
-    Codes, GraphError, Link, Method, ParameterSpec, Recorder,
+    Codes, GraphError, LengthForm, Link, Method, ParameterSpec, Recorder,
     deployed::{self, Origin},
     layer::{Backward, Layer, Place, no_backward},
     quantizers::ActivationQuantizer,
@@ -47,6 +47,14 @@ impl Layer for Quantize {
         Some(Arc::new(Self { quantizer: self.quantizer.cut(bits)? }))
     }
 
+    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { quantizer: self.quantizer.with_learned_bits(form)? }))
+    }
+
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { quantizer: self.quantizer.for_state(read)? }))
+    }
+
     fn forward(
         &self,
         recorder: &mut Recorder,
@@ -69,8 +77,11 @@ impl Layer for Quantize {
             }
             None => recorder.describe_nothing(&place.name),
         }
-        let backward: Backward =
-            Box::new(move |recorder, grad| Ok(vec![Some(quantizer.backward(recorder, &input, grad)?)]));
+        let codes = packed.clone();
+        let backward: Backward = Box::new(move |recorder, grad| {
+            quantizer.own_gradients(recorder, &codes, grad)?;
+            Ok(vec![Some(quantizer.backward(recorder, &input, grad)?)])
+        });
         Ok((Value::Packed(packed), backward))
     }
 }

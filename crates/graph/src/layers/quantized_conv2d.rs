@@ -7,8 +7,8 @@ use recording::BufferSlice;
 
 use super::{add, single};
 use crate::{
-    Bits, Codes, FULL_PRECISION, Geometry, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder,
-    Shape, Tensor,
+    Bits, Codes, FULL_PRECISION, Geometry, GraphError, LengthForm, Method, Packed, Parameter, ParameterSpec,
+    Recorder, Shape, Tensor,
     channel_parts::ChannelPart,
     convolution::Convolution,
     deploy::{Deferred, add_bias, bit_forward},
@@ -185,6 +185,16 @@ impl Layer for QuantizedConv2d {
 
     fn cut(&self, bits: u32) -> Option<Arc<dyn Layer>> {
         let weight = Some(self.weight.as_ref()?.cut(bits)?);
+        Some(Arc::new(Self { weight, ..self.clone() }))
+    }
+
+    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn Layer>> {
+        let weight = Some(self.weight.as_ref()?.with_learned_bits(form)?);
+        Some(Arc::new(Self { weight, ..self.clone() }))
+    }
+
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn Layer>> {
+        let weight = Some(self.weight.as_ref()?.for_state(read)?);
         Some(Arc::new(Self { weight, ..self.clone() }))
     }
 

@@ -39,7 +39,14 @@ impl Layer for Threshold {
     fn parameters(&self, inputs: &[Kind]) -> Vec<ParameterSpec> {
         let shape = vec![1 + levels(self.bits) as usize, inputs[0].shape.channels as usize];
         let (init, trainable) = (Init::Constant(0.0), false);
-        vec![ParameterSpec { name: "thresholds", shape, init, trainable, weight_decay: 0.0 }]
+        vec![ParameterSpec {
+            name: "thresholds",
+            shape,
+            init,
+            trainable,
+            is_length: false,
+            weight_decay: 0.0,
+        }]
     }
 
     fn forward(

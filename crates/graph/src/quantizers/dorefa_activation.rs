@@ -5,8 +5,8 @@ use std::{ops::RangeInclusive, sync::Arc};
 use kernels::{ActivationForm, ClipBackward, QuantizeActivation, Rounding};
 use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm_by};
 
-use super::ActivationQuantizer;
-use crate::{CodeForm, CodeRounding, CodeRule, GraphError, Method, Packed, Recorder, Tensor};
+use super::{ActivationQuantizer, LearnedActivation};
+use crate::{CodeForm, CodeRounding, CodeRule, GraphError, LengthForm, Method, Packed, Recorder, Tensor};
 
 /// `q = round(n * clip(x, 0, 1))`, value `q / n`; the gradient passes where `0 <= x <= 1`. With [`ActivationForm::Cabs`],
 /// `min(1, |x|)` in place of the clip, which is not monotone: its deployed form quantizes in f32.
@@ -45,6 +45,10 @@ impl ActivationQuantizer for DorefaActivation {
             Rounding::Floor => return None,
         };
         (bits <= self.bits).then(|| Arc::new(Self { bits, rounding, ..*self }) as Arc<_>)
+    }
+
+    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn ActivationQuantizer>> {
+        Some(Arc::new(LearnedActivation::new(form, self.bits)))
     }
 
     fn bits(&self) -> u32 {

@@ -9,9 +9,9 @@ use kernels::{
 use recording::BufferSlice;
 use reference::nested::NestedForm;
 
-use super::{HbnnWeight, NestedWeight, WeightQuantizer, WeightRows};
+use super::{HbnnWeight, LearnedWeight, NestedWeight, WeightQuantizer, WeightRows};
 use crate::{
-    Convolution, GraphError, Method, Parameter, Recorder,
+    Convolution, GraphError, LengthForm, Method, Parameter, Recorder,
     planes::{Group, Operand},
     reduction::{reduce_pieces, sum_partials},
 };
@@ -81,6 +81,10 @@ impl WeightQuantizer for DorefaWeight {
         let can = bits < self.bits && self.rounding == Rounding::Even;
         let form = NestedForm::Shift;
         can.then(|| Arc::new(NestedWeight { widest: self.bits, bits, form, scaled: false }) as Arc<_>)
+    }
+
+    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn WeightQuantizer>> {
+        Some(Arc::new(LearnedWeight::new(form, self.bits)))
     }
 
     fn stored_bits(&self) -> f64 {

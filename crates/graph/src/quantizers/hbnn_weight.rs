@@ -71,7 +71,7 @@ impl WeightQuantizer for HbnnWeight {
     fn parameters(&self, convolution: &Convolution) -> Vec<ParameterSpec> {
         let init = Init::Constant(self.levels() as f32);
         let shape = convolution.weight_shape();
-        vec![ParameterSpec { name: BITS, shape, init, trainable: false, weight_decay: 0.0 }]
+        vec![ParameterSpec { name: BITS, shape, init, trainable: false, is_length: false, weight_decay: 0.0 }]
     }
 
     fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError> {

@@ -45,7 +45,8 @@ impl<E: Executor> Session<E> {
         if let Some(name) = given.keys().find(|name| !saved.iter().any(|(known, ..)| known == **name)) {
             return bad(format!("`{name}` is unknown"));
         }
-        for (name, _, slice) in saved {
+        self.follow_state(tensors)?;
+        for (name, _, slice) in self.saved() {
             let words: Vec<u32> = given[name.as_str()].values.iter().map(|v| v.to_bits()).collect();
             self.write(slice, &words)?;
         }
@@ -76,6 +77,8 @@ impl<E: Executor> Session<E> {
         let wanted = self.schedule.recorder.parameters.iter().filter(|(_, p)| p.frozen == frozen);
         for (name, parameter) in wanted {
             match given.get(name.as_str()) {
+                // A training may start with the weights of one whose lengths were fixed.
+                None if parameter.spec.is_length => {}
                 None => problems.push(format!("`{name}` is missing")),
                 Some(tensor) if tensor.shape != parameter.spec.shape => {
                     problems.push(format!(
@@ -83,13 +86,15 @@ impl<E: Executor> Session<E> {
                         tensor.shape, parameter.spec.shape
                     ));
                 }
-                Some(tensor) => found.push((parameter.value, tensor)),
+                Some(tensor) => found.push(*tensor),
             }
         }
         if !problems.is_empty() {
             return Err(GraphError::State { message: problems.join("; ") });
         }
-        for (slice, tensor) in found {
+        self.follow_state(tensors)?;
+        for tensor in found {
+            let slice = self.schedule.recorder.parameters[&tensor.name].value;
             let words: Vec<u32> = tensor.values.iter().map(|v| v.to_bits()).collect();
             self.write(slice, &words)?;
         }

@@ -1,0 +1,117 @@
+//! Learned bit lengths of a session: what they are, and recording the network again for what they have become.
+
+use recording::{BufferId, Executor};
+use reference::bit_length::split;
+
+use super::{NamedTensor, Session};
+use crate::{
+    BitLength, GraphError, MemoryPlan,
+    plan::checked_plan,
+    quantizers::learned::{ACTIVATION, WEIGHT},
+    schedule::status_words,
+};
+
+/// Words that are cleared at once.
+const CLEARED: u64 = 1 << 20;
+
+impl<E: Executor> Session<E> {
+    /// The learned lengths as they are now.
+    ///
+    /// # Errors
+    /// Reports of queued steps that nobody has taken, or a device failure.
+    pub async fn bit_lengths(&mut self) -> Result<Vec<BitLength>, GraphError> {
+        self.expect_settled("bit_lengths")?;
+        let mut lengths = self.network.bit_lengths();
+        for length in &mut lengths {
+            let slice = self.schedule.recorder.parameters[&length.name].value;
+            length.length = self.read_f32(slice).await?[0];
+        }
+        Ok(lengths)
+    }
+
+    /// Records the network again where a length has left the two whole widths that it is recorded for; with `freeze`, rounds
+    /// every length up, for good. The state stays what it is otherwise. True where the network was recorded again.
+    ///
+    /// # Errors
+    /// Reports of queued steps that nobody has taken, widths that do not fit the device, or a device failure.
+    pub async fn follow_lengths(&mut self, freeze: bool) -> Result<bool, GraphError> {
+        if self.network.lengths.is_none_or(|lengths| lengths.frozen) {
+            return Ok(false);
+        }
+        let mut wanted = Vec::new();
+        for BitLength { name, length, .. } in self.bit_lengths().await? {
+            let (layer, suffix) = name.rsplit_once('.').expect("a layer and a parameter");
+            let names = if suffix == WEIGHT.length { WEIGHT } else { ACTIVATION };
+            let whole = length.ceil();
+            let base = if freeze { whole } else { split(f64::from(length)).0 as f32 };
+            let at = |name: &str| format!("{layer}.{name}");
+            wanted.push((at(names.base), base));
+            wanted.push((at(names.frozen), f32::from(u8::from(freeze))));
+            if freeze {
+                wanted.push((name.clone(), whole));
+            }
+        }
+        let tensor = |(name, value): &(String, f32)| NamedTensor {
+            name: name.clone(),
+            shape: vec![1],
+            values: vec![*value],
+        };
+        let asked: Vec<NamedTensor> = wanted.iter().map(tensor).collect();
+        if self.network.for_state(&asked)?.is_none() {
+            return Ok(false);
+        }
+        let mut state = self.state().await?;
+        for (name, value) in wanted {
+            let tensor =
+                state.iter_mut().find(|tensor| tensor.name == name).expect("it is part of the state");
+            tensor.values[0] = value;
+        }
+        self.load_state(&state)?;
+        Ok(true)
+    }
+
+    /// Records the network as `tensors` ask for; what the session computes with otherwise is to be loaded anew.
+    pub(super) fn follow_state(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
+        let Some(network) = self.network.for_state(tensors)? else { return Ok(()) };
+        let (schedule, plan) = checked_plan(self.executor.limits(), &network, &self.options)?;
+        let stores = |ports: &crate::schedule::Ports, plan: &MemoryPlan| -> Vec<usize> {
+            ports.stores.iter().map(|store| plan.place[store.pixels.buffer.0 as usize].0).collect()
+        };
+        // Pictures on the device stay where they are.
+        let kept: Vec<(usize, BufferId)> = stores(&schedule.ports, &plan)
+            .into_iter()
+            .zip(stores(&self.schedule.ports, &self.plan).into_iter().map(|slot| self.buffers[slot]))
+            .collect();
+        let mut free: Vec<(u64, BufferId)> =
+            self.plan.slots.iter().map(|slot| slot.1).zip(self.buffers.clone()).collect();
+        free.retain(|(_, buffer)| kept.iter().all(|(_, kept)| kept != buffer));
+        free.sort_unstable_by_key(|(words, buffer)| (*words, buffer.0));
+        let mut buffers = Vec::new();
+        for (slot, (label, words)) in plan.slots.iter().enumerate() {
+            if let Some((_, buffer)) = kept.iter().find(|(at, _)| *at == slot) {
+                buffers.push(*buffer);
+                continue;
+            }
+            // The smallest that is large enough, cleared as a new one is.
+            let Some(at) = free.iter().position(|(held, _)| held >= words) else {
+                buffers.push(self.executor.allocate(label, *words)?);
+                continue;
+            };
+            let (_, buffer) = free.remove(at);
+            let zeros = vec![0; CLEARED.min(*words) as usize];
+            for first in (0..*words).step_by(CLEARED as usize) {
+                let words = CLEARED.min(words - first) as usize;
+                self.executor.write(buffer, first, &zeros[..words])?;
+            }
+            buffers.push(buffer);
+        }
+        self.recordings.clear();
+        self.prepared.clear();
+        (self.whole, self.parts) = (None, Vec::new());
+        self.zeros = vec![0; status_words(&schedule.recorder) as usize];
+        (self.network, self.schedule, self.plan, self.buffers) = (network, schedule, plan, buffers);
+        (self.ready, self.frozen) = (None, false);
+        self.prepare()?;
+        self.initialize()
+    }
+}
