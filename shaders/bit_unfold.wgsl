@@ -2,7 +2,7 @@
 //#import bits
 //#import unfold
 //#import window
-// unfolded[p, out pixel, (ky, kx, ci)] = planes[p, input pixel under tap (ky, kx), ci], zero where the tap is
+// unfolded[p, out pixel, (ky, kx, ci)] = planes[p, input pixel under tap (ky, kx), ci], BORDER where the tap is
 // padding.
 // planes: BITS x in_pixels x words_for(channels); unfolded: BITS x out_pixels x words_for(taps * channels),
 // rows dense.
@@ -35,6 +35,7 @@ struct Params {
 
 override WORKGROUP: u32;
 override BITS: u32;
+override BORDER: u32;
 
 {% if LINES == 0 -%}
 const MAX_BITS = 8;
@@ -70,9 +71,13 @@ fn main(
             let shift = channel % 32u;
             let bits = min(min(32u - shift, params.channels - channel), count - done);
             let pixel = window_input_at(at, ky, kx);
-            if pixel != OUTSIDE {
+            let ones = 0xffffffffu >> (32u - bits);
+            if pixel == OUTSIDE {
+                for (var plane = 0u; plane < BITS; plane++) {
+                    gathered[plane] |= (BORDER * ones) << done;
+                }
+            } else {
                 let source = pixel * source_words + channel / 32u;
-                let ones = 0xffffffffu >> (32u - bits);
                 for (var plane = 0u; plane < BITS; plane++) {
                     gathered[plane] |= ((planes[plane * source_plane + source] >> shift) & ones) << done;
                 }
@@ -116,7 +121,7 @@ fn main(
     for (var plane = 0u; plane < BITS; plane++) {
         let start = plane * source_plane;
 {%- for t in range(TAPS) %}{% for v in range((TAP_WORDS + SOURCE_VECTOR - 1) // SOURCE_VECTOR) %}
-        let tap{{ t }}_{{ v }} = select(planes[start + source{{ t }} + {{ v }}u], Source(0u), pixel{{ t }} == OUTSIDE);
+        let tap{{ t }}_{{ v }} = select(planes[start + source{{ t }} + {{ v }}u], {{ border_vector(v) }} * BORDER, pixel{{ t }} == OUTSIDE);
 {%- endfor %}{% endfor %}
         {{- write_run("plane", plane_word) }}
     }

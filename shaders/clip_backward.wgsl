@@ -1,10 +1,11 @@
 //#import dispatch
-// grad_input[i] = grad[i] where 0 <= x[i] <= 1, both ends included, else 0. Where FORM is 1, the gradient of min(1, |x|):
-// grad[i] times the sign of x[i] where 0 < |x[i]| < 1, else 0.
+// grad_input[i] = grad[i] where 0 <= x[i] <= limit, both ends included, else 0. Where FORM is 1, the gradient of
+// min(limit, |x|): grad[i] times the sign of x[i] where 0 < |x[i]| < limit, else 0.
 // x, grad, grad_input: len floats.
 // One invocation passes or stops one gradient.
 struct Params {
     len: u32,
+    limit: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,10 +28,10 @@ fn main(
     }
     let value = x[index];
     if FORM == 1u {
-        let sloped = value != 0.0 && abs(value) < 1.0;
+        let sloped = value != 0.0 && abs(value) < params.limit;
         grad_input[index] = select(0.0, select(grad[index], -grad[index], value < 0.0), sloped);
         return;
     }
-    let inside = value >= 0.0 && value <= 1.0;
+    let inside = value >= 0.0 && value <= params.limit;
     grad_input[index] = select(0.0, grad[index], inside);
 }

@@ -1,9 +1,10 @@
 //#import dispatch
-// y[i] = min(max(x[i], 0), 1), or min(1, |x[i]|) where FORM is 1.
+// y[i] = min(max(x[i], 0), limit), or min(limit, |x[i]|) where FORM is 1.
 // x, y: len floats.
 // One invocation clips one value.
 struct Params {
     len: u32,
+    limit: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,8 +25,8 @@ fn main(
         return;
     }
     if FORM == 1u {
-        y[index] = min(abs(x[index]), 1.0);
+        y[index] = min(abs(x[index]), params.limit);
     } else {
-        y[index] = clamp(x[index], 0.0, 1.0);
+        y[index] = clamp(x[index], 0.0, params.limit);
     }
 }

@@ -4,6 +4,7 @@
 // dst code = src code where u >= rate, else 0; u is the uniform number of (seed, step, tensor, first_row + row,
 // column).
 // The factor 1 / (1 - rate) of what is kept belongs to the scale of the codes.
+// Where MASK is 1, one plane more of dst has ones for the elements that are kept.
 // src, dst: BITS x rows x words_for(channels); step: step, seed low, seed high.
 // One invocation masks one word position of one row in all planes.
 struct Params {
@@ -21,6 +22,7 @@ struct Params {
 
 override WORKGROUP: u32;
 override BITS: u32;
+override MASK: u32;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -45,5 +47,8 @@ fn main(
     for (var plane = 0u; plane < BITS; plane++) {
         let at = plane * params.rows * words + index;
         dst[at] = src[at] & kept;
+    }
+    if MASK == 1u {
+        dst[BITS * params.rows * words + index] = kept & tail_mask(word, params.channels);
     }
 }

@@ -1,7 +1,7 @@
 //#import dispatch
 //#import bits
 //#import code_words
-// planes[p, row, w] bit b = bit p of round(n a), n = FACTOR = 2^BITS - 1, with a = clip(x[row, 32 w + b], 0, 1)
+// planes[p, row, w] bit b = bit p of round(n a), n = FACTOR = 2^BITS - 1, with a = clip(inverse x[row, 32 w + b], 0, 1)
 // (DoReFa-Net, equation 11), or min(1, |x|) where FORM is 1; where ROUNDING is 1, of floor(n a + 1/2). With ROUNDING 2
 // bit p of min(floor(FACTOR a), 2^BITS - 1), FACTOR = 2^BITS. With a SHIFT, bit p + SHIFT of round(FACTOR a), a code of
 // BITS + SHIFT bits.
@@ -10,6 +10,7 @@
 struct Params {
     rows: u32,
     channels: u32,
+    inverse: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,7 +40,7 @@ fn main(
     var packed = CodeWords();
     for (var block = 0u; block < 8u; block++) {
         let column = first + 4u * block;
-        let value = limited(four_of(row, column));
+        let value = limited(params.inverse * four_of(row, column));
         let inside = vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.channels);
         put_codes(&packed, select(vec4(0u), code_of(value), inside), block);
     }

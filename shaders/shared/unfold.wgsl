@@ -19,6 +19,15 @@ laid side by side without gaps. Element 32 s of tap t goes to word e / 32 from b
 {%- endfor %}{% endfor -%}
 {%- endmacro -%}
 
+{#- Ones for the channels in vector `v` of a source row. -#}
+{%- macro border_vector(v) -%}
+Source(
+{%- for lane in range(SOURCE_VECTOR) %}{% set s = SOURCE_VECTOR * v + lane -%}
+{% if s < TAP_WORDS %}0xffffffffu >> {{ 32 - [32, CHANNELS - 32 * s]|min }}u{% else %}0u{% endif %}{{ ", " if not loop.last }}
+{%- endfor -%}
+)
+{%- endmacro -%}
+
 {#- Word `word` of the run in the mask, from the words `ones<t>` of one bit repeated. -#}
 {%- macro mask_word(word) -%}
 0u

@@ -12,6 +12,7 @@ mod fan_out;
 mod faults;
 mod flexnet;
 mod fusion;
+mod group_net_quantizers;
 mod half_batches;
 mod heads;
 mod heterogeneous;

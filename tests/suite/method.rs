@@ -1,7 +1,10 @@
 //! Variants of the method: each step equals the reference, and what they change follows from a formula.
 
 use bitplane::models::Model;
-use graph::{ActivationForm, GradientScale, Method, NamedTensor, Rounding, SessionOptions, is_bit_product};
+use graph::{
+    ActivationForm, GradientScale, GroupNetRules, Method, NamedTensor, Rounding, SessionOptions,
+    is_bit_product,
+};
 use pollster::block_on;
 use tests::{
     Pictures, assert_same, bits, deviation, gpu_session, host_session, largest, model, options, train,
@@ -21,6 +24,7 @@ const PLAIN: Method = Method {
     nested: None,
     heterogeneous: None,
     channel_bits: None,
+    group_net: GroupNetRules { channel_scales: false, clip: None, signs: None },
 };
 
 const PARITY: Method =

@@ -48,8 +48,11 @@ fn upper_planes_of_activations_are_the_codes_of_fewer_bits() {
     let mut codes = |bits: u32, rounding: Rounding| {
         let channels = u32::try_from(len).expect("few");
         let form = ActivationForm::Clip;
-        let planes =
-            outputs(&mut gpu, QuantizeActivation { rows: 1, channels, bits, form, rounding }, &[&words]);
+        let planes = outputs(
+            &mut gpu,
+            QuantizeActivation { rows: 1, channels, bits, form, rounding, range: 1.0 },
+            &[&words],
+        );
         reference::bits::unpack(&planes, 1, len, bits)
     };
     for form in [NestedForm::MidRise, NestedForm::Shift] {

@@ -1,6 +1,7 @@
 //! The resolved settings of a run: nothing is left open, and the file saved with the run holds exactly this.
 
 mod bit_mix;
+mod group_net;
 
 use graph::{BitMix, Bits, Method, Optimizer};
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,8 @@ use crate::fetch;
 use crate::kernel_choice::KernelChoice;
 use crate::learned_bits::LearnedBitsConfig;
 use crate::method::{
-    ActivationForm, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity, NestedForm,
-    Rounding, is_default,
+    ActivationForm, BinaryActivations, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity,
+    NestedForm, Rounding, StraightThrough, WeightScale, is_default,
 };
 use crate::models::Recipe;
 use crate::plateau::PlateauRule;
@@ -110,6 +111,16 @@ pub struct Config {
     pub nested_form: NestedForm,
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub learned_bits: Option<LearnedBitsConfig>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weight_scale: WeightScale,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub binary_activations: BinaryActivations,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ste: StraightThrough,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub activation_scale: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bit_mix: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -269,6 +280,11 @@ impl Config {
             structure: structure.map(|structure| structure.partition.to_string()),
             base_scales: settings.base_scales.filter(|scales| *scales != BaseScales::default()),
             shortcut: settings.shortcut.filter(|shortcut| *shortcut != Shortcut::default()),
+            weight_scale: settings.weight_scale.unwrap_or_default(),
+            clip: settings.clip,
+            binary_activations: settings.binary_activations.unwrap_or_default(),
+            ste: settings.ste.unwrap_or_default(),
+            activation_scale: settings.activation_scale.unwrap_or(false),
             init_from: settings.init_from.as_deref().map(absolute_path),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
             // Without a teacher they are kept as they were given, and refused.
@@ -313,6 +329,7 @@ impl Config {
                 NestedForm::Shift => graph::NestedForm::Shift,
             }),
             learned_bits: self.learned_bits.map(|learned| learned.method(self.lr)),
+            group_net: self.group_net(),
             last: self.quantize_last.then(|| self.bits()),
             heterogeneous: self.heterogeneous(),
             channel_bits: self.channel_bits(),

@@ -102,6 +102,39 @@ pub enum MaskGranularity {
     Channel,
 }
 
+/// What a scale of binary weights spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightScale {
+    /// The weights of a layer
+    #[default]
+    Tensor,
+    /// The weights of an output channel
+    Channel,
+}
+
+/// Values of activations of one bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum BinaryActivations {
+    /// 0 and 1
+    #[default]
+    Unit,
+    /// -1 and +1, with +1 around the map
+    Sign,
+}
+
+/// How a gradient passes the sign of an activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StraightThrough {
+    /// Unchanged where |x| <= 1
+    #[default]
+    Identity,
+    /// Times 2 - 2 |x| where |x| <= 1
+    Polynomial,
+}
+
 /// True for the value that settings need not hold.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -12,8 +12,8 @@ use crate::batches::Augment;
 use crate::kernel_choice::KernelChoice;
 use crate::learned_bits::{BitsMode, BitsPenalty, LearnBits};
 use crate::method::{
-    ActivationForm, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity, NestedForm,
-    Rounding,
+    ActivationForm, BinaryActivations, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity,
+    NestedForm, Rounding, StraightThrough, WeightScale,
 };
 use crate::output::{printable_lines, shown};
 use crate::preprocess::Preprocess;
@@ -228,6 +228,21 @@ pub struct Settings {
     /// Epochs after which lengths are rounded up and stay
     #[arg(long, value_name = "N")]
     pub bits_freeze_epoch: Option<u32>,
+    /// What a scale of 1-bit weights spans
+    #[arg(long, value_name = "KIND")]
+    pub weight_scale: Option<WeightScale>,
+    /// Upper end of the range of activations, which is 1 for few bits; with it, those in f32 end there too
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub clip: Option<f64>,
+    /// Values of 1-bit activations
+    #[arg(long, value_name = "KIND")]
+    pub binary_activations: Option<BinaryActivations>,
+    /// How gradients pass the sign of activations in {-1, +1}
+    #[arg(long, value_name = "RULE")]
+    pub ste: Option<StraightThrough>,
+    /// Multiply the sums of activations in {-1, +1} by their mean magnitude under the kernel's window (XNOR-Net)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub activation_scale: Option<bool>,
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
@@ -373,6 +388,11 @@ impl Settings {
             bits_gamma: self.bits_gamma.or(other.bits_gamma),
             bits_lr: self.bits_lr.or(other.bits_lr),
             bits_freeze_epoch: self.bits_freeze_epoch.or(other.bits_freeze_epoch),
+            weight_scale: self.weight_scale.or(other.weight_scale),
+            clip: self.clip.or(other.clip),
+            binary_activations: self.binary_activations.or(other.binary_activations),
+            ste: self.ste.or(other.ste),
+            activation_scale: self.activation_scale.or(other.activation_scale),
             // The sum belongs to the file that is named beside it.
             init_sha256: self.init_sha256.or(match &self.init_from {
                 Some(path) if other.init_from.as_ref() != Some(path) => None,
@@ -452,7 +472,7 @@ impl Settings {
             return Err(("seed", seed.to_string(), format!("0 to {}", i64::MAX)));
         }
         type Real = (&'static str, Option<f64>, fn(f64) -> bool, &'static str);
-        let real: [Real; 11] = [
+        let real: [Real; 12] = [
             ("distill-weight", self.distill_weight, |x| (0.0..=1.0).contains(&x), "0 to 1"),
             (
                 "distill-temperature",
@@ -468,6 +488,7 @@ impl Settings {
             ),
             ("bits-gamma", self.bits_gamma, |x| (0.0..=1e6).contains(&x), "0 to 1e6"),
             ("bits-lr", self.bits_lr, |x| x > 0.0 && x <= 1e3, "above 0, up to 1000"),
+            ("clip", self.clip, |x| (1e-3..=1e3).contains(&x), "0.001 to 1000"),
             ("lr", self.lr, |x| x > 0.0 && x <= 1e9, "above 0, up to 1e9"),
             ("momentum", self.momentum, |x| (0.0..1.0).contains(&x), "0 up to but not including 1"),
             ("weight-decay", self.weight_decay, |x| (0.0..=1e3).contains(&x), "0 to 1000"),

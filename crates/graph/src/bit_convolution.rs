@@ -10,7 +10,7 @@
 //! that 3x3 taps of 16 channels take 144 bits in 5 words where a word for every tap would be 9.
 
 use kernels::{
-    BitTranspose, BitUnfold, BitUnfoldGrad, By, CopyChannels, Kind, Output, PlaneGroup, words_for,
+    BitTranspose, BitUnfold, BitUnfoldGrad, By, CopyChannels, Kind, Output, PlaneGroup, ScaleIndex, words_for,
 };
 use recording::{BufferSlice, SLICE_ALIGNMENT};
 use reference::quantize::levels;
@@ -29,16 +29,30 @@ use crate::{
 pub(crate) struct Rows<'a> {
     pub planes: BufferSlice,
     pub of: &'a Packed,
+    /// A factor of each output position, for the forward product.
+    pub factors: Option<BufferSlice>,
 }
 
 impl Packed {
     /// The rows by pixel of one chunk.
     pub(crate) fn rows(&self, chunk: Chunk) -> Rows<'_> {
-        Rows { planes: self.chunks[chunk.index], of: self }
+        Rows { planes: self.chunks[chunk.index], of: self, factors: None }
     }
 
     fn operand(&self, buffer: BufferSlice) -> Operand {
         Operand { buffer, kind: self.kind, groups: self.groups.clone() }
+    }
+}
+
+impl Rows<'_> {
+    /// The left operand of the forward product.
+    fn operand(&self) -> Operand {
+        let mut operand = self.of.operand(self.planes);
+        if let Some(factors) = self.factors {
+            let scale = Some((factors, ScaleIndex { by: By::Row, div: 1 }));
+            operand.groups.iter_mut().for_each(|group| group.scale = scale);
+        }
+        operand
     }
 }
 
@@ -72,7 +86,9 @@ impl Convolution {
         let (source, bits) = (input.planes, input.of.planes());
         let window = self.window(chunk.samples);
         let words = u64::from(bits) * u64::from(window.out_pixels()) * u64::from(words_for(self.fan_in()));
-        let kernel = BitUnfold { window, channels: self.input.channels, bits };
+        // Signs have no 0, so that their border is +1.
+        let ones = input.of.kind == Kind::Sign;
+        let kernel = BitUnfold { window, channels: self.input.channels, bits, ones };
         let planes = recorder.form("unfolded", (chunk, words), kernel, source)?;
         Ok(Rows { planes, ..input })
     }
@@ -96,7 +112,7 @@ impl Convolution {
             dst_col_stride: 1,
         };
         let dst = Destination { buffer: dst.slice, output, accumulate: false };
-        record_product(recorder, chunk, shape, (&unfolded.of.operand(unfolded.planes), weight), dst)
+        record_product(recorder, chunk, shape, (&unfolded.operand(), weight), dst)
     }
 
     /// Records `grad_input[pixel, ci]` of one chunk from weights packed by input channel, or adds it to `dst`. Called on the
@@ -226,7 +242,11 @@ impl Convolution {
         let fits = |samples: &u32| {
             u64::from(*samples) * u64::from(self.output.pixels()) * largest <= i32::MAX as u64
         };
-        let whole = recorder.batch().next_power_of_two().min(SAMPLE_BLOCK);
+        // A product of signs counts all of its k elements, so that every segment must be full.
+        let whole = match input.kind {
+            Kind::Unit => recorder.batch().next_power_of_two().min(SAMPLE_BLOCK),
+            Kind::Sign => 1 << recorder.batch().trailing_zeros().min(SAMPLE_BLOCK.trailing_zeros()),
+        };
         std::iter::successors(Some(whole), |samples| (*samples > 1).then_some(samples / 2))
             .find(fits)
             .unwrap_or(1)

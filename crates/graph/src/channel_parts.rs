@@ -118,6 +118,21 @@ impl ChannelPart {
         Ok(copy)
     }
 
+    /// The part's share of one value per output channel.
+    pub fn output_values(
+        &self,
+        recorder: &mut Recorder,
+        values: BufferSlice,
+    ) -> Result<BufferSlice, GraphError> {
+        let run = self.outputs();
+        if let Some(slice) = aligned(values, run) {
+            return Ok(slice);
+        }
+        let copy = recorder.transient("values of a part", u64::from(run.count));
+        recorder.dispatch(take(1, run), &[values, copy])?;
+        Ok(copy)
+    }
+
     /// Calls `record` with where the part's share of `weight` is to be written.
     pub fn record_weight(
         &self,

@@ -12,6 +12,7 @@ use reference::{quantize::levels, threshold};
 
 use crate::{
     Geometry, GraphError, Packed, Recorder, Shape, Tensor, Value,
+    bit_convolution::Rows,
     channel_parts::ChannelPart,
     convolution::Convolution,
     deployed::{self, DeployedCodes, DeployedOperation, Origin},
@@ -125,7 +126,9 @@ impl Deferred {
 
     /// Describes the convolution alone, with what it writes where it does not give sums.
     fn describe(&self, recorder: &mut Recorder, output: Option<BufferSlice>) -> Option<usize> {
-        match deployed::bit_convolution(&self.convolution, &self.weights) {
+        // Packed networks have zeros around their maps.
+        let zeros = self.input.kind == kernels::Kind::Unit;
+        match deployed::bit_convolution(&self.convolution, &self.weights).filter(|_| zeros) {
             Some((operation, tensors)) => {
                 let input = [Origin::Buffer(self.input.chunks[0])];
                 recorder.describe(&self.layer, operation, &input, tensors, output)
@@ -142,7 +145,7 @@ impl Deferred {
         let mut value = recorder.tensor("output", self.convolution.output);
         for chunk in recorder.chunks() {
             let dst = (value.chunks[chunk.index], Output::F32);
-            bit_forward(recorder, chunk, &self.input, &self.weights, dst)?;
+            bit_forward(recorder, chunk, (&self.input, None), &self.weights, dst)?;
         }
         let output = Some(value.chunks[0]);
         if self.is_single() {
@@ -214,7 +217,7 @@ impl Deferred {
         for chunk in recorder.chunks() {
             let len = u64::from(chunk.samples) * u64::from(self.convolution.output.len());
             let accumulators = recorder.per_sample("accumulators", chunk, len);
-            bit_forward(recorder, chunk, &self.input, &weights, (accumulators, Output::I32))?;
+            bit_forward(recorder, chunk, (&self.input, None), &weights, (accumulators, Output::I32))?;
             let planes = recorder.per_sample("codes", chunk, Packed::words(self.shape, bits, chunk.samples));
             let window = self.pool_window(chunk.samples);
             recorder
@@ -240,7 +243,10 @@ impl Deferred {
             return false;
         }
         let group = self.group();
-        let per_channel = group.scale.is_none_or(|(_, index)| matches!(index.by, By::One | By::Column));
+        // Parts of a convolution have scales of their own, a table of thresholds reads one buffer.
+        let per_channel = group.scale.is_none_or(|(_, index)| {
+            index.by == By::One || index.by == By::Column && self.weights.len() == 1
+        });
         let probe =
             threshold::BatchNormChannel { scale: 1.0, mean: 0.0, var: 1.0, gamma: 1.0, beta: 0.0, eps: 0.0 };
         per_channel
@@ -273,11 +279,11 @@ impl Deferred {
     }
 }
 
-/// Records the product of packed activations and weights of all parts for one chunk.
+/// Records the product of packed activations and weights of all parts for one chunk, times a factor of each position.
 pub(crate) fn bit_forward(
     recorder: &mut Recorder,
     chunk: Chunk,
-    input: &Packed,
+    (input, factors): (&Packed, Option<&[BufferSlice]>),
     weights: &[(ChannelPart, Operand)],
     (dst, output): (BufferSlice, Output),
 ) -> Result<(), GraphError> {
@@ -285,7 +291,8 @@ pub(crate) fn bit_forward(
     for (part, weight) in weights {
         // The parts of a group read the same patches.
         if part.of_group == 0 {
-            let rows = part.input_rows(recorder, chunk, input.rows(chunk))?;
+            let factors = factors.map(|factors| factors[chunk.index]);
+            let rows = Rows { factors, ..part.input_rows(recorder, chunk, input.rows(chunk))? };
             unfolded = part.convolution.unfold(recorder, chunk, rows)?;
         }
         part.record_output(recorder, chunk, dst, |recorder, columns| {

@@ -144,7 +144,8 @@ impl DeployedCodes {
     /// Codes of these groups.
     pub(crate) fn packed(&self, shape: Shape, chunks: Vec<BufferSlice>) -> Packed {
         let group = |&(planes, factor): &(PlaneGroup, f32)| Group { planes, factor, scale: None };
-        Packed { shape, kind: self.kind, groups: self.groups.iter().map(group).collect(), chunks }
+        let groups = self.groups.iter().map(group).collect();
+        Packed { shape, kind: self.kind, groups, chunks, magnitudes: None }
     }
 }
 
@@ -278,7 +279,12 @@ pub(crate) fn bit_convolution(
         let scales = match group.scale {
             None => 0,
             Some((_, ScaleIndex { by: By::One, .. })) => 1,
-            Some((_, ScaleIndex { by: By::Column, div })) if channels.is_multiple_of(div) => channels / div,
+            // A part has scales of its own channels alone.
+            Some((_, ScaleIndex { by: By::Column, div }))
+                if parts.len() == 1 && channels.is_multiple_of(div) =>
+            {
+                channels / div
+            }
             Some(_) => return None,
         };
         tensors.extend(group.scale.map(|(scale, _)| ("scale", scale)));

@@ -165,7 +165,8 @@ impl Chain {
             route.push(passed);
         }
         let groups = self.quantizer.groups(recorder)?;
-        let packed = Packed { shape, kind: self.quantizer.kind(), groups, chunks: codes };
+        let (kind, chunks) = (self.quantizer.kind(), codes);
+        let packed = Packed { shape, kind, groups, chunks, magnitudes: None };
         self.describe(recorder, network, &input, &packed);
         let saved = Saved { input, codes: packed.clone(), route, normalization };
         Ok((

@@ -6,6 +6,7 @@
 
 mod arena;
 mod batch;
+mod binary_input;
 mod bisect;
 mod bit_convolution;
 mod bit_length;
@@ -62,10 +63,10 @@ pub use fusion::Link;
 pub use heads::{FeatureMatch, Head, SoftTarget};
 pub use heterogeneous::{BitOrder, Heterogeneous, MaskCost, MaskGranularity};
 pub use kernel_plan::{KernelPlan, ProductKey, UnknownProduct};
-pub use kernels::{ActivationForm, PixelScale, Rounding};
+pub use kernels::{ActivationForm, PixelScale, Rounding, SignRule};
 pub use layer::{Backward, Layer, LayerSummary, Place};
 pub use memory::MemoryPlan;
-pub use method::Method;
+pub use method::{GroupNetRules, Method};
 pub use network::{Network, NetworkBuilder, Node};
 pub use optimizer::Optimizer;
 pub use parameter::{Init, Parameter, ParameterSpec};

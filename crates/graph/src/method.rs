@@ -8,7 +8,7 @@ use reference::{nested::NestedForm, quantize::GradientScale};
 use crate::{
     Bits, FULL_PRECISION, GraphError, Heterogeneous, Layer, LearnedBits, Network, NetworkBuilder, Node,
     layers::Quantize,
-    quantizers::{ActivationQuantizer, DorefaActivation, HbnnActivation, Pixels},
+    quantizers::{ActivationQuantizer, DorefaActivation, HbnnActivation, Pixels, SignActivation},
 };
 
 /// What the quantizers and nonlinearities of a network compute; the default is the paper's text.
@@ -38,6 +38,26 @@ pub struct Method {
     pub channel_bits: Option<HbnnActivation>,
     /// Bits of weights and activations are learned; none keeps those that the network was built with.
     pub learned_bits: Option<LearnedBits>,
+    /// Group-Net's quantizers, where they differ from DoReFa-Net's.
+    pub group_net: GroupNetRules,
+}
+
+/// Group-Net's quantizers, equations 1 and 2; the default is what they have in common with DoReFa-Net's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupNetRules {
+    /// Weights of one bit have a scale per output channel.
+    pub channel_scales: bool,
+    /// Upper end of the activations' range; none leaves DoReFa-Net's, [0, 1] for codes and no end in f32.
+    pub clip: Option<f32>,
+    /// What takes the place of 1-bit activations in {0, 1}.
+    pub signs: Option<SignActivation>,
+}
+
+impl GroupNetRules {
+    /// Upper end of the range of codes.
+    pub fn range(&self) -> f32 {
+        self.clip.unwrap_or(1.0)
+    }
 }
 
 /// What takes the place of a layer.

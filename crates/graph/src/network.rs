@@ -335,7 +335,7 @@ impl NetworkBuilder {
     /// See [`NetworkBuilder::add_layer`].
     pub fn activation(&mut self, name: &str, input: Node, bits: u32) -> Result<Node, GraphError> {
         if bits == FULL_PRECISION {
-            return self.add_layer(name, Arc::new(Clip { rectifier: Rectifier::Relu }), &[input]);
+            return self.add_layer(name, Arc::new(Clip::new(Rectifier::Relu)), &[input]);
         }
         self.add_layer(
             name,
@@ -350,7 +350,7 @@ impl NetworkBuilder {
     /// See [`NetworkBuilder::add_layer`].
     pub fn rectifier(&mut self, name: &str, input: Node, bits: u32) -> Result<Node, GraphError> {
         let rectifier = if bits == FULL_PRECISION { Rectifier::Relu } else { Rectifier::Clip };
-        self.add_layer(name, Arc::new(Clip { rectifier }), &[input])
+        self.add_layer(name, Arc::new(Clip::new(rectifier)), &[input])
     }
 
     /// Batch normalization.

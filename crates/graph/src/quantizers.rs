@@ -3,6 +3,7 @@
 //! A method of the literature enters the engine as one file here. A quantizer says its planes, how it packs them, its
 //! straight-through backward rule and what it stores; layers and products know no method.
 
+mod channel_weight;
 mod coded;
 mod dorefa_activation;
 mod dorefa_gradient;
@@ -14,9 +15,11 @@ mod learned_activation;
 mod learned_weight;
 mod nested_weight;
 mod pixels;
+mod sign_activation;
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
+pub use channel_weight::ChannelWeight;
 pub use coded::Coded;
 pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
@@ -30,6 +33,7 @@ pub use nested_weight::NestedWeight;
 pub use pixels::Pixels;
 use recording::BufferSlice;
 use reference::threshold::{BatchNormChannel, ChannelThresholds};
+pub use sign_activation::SignActivation;
 
 use crate::{
     CodeRule, Convolution, GraphError, Method, Packed, Parameter, ParameterSpec, Recorder, Tensor,
@@ -97,6 +101,12 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
     /// # Errors
     /// Buffers that do not fit.
     fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError>;
+
+    /// A scale per output channel that weights packed by input lack: it lies inside the contraction of the gradient of the
+    /// input, whose codes it is multiplied to before they are drawn.
+    fn channel_scales(&self, _prepared: &[BufferSlice]) -> Option<BufferSlice> {
+        None
+    }
 
     /// Records the packing of `weight` into rows.
     ///

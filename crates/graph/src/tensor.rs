@@ -41,6 +41,9 @@ pub struct Packed {
     pub groups: Vec<Group>,
     /// One slice per chunk.
     pub chunks: Vec<BufferSlice>,
+    /// The means over the channels of |x| `[pixel]`, per chunk, of which each convolution makes a factor per output
+    /// position (XNOR-Net's K); such a tensor has a single group without a scale.
+    pub magnitudes: Option<Vec<BufferSlice>>,
 }
 
 impl Packed {
@@ -50,7 +53,7 @@ impl Packed {
         (kind, bits, factor): (kernels::Kind, u32, f32),
         chunks: Vec<BufferSlice>,
     ) -> Self {
-        Self { shape, kind, groups: vec![Group::codes(bits, factor)], chunks }
+        Self { shape, kind, groups: vec![Group::codes(bits, factor)], chunks, magnitudes: None }
     }
 
     /// Planes of a chunk, with those of the masks.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use recording::{Constant, Expected, Kernel, Param, Shader, Work, read, write};
-use reference::{bits, conv::Conv2d};
+use reference::{bits, conv::Conv2d, quantize::levels};
 
 use crate::{
     Case, Entry, Mutation, Random, WORKGROUP, Window, groups_for,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Gathers `planes [bits][in pixels][words(channels)]` into the dense rows of the forward product,
-/// `unfolded [bits][out pixels][words(taps * channels)]` with k = (ky, kx, ci); padding gives zero bits.
+/// `unfolded [bits][out pixels][words(taps * channels)]` with k = (ky, kx, ci); padding gives zero bits, or ones.
 #[derive(Clone, Copy, Debug)]
 pub struct BitUnfold {
     /// The convolution's geometry.
@@ -22,6 +22,8 @@ pub struct BitUnfold {
     pub channels: u32,
     /// Planes, 1 to 8.
     pub bits: u32,
+    /// Padding gives ones, the +1 of sign bits.
+    pub ones: bool,
 }
 
 pub(crate) static ENTRY: Entry = Entry {
@@ -40,9 +42,16 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "last row of runs", from: "row >= rows", to: "row + 1u >= rows" },
         Mutation {
             rule: "padding is zero",
-            from: "Source(0u), pixel{{ t }} == OUTSIDE",
-            to: "Source(0u), false",
+            from: "{{ border_vector(v) }} * BORDER, pixel{{ t }} == OUTSIDE",
+            to: "{{ border_vector(v) }} * BORDER, false",
         },
+        Mutation { rule: "ones of a border", from: "* BORDER, pixel", to: "* 0u, pixel" },
+        Mutation {
+            rule: "ones behind the channels",
+            from: "{{ 32 - [32, CHANNELS - 32 * s]|min }}u",
+            to: "0u",
+        },
+        Mutation { rule: "ones of a border by the word", from: "BORDER * ones", to: "0u * ones" },
         Mutation { rule: "run across source words", from: "32u - shift", to: "32u" },
         Mutation { rule: "padding above and below", from: "iy < params.height && ", to: "" },
         Mutation { rule: "stride", from: "* params.stride + ky", to: "+ ky" },
@@ -89,7 +98,11 @@ impl Kernel for BitUnfold {
         params
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+        vec![
+            Constant::new("WORKGROUP", WORKGROUP),
+            Constant::new("BITS", self.bits),
+            Constant::new("BORDER", u32::from(self.ones)),
+        ]
     }
     fn template(&self) -> Vec<Constant> {
         self.gather().template()
@@ -111,7 +124,8 @@ impl Kernel for BitUnfold {
         let planes = &buffers[0][..self.lens()[0] as usize];
         let (pixels, channels) = (self.window.in_pixels() as usize, self.channels as usize);
         let codes = bits::unpack(planes, pixels, channels, self.bits);
-        let rows = self.window.to_reference(self.channels, 1).unfold(&codes);
+        let border = if self.ones { levels(self.bits) } else { 0 };
+        let rows = self.window.to_reference(self.channels, 1).unfold_with(&codes, border);
         vec![Expected::exact(bits::pack(
             &rows,
             self.window.out_pixels() as usize,
@@ -123,18 +137,20 @@ impl Kernel for BitUnfold {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(10);
-    let mut case = |conv: Conv2d, bits: u32| {
+    let mut case = |conv: Conv2d, bits: u32, ones: bool| {
         let (window, channels) = (Window::from(conv), conv.in_channels as u32);
         let pixels = window.in_pixels() as usize;
         let codes = random.codes(pixels * conv.in_channels, bits);
         let planes = bits::pack(&codes, pixels, conv.in_channels, bits);
         let label = format!(
-            "{}x{}x{}x{channels} kernel {}x{} stride {} bits {bits}",
+            "{}x{}x{}x{channels} kernel {}x{} stride {} bits {bits} ones {ones}",
             conv.samples, conv.height, conv.width, conv.kernel_h, conv.kernel_w, conv.stride
         );
-        Case::new(label, BitUnfold { window, channels, bits }, vec![planes, vec![]])
+        Case::new(label, BitUnfold { window, channels, bits, ones }, vec![planes, vec![]])
     };
-    let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 2)).collect();
-    cases.extend((1..=8).map(|bits| case(Conv2d::same([1, 3, 4, 37], [3, 3], 1, 1), bits)));
+    let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 2, false)).collect();
+    cases.extend((1..=8).map(|bits| case(Conv2d::same([1, 3, 4, 37], [3, 3], 1, 1), bits, false)));
+    cases.extend(geometries().into_iter().map(|conv| case(conv, 1, true)).collect::<Vec<_>>());
+    cases.push(case(Conv2d::same([1, 3, 4, 37], [3, 3], 1, 1), 2, true));
     cases
 }

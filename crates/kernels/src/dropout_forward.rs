@@ -18,6 +18,8 @@ pub struct DropoutForward {
     pub channels: u32,
     /// Planes, 1 to 8.
     pub bits: u32,
+    /// Writes one plane more, which has ones where elements are kept.
+    pub mask: bool,
     /// Share that is dropped, in [0, 1).
     pub rate: f32,
     /// Number of the tensor, the third counter word of the generator.
@@ -41,6 +43,8 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "tensor of the noise", from: "params.tensor,", to: "0u," },
         Mutation { rule: "step of the noise", from: "step[0]", to: "0u" },
         Mutation { rule: "low word of the seed", from: "step[1]", to: "0u" },
+        Mutation { rule: "mask", from: "if MASK == 1u", to: "if false" },
+        Mutation { rule: "mask behind the channels", from: "& tail_mask(word, params.channels)", to: "" },
         Mutation { rule: "plane skipped", from: "plane < BITS", to: "plane + 1u < BITS" },
     ],
 };
@@ -79,14 +83,18 @@ impl Kernel for DropoutForward {
         ]
     }
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::new("WORKGROUP", WORKGROUP), Constant::new("BITS", self.bits)]
+        vec![
+            Constant::new("WORKGROUP", WORKGROUP),
+            Constant::new("BITS", self.bits),
+            Constant::new("MASK", u32::from(self.mask)),
+        ]
     }
     fn workgroups(&self) -> u64 {
         groups_for(self.words())
     }
     fn lens(&self) -> Vec<u64> {
-        let planes = u64::from(self.bits) * self.words();
-        vec![planes, 3, planes]
+        let planes = |count: u32| u64::from(count) * self.words();
+        vec![planes(self.bits), 3, planes(self.bits + u32::from(self.mask))]
     }
     fn loop_trips(&self) -> u64 {
         8 * 10 + u64::from(self.bits)
@@ -100,14 +108,19 @@ impl Kernel for DropoutForward {
         let codes = reference::bits::unpack(src, rows, channels, self.bits);
         let mask = keep_mask(buffers[1], self.tensor, self.first_row, [self.rows, self.channels], self.rate);
         let codes = dropout_codes(&codes, &mask);
-        vec![Expected::exact(reference::bits::pack(&codes, rows, channels, self.bits))]
+        let mut planes = reference::bits::pack(&codes, rows, channels, self.bits);
+        if self.mask {
+            let kept: Vec<u32> = mask.iter().map(|&kept| u32::from(kept)).collect();
+            planes.extend(reference::bits::pack(&kept, rows, channels, 1));
+        }
+        vec![Expected::exact(planes)]
     }
 }
 
 fn cases() -> Vec<Case> {
     let sizes = [(1, 1), (1, 31), (3, 32), (2, 33), (7, 63), (65, 64), (5, 97), (1, 4099), (1021, 1)];
     let mut random = Random::new(9);
-    let mut case = |(rows, channels): (u32, u32), bits: u32, rate: Option<f32>| {
+    let mut case = |(rows, channels): (u32, u32), (bits, mask): (u32, bool), rate: Option<f32>| {
         let codes = random.codes((rows * channels) as usize, bits);
         let src = reference::bits::pack(&codes, rows as usize, channels as usize, bits);
         let (step, first_row, tensor) = (random.words(8), random.word() >> 4, random.word() % 100);
@@ -115,11 +128,16 @@ fn cases() -> Vec<Case> {
         let seed = u64::from(step[2]) << 32 | u64::from(step[1]);
         let first = reference::random::uniform(seed, step[0], tensor, first_row, 0) as f32;
         let rate = rate.unwrap_or(first);
-        let kernel = DropoutForward { rows, channels, bits, rate, tensor, first_row };
-        Case::new(format!("{rows}x{channels} bits {bits} rate {rate}"), kernel, vec![src, step, vec![]])
+        let kernel = DropoutForward { rows, channels, bits, mask, rate, tensor, first_row };
+        Case::new(
+            format!("{rows}x{channels} bits {bits} mask {mask} rate {rate}"),
+            kernel,
+            vec![src, step, vec![]],
+        )
     };
-    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 3, Some(0.5))).collect();
-    cases.extend((1..=8).map(|bits| case((3, 45), bits, Some(0.3))));
-    cases.extend([Some(0.0), Some(0.999), None, None, None].map(|rate| case((4, 65), 2, rate)));
+    let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, (3, false), Some(0.5))).collect();
+    cases.extend((1..=8).map(|bits| case((3, 45), (bits, false), Some(0.3))));
+    cases.extend([Some(0.0), Some(0.999), None, None, None].map(|rate| case((4, 65), (2, false), rate)));
+    cases.extend([(2, 33), (65, 64), (1, 1)].map(|size| case(size, (1, true), Some(0.5))));
     cases
 }

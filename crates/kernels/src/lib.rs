@@ -22,6 +22,7 @@ mod bit_transpose;
 mod bit_unfold;
 mod bit_unfold_grad;
 mod bit_unpack;
+mod box_filter;
 mod byte_expand;
 mod byte_product;
 mod case;
@@ -66,6 +67,7 @@ mod metrics;
 mod normalize_quantize;
 mod normalize_quantize_backward;
 mod normalize_quantize_backward_sums;
+mod pad_image;
 mod pictures;
 mod pool;
 mod product;
@@ -84,7 +86,9 @@ mod rounding;
 mod row_dots;
 mod row_sums;
 mod running_update;
+mod scale_matrix;
 mod sgd;
+mod sign_backward;
 mod soft_cross_entropy;
 mod softmax_cross_entropy;
 mod squared_error;
@@ -126,6 +130,7 @@ pub use bit_transpose::BitTranspose;
 pub use bit_unfold::BitUnfold;
 pub use bit_unfold_grad::BitUnfoldGrad;
 pub use bit_unpack::BitUnpack;
+pub use box_filter::BoxFilter;
 pub use byte_expand::ByteExpand;
 pub use case::{Case, Entry, Mutant, Mutation, Random};
 pub use check::{Checker, POISON};
@@ -164,13 +169,14 @@ pub use metrics::Metrics;
 pub use normalize_quantize::NormalizeQuantize;
 pub use normalize_quantize_backward::{NormalizeQuantizeBackward, NormalizeRule};
 pub use normalize_quantize_backward_sums::NormalizeQuantizeBackwardSums;
+pub use pad_image::PadImage;
 pub use product::{By, Form, Output, PlaneGroup, Product, ProductError, ScaleIndex};
 pub use quantize_activation::{ActivationForm, QuantizeActivation};
 pub use quantize_channels::QuantizeChannels;
 pub use quantize_gradient::QuantizeGradient;
 pub use quantize_weight::{QuantizeWeight, WeightRule};
 pub use reduce::{Reduce, ReduceMap, ReduceOp};
-pub use reference::{image::PixelScale, product::Kind, quantize::Rounding};
+pub use reference::{binary::SignRule, image::PixelScale, product::Kind, quantize::Rounding};
 pub use relu_backward::ReluBackward;
 pub use relu_forward::ReluForward;
 pub use residual_codes::ResidualCodes;
@@ -179,7 +185,9 @@ pub use residual_sums::{MEAN_STRIDE, ResidualSums, means_len};
 pub use row_dots::RowDots;
 pub use row_sums::RowSums;
 pub use running_update::RunningUpdate;
+pub use scale_matrix::ScaleMatrix;
 pub use sgd::Sgd;
+pub use sign_backward::SignBackward;
 pub use soft_cross_entropy::SoftCrossEntropy;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 pub use squared_error::SquaredError;
@@ -244,6 +252,7 @@ pub static REGISTRY: &[&Entry] = &[
     &bit_unfold::ENTRY,
     &bit_unfold_grad::ENTRY,
     &bit_unpack::ENTRY,
+    &box_filter::ENTRY,
     &byte_expand::ENTRY,
     &check_finite::ENTRY,
     &check_finite_list::ENTRY,
@@ -282,6 +291,7 @@ pub static REGISTRY: &[&Entry] = &[
     &normalize_quantize::ENTRY,
     &normalize_quantize_backward::ENTRY,
     &normalize_quantize_backward_sums::ENTRY,
+    &pad_image::ENTRY,
     &quantize_activation::ENTRY,
     &quantize_channels::ENTRY,
     &quantize_gradient::ENTRY,
@@ -295,7 +305,9 @@ pub static REGISTRY: &[&Entry] = &[
     &row_dots::ENTRY,
     &row_sums::ENTRY,
     &running_update::ENTRY,
+    &scale_matrix::ENTRY,
     &sgd::ENTRY,
+    &sign_backward::ENTRY,
     &soft_cross_entropy::ENTRY,
     &softmax_cross_entropy::ENTRY,
     &squared_error::ENTRY,

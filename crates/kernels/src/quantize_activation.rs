@@ -8,7 +8,7 @@ use reference::activation::{cabs_forward, clip_forward};
 use reference::quantize::Rounding;
 
 use crate::floats::to_f64;
-use crate::rounding::{RoundedCodes, exact_band, rounding_number, shift_of};
+use crate::rounding::{RoundedCodes, exact_band, rounding_band, rounding_number, shift_of};
 use crate::{Case, Entry, Mutation, Random, WORKGROUP, groups_for, tiling::vector, words_for};
 
 /// Quantizes `x[rows][channels]` to `planes[bits][rows][words]`: `round(n clip(x, 0, 1))`, equation 11 of DoReFa-Net, or
@@ -25,6 +25,8 @@ pub struct QuantizeActivation {
     pub form: ActivationForm,
     /// How codes are rounded.
     pub rounding: Rounding,
+    /// Upper end of the range, above 0: x is divided by it first.
+    pub range: f32,
 }
 
 /// What limits an activation to [0, 1].
@@ -48,6 +50,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "ties to even", from: "return round(value)", to: "return floor(value + 0.5)" },
         Mutation { rule: "ties up", from: "return floor(value + 0.5)", to: "return round(value)" },
         Mutation { rule: "clip above", from: "vec4(0.0), vec4(1.0));", to: "vec4(0.0), vec4(2.0));" },
+        Mutation { rule: "range", from: "params.inverse * four_of", to: "four_of" },
         Mutation { rule: "magnitude", from: "min(abs(value)", to: "min(value" },
         Mutation { rule: "magnitude above", from: "abs(value), vec4(1.0)", to: "abs(value), vec4(2.0)" },
         Mutation { rule: "levels", from: "f32(FACTOR)", to: "f32(1u << BITS)" },
@@ -75,6 +78,10 @@ pub(crate) static ENTRY: Entry = Entry {
 };
 
 impl QuantizeActivation {
+    fn inverse(&self) -> f32 {
+        1.0 / self.range
+    }
+
     fn words(&self) -> u64 {
         u64::from(self.rows) * u64::from(words_for(self.channels))
     }
@@ -85,7 +92,11 @@ impl Kernel for QuantizeActivation {
         &ENTRY.shader
     }
     fn params(&self) -> Vec<Param> {
-        vec![Param::u32("rows", self.rows), Param::u32("channels", self.channels)]
+        vec![
+            Param::u32("rows", self.rows),
+            Param::u32("channels", self.channels),
+            Param::f32("inverse", self.inverse()),
+        ]
     }
     fn constants(&self) -> Vec<Constant> {
         vec![
@@ -115,12 +126,17 @@ impl Kernel for QuantizeActivation {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let mut codes = RoundedCodes::rounded(self.bits, self.rounding);
         let x = to_f64(buffers[0], self.rows * self.channels);
+        let x: Vec<f64> = x.iter().map(|x| f64::from(self.inverse()) * x).collect();
         let limited = match self.form {
-            ActivationForm::Clip => clip_forward(&x),
-            ActivationForm::Cabs => cabs_forward(&x),
+            ActivationForm::Clip => clip_forward(&x, 1.0),
+            ActivationForm::Cabs => cabs_forward(&x, 1.0),
         };
         for x in limited {
-            codes.push(x, exact_band(x, self.bits, self.rounding));
+            let band = match self.range {
+                1.0 => exact_band(x, self.bits, self.rounding),
+                _ => rounding_band(x * self.rounding.factor(self.bits)),
+            };
+            codes.push(x, band);
         }
         vec![codes.expected(self.rows, self.channels)]
     }
@@ -157,7 +173,7 @@ fn cases() -> Vec<Case> {
         for (x, special) in x.iter_mut().step_by(3).zip(special) {
             *x = special.to_bits();
         }
-        let kernel = QuantizeActivation { rows, channels, bits, form, rounding };
+        let kernel = QuantizeActivation { rows, channels, bits, form, rounding, range: 1.0 };
         let label = format!("{rows}x{channels} bits {bits} {form:?} {rounding:?}");
         Case::new(label, kernel, vec![x, vec![]])
     };
@@ -174,6 +190,14 @@ fn cases() -> Vec<Case> {
     for form in forms {
         cases.extend([(1, 1), (2, 33), (9, 48)].map(|size| case(size, 2, form)));
         cases.extend([1, 3, 8].map(|bits| case((11, 45), bits, form)));
+    }
+    for (range, form) in
+        [(3.0, ActivationForm::Clip), (0.7, ActivationForm::Clip), (2.0, ActivationForm::Cabs)]
+    {
+        let (rows, channels, bits, rounding) = (11, 45, 3, Rounding::Even);
+        let x = random.floats((rows * channels) as usize, -range, 1.25 * range);
+        let kernel = QuantizeActivation { rows, channels, bits, form, rounding, range };
+        cases.push(Case::new(format!("range {range} {form:?}"), kernel, vec![x, vec![]]));
     }
     cases
 }

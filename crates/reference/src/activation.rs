@@ -1,24 +1,24 @@
 //! The float activations, element by element.
 
-/// `min(max(x, 0), 1)`.
-pub fn clip_forward(x: &[f64]) -> Vec<f64> {
-    x.iter().map(|x| x.clamp(0.0, 1.0)).collect()
+/// `min(max(x, 0), limit)`.
+pub fn clip_forward(x: &[f64], limit: f64) -> Vec<f64> {
+    x.iter().map(|x| x.clamp(0.0, limit)).collect()
 }
 
-/// The gradient of the clip: passed where `0 <= x <= 1`, both ends included.
-pub fn clip_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
-    pass_where(x, grad, |x| (0.0..=1.0).contains(&x))
+/// The gradient of the clip: passed where `0 <= x <= limit`, both ends included.
+pub fn clip_backward(x: &[f64], grad: &[f64], limit: f64) -> Vec<f64> {
+    pass_where(x, grad, |x| (0.0..=limit).contains(&x))
 }
 
-/// `min(1, |x|)`.
-pub fn cabs_forward(x: &[f64]) -> Vec<f64> {
-    x.iter().map(|x| x.abs().min(1.0)).collect()
+/// `min(limit, |x|)`.
+pub fn cabs_forward(x: &[f64], limit: f64) -> Vec<f64> {
+    x.iter().map(|x| x.abs().min(limit)).collect()
 }
 
-/// The gradient of [`cabs_forward`]: times the sign of x where `0 < |x| < 1`, else 0. At `|x| = 1` the minimum takes its
+/// The gradient of [`cabs_forward`]: times the sign of x where `0 < |x| < limit`, else 0. At `|x| = limit` the minimum takes its
 /// constant, as TensorFlow's does, and at 0 the magnitude has no slope.
-pub fn cabs_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
-    let passed = pass_where(x, grad, |x| x != 0.0 && x.abs() < 1.0);
+pub fn cabs_backward(x: &[f64], grad: &[f64], limit: f64) -> Vec<f64> {
+    let passed = pass_where(x, grad, |x| x != 0.0 && x.abs() < limit);
     x.iter().zip(passed).map(|(x, grad)| if *x < 0.0 { -grad } else { grad }).collect()
 }
 

@@ -186,13 +186,18 @@ impl Conv2d {
     ///
     /// The forward pass is the product of these rows with the weight's, `[out_channels][k]`.
     pub fn unfold<T: Copy + Default>(&self, input: &[T]) -> Vec<T> {
+        self.unfold_with(input, T::default())
+    }
+
+    /// [`Conv2d::unfold`] with taps outside the input of another value than 0.
+    pub fn unfold_with<T: Copy>(&self, input: &[T], border: T) -> Vec<T> {
         assert_eq!(input.len(), self.input_len(), "input of {self:?}");
         let mut rows = Vec::with_capacity(self.samples * self.positions() * self.taps() * self.in_channels);
         self.each_output(|sample, oy, ox| {
             for tap in 0..self.taps() {
                 let pixel = self.input_pixel(sample, [oy, ox], [tap / self.kernel_w, tap % self.kernel_w]);
                 for ci in 0..self.in_channels {
-                    rows.push(pixel.map_or_else(T::default, |pixel| input[pixel * self.in_channels + ci]));
+                    rows.push(pixel.map_or(border, |pixel| input[pixel * self.in_channels + ci]));
                 }
             }
         });

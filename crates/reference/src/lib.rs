@@ -15,6 +15,7 @@
 
 pub mod activation;
 pub mod bases;
+pub mod binary;
 pub mod bit_length;
 pub mod bits;
 pub mod color;

@@ -171,7 +171,7 @@ pub fn activation_codes(x: &[f64], bits: u32) -> Vec<u32> {
 
 /// The gradient of [`activation_codes`]: that of the clip, passed where `0 <= x <= 1`.
 pub fn activation_backward(x: &[f64], grad: &[f64]) -> Vec<f64> {
-    activation::clip_backward(x, grad)
+    activation::clip_backward(x, grad, 1.0)
 }
 
 /// Quantized gradients: element `i` of sample `s` is `scale[s] * (2 * codes[i] - n) / n`.

@@ -82,9 +82,12 @@ impl BatchNormChannel {
 
     /// [`BatchNormChannel::code`] with another rounding.
     pub fn code_by(&self, v: i64, bits: u32, rounding: Rounding) -> u32 {
-        let x = self.scale * v as f64;
-        let z = self.gamma * (x - self.mean) / (self.var + self.eps).sqrt() + self.beta;
-        quantize_unit_by(z, bits, rounding)
+        quantize_unit_by(self.value(v), bits, rounding)
+    }
+
+    /// `gamma (scale v - mean) / sqrt(var + eps) + beta`.
+    pub fn value(&self, v: i64) -> f64 {
+        self.gamma * (self.scale * v as f64 - self.mean) / (self.var + self.eps).sqrt() + self.beta
     }
 }
 
@@ -104,4 +107,10 @@ pub fn fold_batch_norm_by(
     range: RangeInclusive<i64>,
 ) -> ChannelThresholds {
     fold(range, |v| channel.code_by(v, bits, rounding), bits)
+}
+
+/// The threshold of `sgn(gamma (scale v - mean) / sqrt(var + eps) + beta)` as a code of one bit, for accumulators in
+/// `range`.
+pub fn fold_sign(channel: &BatchNormChannel, range: RangeInclusive<i64>) -> ChannelThresholds {
+    fold(range, |v| u32::from(channel.value(v) >= 0.0), 1)
 }

@@ -36,6 +36,7 @@ pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     let config = Config::resolve(settings, &recipe);
     check_mixes(&config, refined)?;
     check_first(&config)?;
+    config.check_group_net().map_err(|message| Failure::Usage { message })?;
     Ok(config)
 }
 

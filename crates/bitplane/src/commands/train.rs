@@ -351,6 +351,9 @@ fn introduce(config: &Config, session: &Session<Gpu>) {
             "  activations min(1, |x|) are not monotone: evaluations quantize in f32, not by integer thresholds",
         );
     }
+    if config.activation_scale {
+        note("  the activations' factor depends on the picture: evaluations quantize behind it in f32");
+    }
     if session.resident() == 0 {
         note("  the pictures stay off the device, each batch brings its own");
     }

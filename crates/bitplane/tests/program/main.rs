@@ -11,6 +11,7 @@ mod cut;
 mod diverged;
 mod fetch;
 mod flexnet;
+mod group_net;
 mod groupnet;
 mod histograms;
 #[cfg(unix)]

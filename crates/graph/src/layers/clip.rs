@@ -1,4 +1,4 @@
-//! Nonlinearities in f32: clip to [0, 1], ReLU and hyperbolic tangent.
+//! Nonlinearities in f32: clip, ReLU and hyperbolic tangent.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use crate::{
 /// Which nonlinearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rectifier {
-    /// `min(max(x, 0), 1)`; the gradient passes where `0 <= x <= 1`.
+    /// `min(max(x, 0), limit)`; the gradient passes where `0 <= x <= limit`.
     Clip,
-    /// `min(1, |x|)`; the gradient passes times the sign of x where `0 < |x| < 1`.
+    /// `min(limit, |x|)`; the gradient passes times the sign of x where `0 < |x| < limit`.
     Cabs,
     /// `max(x, 0)`; the gradient passes where `x > 0`.
     Relu,
@@ -33,6 +33,15 @@ pub enum Rectifier {
 pub struct Clip {
     /// Which one.
     pub rectifier: Rectifier,
+    /// Upper end of the range; ReLU has none.
+    pub limit: f32,
+}
+
+impl Clip {
+    /// A nonlinearity that ends at 1, where it ends.
+    pub fn new(rectifier: Rectifier) -> Self {
+        Self { rectifier, limit: 1.0 }
+    }
 }
 
 impl Layer for Clip {
@@ -52,11 +61,13 @@ impl Layer for Clip {
     fn with_method(&self, method: &Method) -> Option<Arc<dyn Layer>> {
         let rectifier = match (self.rectifier, method.activation_form) {
             (Rectifier::Relu, _) if method.tanh => Rectifier::Tanh,
-            (Rectifier::Relu | Rectifier::Tanh, _) => return None,
+            (Rectifier::Tanh, _) => return None,
+            // A range that is asked for holds for activations in f32 too.
+            (Rectifier::Relu, _) if method.group_net.clip.is_none() => return None,
             (_, Form::Clip) => Rectifier::Clip,
             (_, Form::Cabs) => Rectifier::Cabs,
         };
-        Some(Arc::new(Self { rectifier }))
+        Some(Arc::new(Self { rectifier, limit: method.group_net.range() }))
     }
 
     fn quantized_output(&self, bits: u32) -> Option<Arc<dyn Layer>> {
@@ -66,7 +77,7 @@ impl Layer for Clip {
             Rectifier::Relu | Rectifier::Tanh => return None,
         };
         Some(Arc::new(Quantize {
-            quantizer: Arc::new(DorefaActivation { form, ..DorefaActivation::new(bits) }),
+            quantizer: Arc::new(DorefaActivation { form, range: self.limit, ..DorefaActivation::new(bits) }),
         }))
     }
 
@@ -76,23 +87,28 @@ impl Layer for Clip {
         place: &Place,
         inputs: &[Value],
     ) -> Result<(Value, Backward), GraphError> {
-        let (rectifier, input) = (self.rectifier, recorder.dense(&inputs[0])?);
+        let Self { rectifier, limit } = *self;
+        let input = recorder.dense(&inputs[0])?;
         let output = recorder.tensor("output", input.shape);
         for chunk in recorder.chunks() {
             let len = chunk.samples * input.shape.len();
             let buffers = [input.chunks[chunk.index], output.chunks[chunk.index]];
             match rectifier {
-                Rectifier::Clip => recorder.dispatch(ClipForward { len, form: Form::Clip }, &buffers)?,
-                Rectifier::Cabs => recorder.dispatch(ClipForward { len, form: Form::Cabs }, &buffers)?,
+                Rectifier::Clip => {
+                    recorder.dispatch(ClipForward { len, form: Form::Clip, limit }, &buffers)?
+                }
+                Rectifier::Cabs => {
+                    recorder.dispatch(ClipForward { len, form: Form::Cabs, limit }, &buffers)?
+                }
                 Rectifier::Relu => recorder.dispatch(ReluForward { len }, &buffers)?,
                 Rectifier::Tanh => recorder.dispatch(TanhForward { len }, &buffers)?,
             }
         }
         let operation = match rectifier {
-            Rectifier::Clip => Some(DeployedOperation::Clip),
+            Rectifier::Clip if limit == 1.0 => Some(DeployedOperation::Clip),
             Rectifier::Relu => Some(DeployedOperation::Relu),
-            Rectifier::Cabs => Some(DeployedOperation::Magnitude),
-            Rectifier::Tanh => None,
+            Rectifier::Cabs if limit == 1.0 => Some(DeployedOperation::Magnitude),
+            Rectifier::Clip | Rectifier::Cabs | Rectifier::Tanh => None,
         };
         let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
         match operation {
@@ -108,8 +124,12 @@ impl Layer for Clip {
                 let (at, len) = (chunk.index, chunk.samples * kept.shape.len());
                 let buffers = [kept.chunks[at], grad.chunks[at], result.chunks[at]];
                 match rectifier {
-                    Rectifier::Clip => recorder.dispatch(ClipBackward { len, form: Form::Clip }, &buffers)?,
-                    Rectifier::Cabs => recorder.dispatch(ClipBackward { len, form: Form::Cabs }, &buffers)?,
+                    Rectifier::Clip => {
+                        recorder.dispatch(ClipBackward { len, form: Form::Clip, limit }, &buffers)?;
+                    }
+                    Rectifier::Cabs => {
+                        recorder.dispatch(ClipBackward { len, form: Form::Cabs, limit }, &buffers)?;
+                    }
                     Rectifier::Relu => recorder.dispatch(ReluBackward { len }, &buffers)?,
                     Rectifier::Tanh => recorder.dispatch(TanhBackward { len }, &buffers)?,
                 }

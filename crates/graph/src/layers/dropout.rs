@@ -1,6 +1,7 @@
-//! Dropout on codes: dropped activations become code 0, kept ones count 1 / (1 - rate) times.
+//! Dropout on codes: dropped activations become code 0, or are masked where codes are signs; kept ones count 1 / (1 - rate)
+//! times.
 
-use kernels::{DropoutBackward, DropoutForward};
+use kernels::{DropoutBackward, DropoutForward, Kind as PlaneKind, PlaneGroup};
 
 use super::single;
 use crate::{
@@ -81,13 +82,18 @@ impl Dropout {
         tensor: u32,
     ) -> Result<Packed, GraphError> {
         let (shape, bits, step) = (packed.shape, packed.planes(), recorder.step());
+        // Code 0 is no value where bits are signs: a mask leaves dropped elements out.
+        let mask = packed.kind == PlaneKind::Sign && packed.groups.iter().all(|g| g.planes.mask.is_none());
+        let planes_out = bits + u32::from(mask);
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
-            let planes = recorder.per_sample("kept codes", chunk, Packed::words(shape, bits, chunk.samples));
+            let planes =
+                recorder.per_sample("kept codes", chunk, Packed::words(shape, planes_out, chunk.samples));
             let kernel = DropoutForward {
                 rows: chunk.samples * shape.pixels(),
                 channels: shape.channels,
                 bits,
+                mask,
                 rate: self.rate,
                 tensor,
                 first_row: recorder.first_row(chunk, shape.pixels()),
@@ -95,7 +101,10 @@ impl Dropout {
             recorder.dispatch(kernel, &[packed.chunks[chunk.index], step, planes])?;
             chunks.push(planes);
         }
-        let grown = |group: &Group| Group { factor: group.factor / (1.0 - self.rate), ..*group };
+        let grown = |group: &Group| {
+            let planes = PlaneGroup { mask: mask.then_some(bits).or(group.planes.mask), ..group.planes };
+            Group { planes, factor: group.factor / (1.0 - self.rate), ..*group }
+        };
         let groups = packed.groups.iter().map(grown).collect();
         Ok(Packed { groups, chunks, ..packed.clone() })
     }

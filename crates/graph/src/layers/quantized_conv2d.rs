@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use kernels::{By, Output};
+use kernels::{By, Output, ScaleIndex};
 use recording::BufferSlice;
 
 use super::{add, single};
 use crate::{
     Bits, Codes, FULL_PRECISION, Geometry, GraphError, LengthForm, Method, Packed, Parameter, ParameterSpec,
     Recorder, Shape, Tensor,
+    binary_input::{scale_channels, scale_positions},
     channel_parts::ChannelPart,
     convolution::Convolution,
     deploy::{Deferred, add_bias, bit_forward},
@@ -23,6 +24,13 @@ use crate::{
 /// Weight gradients contract over the positions of one sample, or of several that have one scale; below this many, packed
 /// words are mostly padding and the product runs on the dequantized operands in f32.
 pub const MIN_BIT_POSITIONS: u32 = 25;
+
+/// A scale per output channel.
+const BY_CHANNEL: ScaleIndex = ScaleIndex { by: By::Column, div: 1 };
+
+/// The random numbers of the codes that the gradient of the input reads where weights have a scale per channel; streams of
+/// layers are small numbers.
+const SECOND_CODES: u32 = 1 << 31;
 
 /// A convolution. A product runs on bit planes where both of its operands are quantized; where one is in
 /// full precision the other is dequantized and the product runs in f32.
@@ -48,6 +56,8 @@ pub struct QuantizedConv2d {
 struct Input {
     value: Value,
     packed: Option<Packed>,
+    /// A factor of each output position.
+    factors: Option<Vec<BufferSlice>>,
 }
 
 /// What the backward pass keeps.
@@ -87,11 +97,18 @@ impl QuantizedConv2d {
             WeightRows::ByInput if part.reads_all_inputs() => part.convolution.flattened(),
             _ => part.convolution,
         };
-        let operand = quantizer.pack(recorder, &share, &own, &convolution, rows)?;
-        let by_channel = operand.groups.iter().any(|g| g.scale.is_some_and(|(_, s)| s.by != By::One));
-        if by_channel && !part.is_whole() {
-            let message = "weights cut by channels must have one scale for the whole layer";
-            return Err(GraphError::layer(&weight.name, message));
+        let mut operand = quantizer.pack(recorder, &share, &own, &convolution, rows)?;
+        for group in operand.groups.iter_mut().filter(|_| !part.is_whole()) {
+            match group.scale {
+                Some((scale, index)) if index == BY_CHANNEL => {
+                    group.scale = Some((part.output_values(recorder, scale)?, index));
+                }
+                Some((_, index)) if index.by != By::One => {
+                    let message = "weights cut by channels must have a scale per layer or per output channel";
+                    return Err(GraphError::layer(&weight.name, message));
+                }
+                _ => {}
+            }
         }
         Ok(operand)
     }
@@ -228,7 +245,8 @@ impl Layer for QuantizedConv2d {
                     };
                     parts.iter().map(pack).collect::<Result<Vec<_>, GraphError>>()
                 })?;
-                if recorder.mode() == (Mode::Evaluate { fold: true }) {
+                let factors = convolution.activation_factors(recorder, packed)?;
+                if recorder.mode() == (Mode::Evaluate { fold: true }) && factors.is_none() {
                     let bias = bias.map(|bias| bias.value);
                     let deferred = Deferred::new(&place.name, convolution, packed.clone(), weights, bias);
                     return Ok((Value::Deferred(Box::new(deferred)), no_backward()));
@@ -236,9 +254,10 @@ impl Layer for QuantizedConv2d {
                 let output = recorder.tensor("output", convolution.output);
                 for chunk in recorder.chunks() {
                     let dst = (output.chunks[chunk.index], Output::F32);
-                    bit_forward(recorder, chunk, packed, &weights, dst)?;
+                    bit_forward(recorder, chunk, (packed, factors.as_deref()), &weights, dst)?;
                 }
-                let input = Input { value: inputs[0].clone(), packed: Some(packed.clone()) };
+                recorder.describe_nothing(&place.name);
+                let input = Input { value: inputs[0].clone(), packed: Some(packed.clone()), factors };
                 (output, input, None)
             }
             _ => {
@@ -248,9 +267,26 @@ impl Layer for QuantizedConv2d {
                     parts.iter().map(dense).collect::<Result<Vec<_>, GraphError>>()
                 })?;
                 let (weights, planes): (Vec<_>, Vec<_>) = weights.into_iter().unzip();
-                let output = dense_forward(recorder, &convolution, &parts, &dense_input, &weights)?;
+                // Codes stay packed for the weight gradient, which may still be a bit product.
+                let packed = match &inputs[0] {
+                    Value::Packed(packed) => Some(packed.clone()),
+                    _ => None,
+                };
+                let (whole, around) = bordered(recorder, &convolution, &dense_input, &packed)?;
+                let dense_parts = whole.parts(recorder.most_weights());
+                let mut output = dense_forward(recorder, &whole, &dense_parts, &around, &weights)?;
+                let factors = match &packed {
+                    Some(packed) => convolution.activation_factors(recorder, packed)?,
+                    None => None,
+                };
+                if let Some(factors) = &factors {
+                    output = scale_positions(recorder, &output, factors)?;
+                }
+                let signs = packed.as_ref().is_some_and(|packed| packed.kind == kernels::Kind::Sign);
                 let planes: Option<Vec<Operand>> = planes.into_iter().collect();
                 let described = match planes {
+                    // A packed network has zeros around its maps.
+                    _ if signs => None,
                     // A packed network holds no quantized weight in f32.
                     Some(planes) => {
                         let parts: Vec<_> = parts.iter().copied().zip(planes).collect();
@@ -267,12 +303,7 @@ impl Layer for QuantizedConv2d {
                     }
                     None => recorder.describe_nothing(&place.name),
                 }
-                // Codes stay packed for the weight gradient, which may still be a bit product.
-                let packed = match &inputs[0] {
-                    Value::Packed(packed) => Some(packed.clone()),
-                    _ => None,
-                };
-                (output, Input { value: Value::Dense(dense_input), packed }, Some(weights))
+                (output, Input { value: Value::Dense(dense_input), packed, factors }, Some(weights))
             }
         };
         if let Some(bias) = &bias {
@@ -319,34 +350,82 @@ pub(super) fn dense_forward(
     Ok(output)
 }
 
+/// A convolution in f32 and its input, which has a border of +1 where its values are signs.
+fn bordered(
+    recorder: &mut Recorder,
+    convolution: &Convolution,
+    input: &Tensor,
+    packed: &Option<Packed>,
+) -> Result<(Convolution, Tensor), GraphError> {
+    match packed {
+        Some(packed) if packed.kind == kernels::Kind::Sign => {
+            // Every group adds its value to a pixel of the border.
+            let border = packed.groups.iter().map(|group| group.factor * packed.largest() as f32).sum();
+            convolution.bordered(recorder, input, border)
+        }
+        _ => Ok((*convolution, input.clone())),
+    }
+}
+
 impl Saved {
     fn backward(mut self, recorder: &mut Recorder, grad: &Tensor) -> Result<Vec<Option<Tensor>>, GraphError> {
         recorder.set_pass("grad_output");
         // Largest magnitudes, where there are any, are not finite where a value is not.
         let searched = grad.maxima.as_ref().map_or(&grad.chunks, |maxima| &maxima.chunks);
         recorder.check_finite("grad_output", searched)?;
-        let planes = match &self.layer.gradient {
-            Some(quantizer) => {
-                let rest = (quantizer.prepare(recorder, grad)?, self.place.stream);
-                let chunks = recorder.chunks().into_iter();
-                Some(
-                    chunks
-                        .map(|chunk| quantizer.pack(recorder, chunk, grad, rest))
-                        .collect::<Result<Vec<_>, _>>()?,
-                )
-            }
-            None => None,
+        // Factors of positions are constants: both products read the gradient of the sums that they multiply.
+        let unscaled = grad;
+        let grad = &match &self.input.factors {
+            Some(factors) => scale_positions(recorder, grad, factors)?,
+            None => grad.clone(),
         };
+        let planes = self.quantized(recorder, grad, self.place.stream)?;
         let mut dense_grad = None;
         self.grad_weight(recorder, grad, planes.as_deref(), &mut dense_grad)?;
         if let Some(bias) = &self.bias {
-            let dense = self.dense_grad(recorder, grad, planes.as_deref(), &mut dense_grad)?;
+            let dense = match self.input.factors {
+                Some(_) => unscaled.clone(),
+                None => self.dense_grad(recorder, grad, planes.as_deref(), &mut dense_grad)?,
+            };
             self.convolution.grad_bias(recorder, &dense, bias.gradient)?;
         }
         if !self.place.needs_grad[0] {
             return Ok(vec![None]);
         }
+        let planes = self.scaled_by_channel(recorder, grad, planes)?;
         Ok(vec![Some(self.grad_input(recorder, grad, planes.as_deref(), &mut dense_grad)?)])
+    }
+
+    /// The codes of `grad`, chunk by chunk, where gradients have few bits.
+    fn quantized(
+        &self,
+        recorder: &mut Recorder,
+        grad: &Tensor,
+        stream: u32,
+    ) -> Result<Option<Vec<GradientPlanes>>, GraphError> {
+        let Some(quantizer) = &self.layer.gradient else { return Ok(None) };
+        let rest = (quantizer.prepare(recorder, grad)?, stream);
+        let chunks = recorder.chunks().into_iter();
+        chunks.map(|chunk| quantizer.pack(recorder, chunk, grad, rest)).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// What the gradient of the input reads: the codes of `grad`, or with weights that have a scale per output channel codes of
+    /// their own, of the gradient times that scale.
+    fn scaled_by_channel(
+        &self,
+        recorder: &mut Recorder,
+        grad: &Tensor,
+        planes: Option<Vec<GradientPlanes>>,
+    ) -> Result<Option<Vec<GradientPlanes>>, GraphError> {
+        let scales = self.layer.weight.as_ref().and_then(|weight| weight.channel_scales(&self.prepared));
+        let (Some(scales), Some(_)) = (scales, &planes) else { return Ok(planes) };
+        recorder.set_pass("grad_output");
+        let scaled = scale_channels(recorder, grad, scales)?;
+        let taps = recorder.taps.len();
+        let planes = self.quantized(recorder, &scaled, self.place.stream | SECOND_CODES)?;
+        // Whoever looks at the layer's gradients sees one set of codes.
+        recorder.taps.truncate(taps);
+        Ok(planes)
     }
 
     fn grad_weight(
@@ -389,7 +468,8 @@ impl Saved {
                 let both_quantized = self.input.packed.is_some() && planes.is_some();
                 let reason = both_quantized
                     .then(|| format!("{positions} positions a sample, fewer than {MIN_BIT_POSITIONS}"));
-                for part in &self.parts {
+                let (convolution, input) = bordered(recorder, &self.convolution, &input, &self.input.packed)?;
+                for part in &convolution.parts(recorder.most_weights()) {
                     let dense = part.dense_gradient(recorder, &dense)?;
                     let input = part.input(recorder, &input)?;
                     let reason = reason.clone();

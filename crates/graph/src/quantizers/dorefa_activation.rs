@@ -8,22 +8,25 @@ use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm_
 use super::{ActivationQuantizer, LearnedActivation};
 use crate::{CodeForm, CodeRounding, CodeRule, GraphError, LengthForm, Method, Packed, Recorder, Tensor};
 
-/// `q = round(n * clip(x, 0, 1))`, value `q / n`; the gradient passes where `0 <= x <= 1`. With [`ActivationForm::Cabs`],
-/// `min(1, |x|)` in place of the clip, which is not monotone: its deployed form quantizes in f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `q = round(n * clip(x / range, 0, 1))`, value `range * q / n`; the gradient passes where `0 <= x <= range`. With
+/// [`ActivationForm::Cabs`], `min(1, |x / range|)` in place of the clip, which is not monotone: its deployed form quantizes
+/// in f32. DoReFa-Net's range is 1; Group-Net's, Eq 2, is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DorefaActivation {
     /// Bits of a code, 1 to 8.
     pub bits: u32,
-    /// What limits x to [0, 1].
+    /// What limits x to its range.
     pub form: ActivationForm,
     /// How codes are rounded.
     pub rounding: Rounding,
+    /// Upper end of the range, above 0.
+    pub range: f32,
 }
 
 impl DorefaActivation {
     /// Equation 11 with codes of `bits` bits.
     pub fn new(bits: u32) -> Self {
-        Self { bits, form: ActivationForm::Clip, rounding: Rounding::Even }
+        Self { bits, form: ActivationForm::Clip, rounding: Rounding::Even, range: 1.0 }
     }
 }
 
@@ -32,8 +35,12 @@ impl ActivationQuantizer for DorefaActivation {
         if let Some(rule) = method.channel_bits {
             return Some(Arc::new(rule));
         }
+        if let Some(signs) = method.group_net.signs.filter(|_| self.bits == 1) {
+            return Some(Arc::new(signs));
+        }
         let rounding = method.nested.map_or(method.rounding, |form| form.rounding(self.bits));
-        Some(Arc::new(Self { form: method.activation_form, rounding, ..*self }))
+        let (form, range) = (method.activation_form, method.group_net.range());
+        Some(Arc::new(Self { form, rounding, range, ..*self }))
     }
 
     fn cut(&self, bits: u32) -> Option<Arc<dyn ActivationQuantizer>> {
@@ -56,7 +63,7 @@ impl ActivationQuantizer for DorefaActivation {
     }
 
     fn factor(&self) -> f32 {
-        1.0 / reference::quantize::levels(self.bits) as f32
+        self.range / reference::quantize::levels(self.bits) as f32
     }
 
     fn thresholds(
@@ -65,7 +72,10 @@ impl ActivationQuantizer for DorefaActivation {
         range: RangeInclusive<i64>,
     ) -> Option<ChannelThresholds> {
         let monotone = self.form == ActivationForm::Clip;
-        monotone.then(|| fold_batch_norm_by(channel, (self.bits, self.rounding), range))
+        let inverse = f64::from(1.0 / self.range);
+        let channel =
+            BatchNormChannel { gamma: inverse * channel.gamma, beta: inverse * channel.beta, ..*channel };
+        monotone.then(|| fold_batch_norm_by(&channel, (self.bits, self.rounding), range))
     }
 
     fn rule(&self) -> Option<CodeRule> {
@@ -79,20 +89,22 @@ impl ActivationQuantizer for DorefaActivation {
             Rounding::MidRise => CodeRounding::Down,
         };
         let drop = if let Rounding::Shift { from } = self.rounding { from - self.bits } else { 0 };
-        Some(CodeRule { form, limit: 1.0, factor: self.rounding.factor(self.bits) as f32, rounding, drop })
+        let factor = self.rounding.factor(self.bits) as f32;
+        // A number is divided by another range before its product is taken, which no rule of a file does.
+        (self.range == 1.0).then_some(CodeRule { form, limit: 1.0, factor, rounding, drop })
     }
 
     fn unit_clip(&self) -> Option<Rounding> {
-        (self.form == ActivationForm::Clip).then_some(self.rounding)
+        (self.form == ActivationForm::Clip && self.range == 1.0).then_some(self.rounding)
     }
 
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
-        let (shape, Self { bits, form, rounding }) = (input.shape, *self);
+        let (shape, Self { bits, form, rounding, range }) = (input.shape, *self);
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
             let planes = recorder.per_sample("codes", chunk, Packed::words(shape, bits, chunk.samples));
             let rows = chunk.samples * shape.pixels();
-            let kernel = QuantizeActivation { rows, channels: shape.channels, bits, form, rounding };
+            let kernel = QuantizeActivation { rows, channels: shape.channels, bits, form, rounding, range };
             recorder.dispatch(kernel, &[input.chunks[chunk.index], planes])?;
             chunks.push(planes);
         }
@@ -103,7 +115,8 @@ impl ActivationQuantizer for DorefaActivation {
         let result = recorder.tensor("grad_input", input.shape);
         for chunk in recorder.chunks() {
             let at = chunk.index;
-            let kernel = ClipBackward { len: chunk.samples * input.shape.len(), form: self.form };
+            let kernel =
+                ClipBackward { len: chunk.samples * input.shape.len(), form: self.form, limit: self.range };
             recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
         }
         Ok(result)

@@ -9,7 +9,7 @@ use kernels::{
 use recording::BufferSlice;
 use reference::nested::NestedForm;
 
-use super::{HbnnWeight, LearnedWeight, NestedWeight, WeightQuantizer, WeightRows};
+use super::{ChannelWeight, HbnnWeight, LearnedWeight, NestedWeight, WeightQuantizer, WeightRows};
 use crate::{
     Convolution, GraphError, LengthForm, Method, Parameter, Recorder,
     planes::{Group, Operand},
@@ -63,6 +63,9 @@ impl DorefaWeight {
 
 impl WeightQuantizer for DorefaWeight {
     fn with_method(&self, method: &Method) -> Option<Arc<dyn WeightQuantizer>> {
+        if method.group_net.channel_scales && self.bits == 1 {
+            return Some(Arc::new(ChannelWeight));
+        }
         if let Some(form) = method.nested {
             return Some(Arc::new(NestedWeight { widest: self.bits, bits: self.bits, form, scaled: true }));
         }

@@ -66,7 +66,8 @@ impl ActivationQuantizer for HbnnActivation {
         let result = recorder.tensor("grad_input", input.shape);
         for chunk in recorder.chunks() {
             let at = chunk.index;
-            let kernel = ClipBackward { len: chunk.samples * input.shape.len(), form: ActivationForm::Clip };
+            let (len, form) = (chunk.samples * input.shape.len(), ActivationForm::Clip);
+            let kernel = ClipBackward { len, form, limit: 1.0 };
             recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
         }
         Ok(result)

@@ -96,7 +96,8 @@ impl ActivationQuantizer for LearnedActivation {
             let mut first = 0;
             for bits in self.0.widths() {
                 let (form, rounding) = (ActivationForm::Clip, self.rounding());
-                let kernel = QuantizeActivation { rows, channels: shape.channels, bits, form, rounding };
+                let (channels, range) = (shape.channels, 1.0);
+                let kernel = QuantizeActivation { rows, channels, bits, form, rounding, range };
                 let own = Packed::words(shape, bits, chunk.samples);
                 let source = input.chunks[chunk.index];
                 if own == words {
@@ -111,14 +112,16 @@ impl ActivationQuantizer for LearnedActivation {
             }
             chunks.push(buffer);
         }
-        Ok(Packed { shape, kind: self.kind(), groups: self.groups(recorder)?, chunks })
+        let groups = self.groups(recorder)?;
+        Ok(Packed { shape, kind: self.kind(), groups, chunks, magnitudes: None })
     }
 
     fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
         let result = recorder.tensor("grad_input", input.shape);
         for chunk in recorder.chunks() {
             let at = chunk.index;
-            let kernel = ClipBackward { len: chunk.samples * input.shape.len(), form: ActivationForm::Clip };
+            let (len, form) = (chunk.samples * input.shape.len(), ActivationForm::Clip);
+            let kernel = ClipBackward { len, form, limit: 1.0 };
             recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
         }
         Ok(result)

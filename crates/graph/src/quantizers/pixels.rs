@@ -44,6 +44,7 @@ impl ActivationQuantizer for Pixels {
                 bits: BITS,
                 form: ActivationForm::Clip,
                 rounding: Rounding::Even,
+                range: 1.0,
             };
             recorder.dispatch(kernel, &[input.chunks[chunk.index], planes])?;
             chunks.push(planes);

@@ -32,8 +32,8 @@ fn batch_norm_normalizes_scales_and_shifts() {
 #[test]
 fn activations_at_their_corners() {
     let x = [-1.0, -0.0, 0.0, 0.5, 1.0, 1.5];
-    assert_eq!(clip_forward(&x), [0.0, 0.0, 0.0, 0.5, 1.0, 1.0]);
-    assert_eq!(clip_backward(&x, &[3.0; 6]), [0.0, 3.0, 3.0, 3.0, 3.0, 0.0]);
+    assert_eq!(clip_forward(&x, 1.0), [0.0, 0.0, 0.0, 0.5, 1.0, 1.0]);
+    assert_eq!(clip_backward(&x, &[3.0; 6], 1.0), [0.0, 3.0, 3.0, 3.0, 3.0, 0.0]);
     assert_eq!(relu_forward(&x), [0.0, 0.0, 0.0, 0.5, 1.0, 1.5]);
     assert_eq!(relu_backward(&x, &[3.0; 6]), [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]);
 }

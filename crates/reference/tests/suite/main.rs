@@ -1,5 +1,6 @@
 //! The reference against mathematics: hand values, identities, finite differences, distributions.
 
+mod binary;
 mod bit_length;
 mod bits;
 mod color;

@@ -1,0 +1,80 @@
+//! Weights of one bit with a scale per output channel, as XNOR-Net has them; Group-Net's Eq 1.
+
+use kernels::{By, Kind, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightRule};
+use recording::BufferSlice;
+
+use super::{WeightQuantizer, WeightRows};
+use crate::{
+    Convolution, GraphError, Parameter, Recorder,
+    planes::{Group, Operand},
+    reduction::reduce_to_one,
+};
+
+/// `alpha_c * sgn(w)` with `alpha_c` the mean of `|w|` over output channel c; the gradient passes unchanged.
+///
+/// The scale lies inside the contraction of the gradient of the input, which is to remain a product of bits: that product
+/// reads the signs alone, and codes of `alpha_c * g_c` in place of those of g.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelWeight;
+
+impl WeightQuantizer for ChannelWeight {
+    fn stored_bits(&self) -> f64 {
+        1.0
+    }
+
+    fn planes(&self) -> u32 {
+        1
+    }
+
+    fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError> {
+        let rows = u32::try_from(weight.spec.shape[0]).expect("few output channels");
+        let len = weight.len() / rows;
+        let mean = Reduce { rows, len, map: ReduceMap::Abs, op: ReduceOp::Sum, factor: 1.0 / len as f32 };
+        Ok(vec![reduce_to_one(recorder, "weight scales", mean, weight.value, None)?])
+    }
+
+    fn channel_scales(&self, prepared: &[BufferSlice]) -> Option<BufferSlice> {
+        Some(prepared[0])
+    }
+
+    fn pack(
+        &self,
+        recorder: &mut Recorder,
+        weight: &Parameter,
+        prepared: &[BufferSlice],
+        convolution: &Convolution,
+        rows: WeightRows,
+    ) -> Result<Operand, GraphError> {
+        let shape = [convolution.output.channels, convolution.taps(), convolution.input.channels];
+        let (kernel, scale) = match rows {
+            WeightRows::ByOutput => {
+                let scale = (prepared[0], ScaleIndex { by: By::Column, div: 1 });
+                (QuantizeWeight::by_output(shape, 1, WeightRule::Sign), Some(scale))
+            }
+            WeightRows::ByInput => (QuantizeWeight::by_input(shape, 1, WeightRule::Sign), None),
+        };
+        let words = u64::from(kernel.rows) * u64::from(kernels::words_for(kernel.k));
+        let buffer = recorder.transient("weight planes", words);
+        recorder.dispatch(kernel, &[weight.value, prepared[0], buffer])?;
+        if rows == WeightRows::ByOutput {
+            // Whoever looks at a part of the channels sees its signs alone.
+            let scales = Some(prepared[0]).filter(|scales| scales.words == u64::from(kernel.rows));
+            recorder.tap_weight_codes(buffer, (kernel.rows, kernel.k), 1, scales);
+        }
+        Ok(Operand { buffer, kind: Kind::Sign, groups: vec![Group { scale, ..Group::codes(1, 1.0) }] })
+    }
+
+    fn passes_gradient(&self) -> bool {
+        true
+    }
+
+    fn backward(
+        &self,
+        _: &mut Recorder,
+        _: &Parameter,
+        _: &[BufferSlice],
+        _: BufferSlice,
+    ) -> Result<(), GraphError> {
+        Ok(())
+    }
+}
