@@ -212,12 +212,16 @@ def threshold(sums, layer, thresholds, ascending):
     return codes
 
 
-def quantize(x, values):
+def quantize(x, values, widths):
     bits = values["bits"]
     usual = {"form": "clip", "limit": 1, "factor": levels(bits), "rounding": "even"}
     rule = values.get("rule", usual)
     if rule["form"] == "sign":
         return (x >= 0).astype(np.uint8)
+    if rule["form"] == "clip_by_channel":
+        own = (2 ** widths.astype(np.int64) - 1).astype(f32)
+        steps = (f32(levels(bits)) / own).astype(np.uint8)
+        return np.rint(own * np.clip(x, f32(0), f32(1))).astype(np.uint8) * steps
     limit, drop = f32(rule["limit"]), rule.get("drop", 0)
     limited = np.minimum(np.abs(x), limit) if rule["form"] == "magnitude" else np.clip(x, f32(0), limit)
     number = f32(rule["factor"]) * limited
@@ -277,7 +281,7 @@ def run(network, pictures):
             whole = {"first": 0, "planes": values["bits"], "factor": step(values["bits"])}
             codes[name] = values.get("codes", {"planes": "unit", "groups": [whole]})
             if kind == "quantize":
-                result = quantize(x, values)
+                result = quantize(x, values, own("bits"))
             else:
                 result = threshold(x, values, own("thresholds"), own("ascending"))
         elif kind == "dequantize":

@@ -118,6 +118,8 @@ pub enum CodeForm {
     Magnitude,
     /// Code 1 for `x >= 0`, code 0 else, and nothing more.
     Sign,
+    /// `min(max(x, 0), 1)` with bits of each channel's own, tensor `bits`, in the steps of the widest.
+    ClipByChannel,
 }
 
 /// How the product in a [`CodeRule`] is rounded.

@@ -24,7 +24,7 @@ pub use coded::Coded;
 pub use dorefa_activation::DorefaActivation;
 pub use dorefa_gradient::DorefaGradient;
 pub use dorefa_weight::DorefaWeight;
-pub use hbnn_activation::HbnnActivation;
+pub use hbnn_activation::{ChannelBits, HbnnActivation};
 pub use hbnn_weight::{BITS, HbnnWeight};
 use kernels::{By, Rounding, ScaleIndex};
 pub use learned_activation::LearnedActivation;
@@ -191,6 +191,11 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
 
     /// The rule as data, for a packed file; none where a file cannot say it.
     fn rule(&self) -> Option<CodeRule> {
+        None
+    }
+
+    /// The bits of each of the channels of layer `name`, where they have their own.
+    fn channel_bits(&self, _name: &str, _channels: u32) -> Option<Vec<u32>> {
         None
     }
 

@@ -328,6 +328,14 @@ impl File {
                         return Err(Error::tensor(&format!("{name}.normalization"), message));
                     }
                 }
+                Operation::Quantize(quantize) => {
+                    let divides = |width: &u8| *width > 0 && quantize.bits.is_multiple_of(u32::from(*width));
+                    if let Some(at) = self.bytes(name, "bits").iter().position(|width| !divides(width)) {
+                        let message =
+                            format!("has a width that does not divide {} in channel {at}", quantize.bits);
+                        return Err(Error::tensor(&format!("{name}.bits"), message));
+                    }
+                }
                 Operation::BitConvolution(conv) => weights::check(self, name, conv, self.input(at))?,
                 Operation::Threshold { .. } => {
                     let channels = checked.output.channels as usize;

@@ -5,7 +5,7 @@ use crate::{
     check::{Kind, MAX_INPUTS, MAX_SIZE, MAX_VALUES, Map, Need},
     codes::{Code, MAX_BITS, levels, width_of},
     container::Dtype,
-    manifest::{BitConvolution, Form, Layer, Operation, Quantize, Window},
+    manifest::{BitConvolution, Form, Layer, Operation, Quantize, Rounding, Window},
 };
 
 /// Groups of planes of one layer's weights at most.
@@ -67,7 +67,9 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
         Operation::Quantize(quantize) if values => {
             let code = Code::of(layer, quantize.bits, quantize.codes.as_ref())?;
             check_rule(layer, quantize)?;
-            (Map { kind: Kind::Codes(code), ..one }, Vec::new())
+            let by_channel = quantize.rule.is_some_and(|rule| rule.form == Form::ClipByChannel);
+            let list = by_channel.then(|| need(layer, "bits", Dtype::U8, &[one.channels], 8));
+            (Map { kind: Kind::Codes(code), ..one }, list.into_iter().collect())
         }
         Operation::Dequantize if matches!(one.kind, Kind::Codes(_)) => {
             (Map { kind: Kind::Values, ..one }, Vec::new())
@@ -110,6 +112,9 @@ fn check_rule(layer: &Layer, quantize: &Quantize) -> Result<(), Error> {
     let sound = numbers.iter().all(|number| number.is_finite() && *number > 0.0)
         && rule.drop <= MAX_BITS - quantize.bits
         && (rule.form != Form::Sign || quantize.bits == 1);
+    let usual = (rule.limit, rule.factor) == (1.0, levels(quantize.bits) as f32)
+        && (rule.rounding, rule.drop) == (Rounding::Even, 0);
+    let sound = sound && (rule.form != Form::ClipByChannel || usual);
     if sound { Ok(()) } else { Err(Error::layer(&layer.name, format!("has the rule {rule:?}"))) }
 }
 

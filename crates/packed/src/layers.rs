@@ -114,19 +114,27 @@ pub fn average_pool(window: &Window, (input, output): (Map, Map), source: &[f32]
 }
 
 /// Numbers to codes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Quantizer {
     rule: Rule,
+    /// Factor and step of each channel, where they have their own.
+    channels: Vec<(f32, u8)>,
     /// The largest number before bits are cut off.
     largest: f32,
 }
 
 impl Quantizer {
-    pub fn new(quantize: &Quantize) -> Self {
+    /// `widths` are those of the channels, where they have their own.
+    pub fn new(quantize: &Quantize, widths: &[u8]) -> Self {
         let factor = levels(quantize.bits) as f32;
         let usual = Rule { form: Form::Clip, limit: 1.0, factor, rounding: Rounding::Even, drop: 0 };
         let rule = quantize.rule.unwrap_or(usual);
-        Self { rule, largest: levels(quantize.bits + rule.drop) as f32 }
+        let channel = |width: &u8| {
+            let own = levels(u32::from(*width));
+            (own as f32, (levels(quantize.bits) / own) as u8)
+        };
+        let channels = widths.iter().map(channel).collect();
+        Self { rule, channels, largest: levels(quantize.bits + rule.drop) as f32 }
     }
 
     pub fn run(&self, level: Level, values: &[f32], codes: &mut [u8]) {
@@ -134,13 +142,21 @@ impl Quantizer {
         match self.rule.form {
             Form::Clip => self.round(level, values, codes, |x| x.max(0.0).min(limit)),
             Form::Magnitude => self.round(level, values, codes, |x| x.abs().min(limit)),
+            Form::ClipByChannel => {
+                let channels = self.channels.len();
+                for (codes, values) in codes.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
+                    for ((code, x), (factor, step)) in codes.iter_mut().zip(values).zip(&self.channels) {
+                        *code = (factor * x.max(0.0).min(1.0)).round_ties_even() as u8 * step;
+                    }
+                }
+            }
             Form::Sign => codes.iter_mut().zip(values).for_each(|(code, x)| *code = u8::from(*x >= 0.0)),
         }
     }
 
     #[inline(always)]
     fn round(&self, level: Level, values: &[f32], codes: &mut [u8], limited: impl Fn(f32) -> f32 + Copy) {
-        let Self { rule: Rule { factor, rounding, drop, .. }, largest } = *self;
+        let Self { rule: Rule { factor, rounding, drop, .. }, largest, .. } = *self;
         let product = |x: f32| factor * limited(x);
         // The lowest byte of an integer that is added to 2^23 is that integer.
         let code = |rounded: f32| (rounded.min(largest) + 8_388_608.0).to_bits() as u8 >> drop;

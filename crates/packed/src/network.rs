@@ -223,7 +223,7 @@ fn work(file: &File, at: usize) -> Work {
         Operation::Add => Work::Add,
         Operation::WeightedSum => Work::WeightedSum(file.floats(name, "factors").to_vec()),
         Operation::Bias => Work::Bias(file.floats(name, "bias").to_vec()),
-        Operation::Quantize(quantize) => Work::Quantize(Quantizer::new(quantize)),
+        Operation::Quantize(quantize) => Work::Quantize(Quantizer::new(quantize, file.bytes(name, "bits"))),
         Operation::Dequantize => {
             let Kind::Codes(code) = input.kind else { unreachable!("kinds were checked") };
             Work::Dequantize(code_values(&code))

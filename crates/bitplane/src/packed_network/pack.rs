@@ -190,6 +190,7 @@ fn packed_rule(rule: &CodeRule) -> Rule {
         CodeForm::Clip => Form::Clip,
         CodeForm::Magnitude => Form::Magnitude,
         CodeForm::Sign => Form::Sign,
+        CodeForm::ClipByChannel => Form::ClipByChannel,
     };
     let rounding = match rule.rounding {
         CodeRounding::Even => Rounding::Even,
@@ -247,6 +248,8 @@ fn pack_tensors(layer: &DeployedLayer) -> Vec<(String, Tensor)> {
             let thresholds = thresholds.iter().map(|word| word.cast_signed()).collect();
             tensors.push(("ascending".into(), Tensor::U8(directions)));
             tensors.push(("thresholds".into(), Tensor::I32(thresholds)));
+        } else if let DeployedOperation::Quantize { .. } = layer.operation {
+            tensors.push(("bits".into(), Tensor::U8(words.iter().map(|&word| word as u8).collect())));
         } else {
             tensors.push(((*name).to_owned(), Tensor::F32(floats(words))));
         }

@@ -10,7 +10,7 @@ use graph::layers::{
 use graph::{
     Bits, DeployedCodes, DeployedGroup, FULL_PRECISION, Geometry, GraphError, InputSpec, Layer, Network,
     NetworkBuilder, Node, Padding, PixelScale, Shape,
-    quantizers::{ActivationQuantizer, Coded, DorefaActivation},
+    quantizers::{ActivationQuantizer, ChannelBits, Coded, DorefaActivation},
 };
 use kernels::{ActivationForm, Kind, PlaneGroup, Rounding};
 use packed::File;
@@ -57,7 +57,7 @@ pub fn unpack(file: &File) -> Result<Unpacked, Failure> {
     for layer in &manifest.layers {
         let (name, inputs) = (layer.name.as_str(), &layer.inputs);
         let inputs: Vec<Node> = inputs.iter().map(|input| nodes[input.as_str()]).collect();
-        let node = add(&mut net, layer, &inputs)?;
+        let node = add(&mut net, (file, layer), &inputs)?;
         nodes.insert(name, node);
         tensors.extend(unpack_tensors(file, layer));
     }
@@ -67,7 +67,11 @@ pub fn unpack(file: &File) -> Result<Unpacked, Failure> {
     Ok(Unpacked { network, input, tensors })
 }
 
-fn add(net: &mut NetworkBuilder, layer: &packed::manifest::Layer, inputs: &[Node]) -> Result<Node, Failure> {
+fn add(
+    net: &mut NetworkBuilder,
+    (file, layer): (&File, &packed::manifest::Layer),
+    inputs: &[Node],
+) -> Result<Node, Failure> {
     let name = layer.name.as_str();
     let shape = net.shape(inputs[0]);
     let geometry = |window: &Window| find_geometry(name, window, shape);
@@ -112,7 +116,8 @@ fn add(net: &mut NetworkBuilder, layer: &packed::manifest::Layer, inputs: &[Node
         Operation::WeightedSum => return Err(refused(name, "is a weighted sum".into()).into()),
         Operation::Quantize(quantize) => {
             let codes = code_groups(quantize.bits, quantize.codes.as_ref());
-            Arc::new(Quantize { quantizer: quantizer(name, quantize, &codes)? })
+            let widths = file.bytes(name, "bits").iter().map(|&width| u32::from(width)).collect();
+            Arc::new(Quantize { quantizer: quantizer(name, quantize, &codes, widths)? })
         }
         Operation::BitConvolution(conv) => {
             let (out_channels, groups, weights) = (conv.channels, conv.groups, weight_groups(conv));
@@ -137,6 +142,7 @@ fn quantizer(
     layer: &str,
     quantize: &packed::manifest::Quantize,
     codes: &DeployedCodes,
+    widths: Vec<u32>,
 ) -> Result<Arc<dyn ActivationQuantizer>, GraphError> {
     let bits = quantize.bits;
     let plain = DorefaActivation::new(bits);
@@ -150,7 +156,8 @@ fn quantizer(
     let form = match rule.form {
         Form::Clip => ActivationForm::Clip,
         Form::Magnitude => ActivationForm::Cabs,
-        Form::Sign => return Err(refused(layer, format!("has the rule {rule:?}"))),
+        Form::ClipByChannel if quantize.codes.is_none() => return Ok(Arc::new(ChannelBits { bits, widths })),
+        Form::Sign | Form::ClipByChannel => return Err(refused(layer, format!("has the rule {rule:?}"))),
     };
     let roundings =
         [Rounding::Even, Rounding::Floor, Rounding::MidRise, Rounding::Shift { from: bits + rule.drop }];

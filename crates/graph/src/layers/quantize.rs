@@ -73,7 +73,9 @@ impl Layer for Quantize {
         match deployed::quantize(quantizer.as_ref(), &packed) {
             Some(operation) => {
                 let ends = ([Origin::Buffer(input.chunks[0])], Some(packed.chunks[0]));
-                recorder.describe(&place.name, operation, &ends.0, Vec::new(), ends.1);
+                let bits = quantizer.channel_bits(&place.name, packed.shape.channels);
+                let bits = bits.map(|bits| ("bits", recorder.constant("bits of channels", bits)));
+                recorder.describe(&place.name, operation, &ends.0, bits.into_iter().collect(), ends.1);
             }
             None => recorder.describe_nothing(&place.name),
         }

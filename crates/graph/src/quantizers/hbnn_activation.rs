@@ -1,10 +1,14 @@
 //! Activations whose channels have bits of their own, as the authors of heterogeneous binarization mask inputs.
 
 use kernels::{ActivationForm, ClipBackward, QuantizeChannels};
+use recording::BufferSlice;
 use reference::random::philox4x32_10;
 
-use super::ActivationQuantizer;
-use crate::{BitMix, BitOrder, GraphError, Heterogeneous, MaskGranularity, Packed, Recorder, Tensor};
+use super::{ActivationQuantizer, DorefaActivation};
+use crate::{
+    BitMix, BitOrder, CodeForm, CodeRule, GraphError, Heterogeneous, MaskGranularity, Packed, Recorder,
+    Tensor,
+};
 
 /// Sets apart the numbers that order channels of activations.
 const CHANNEL_STREAM: u32 = 0x6163_7473;
@@ -47,10 +51,40 @@ impl ActivationQuantizer for HbnnActivation {
         1.0 / reference::quantize::levels(self.bits()) as f32
     }
 
+    fn rule(&self) -> Option<CodeRule> {
+        Some(CodeRule { form: CodeForm::ClipByChannel, ..DorefaActivation::new(self.bits()).rule()? })
+    }
+
+    fn channel_bits(&self, name: &str, channels: u32) -> Option<Vec<u32>> {
+        Some(self.widths(name, channels))
+    }
+
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
         let (shape, bits) = (input.shape, self.bits());
         let name = recorder.scope.layer.clone();
-        let widths = recorder.constant("bits of channels", self.widths(&name, shape.channels));
+        let widths = self.widths(&name, shape.channels);
+        let chunks = ChannelBits { bits, widths }.record(recorder, input)?;
+        Ok(Packed::codes(shape, (self.kind(), bits, self.factor()), chunks))
+    }
+
+    fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
+        clip_backward(recorder, input, grad)
+    }
+}
+
+/// The same codes with widths that are known, in a network that is deployed and no longer trained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelBits {
+    /// Bits of a code.
+    pub bits: u32,
+    /// Bits of each channel.
+    pub widths: Vec<u32>,
+}
+
+impl ChannelBits {
+    fn record(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Vec<BufferSlice>, GraphError> {
+        let (shape, bits) = (input.shape, self.bits);
+        let widths = recorder.constant("bits of channels", self.widths.clone());
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
             let planes = recorder.per_sample("codes", chunk, Packed::words(shape, bits, chunk.samples));
@@ -59,17 +93,36 @@ impl ActivationQuantizer for HbnnActivation {
             recorder.dispatch(kernel, &[input.chunks[chunk.index], widths, planes])?;
             chunks.push(planes);
         }
-        Ok(Packed::codes(shape, (self.kind(), bits, self.factor()), chunks))
+        Ok(chunks)
+    }
+}
+
+impl ActivationQuantizer for ChannelBits {
+    fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    fn factor(&self) -> f32 {
+        1.0 / reference::quantize::levels(self.bits) as f32
+    }
+
+    fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
+        let chunks = self.record(recorder, input)?;
+        Ok(Packed::codes(input.shape, (self.kind(), self.bits, self.factor()), chunks))
     }
 
     fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
-        let result = recorder.tensor("grad_input", input.shape);
-        for chunk in recorder.chunks() {
-            let at = chunk.index;
-            let (len, form) = (chunk.samples * input.shape.len(), ActivationForm::Clip);
-            let kernel = ClipBackward { len, form, limit: 1.0 };
-            recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
-        }
-        Ok(result)
+        clip_backward(recorder, input, grad)
     }
+}
+
+fn clip_backward(recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
+    let result = recorder.tensor("grad_input", input.shape);
+    for chunk in recorder.chunks() {
+        let at = chunk.index;
+        let (len, form) = (chunk.samples * input.shape.len(), ActivationForm::Clip);
+        let kernel = ClipBackward { len, form, limit: 1.0 };
+        recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
+    }
+    Ok(result)
 }

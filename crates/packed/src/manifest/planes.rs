@@ -53,6 +53,9 @@ pub enum Form {
     Magnitude,
     /// The sign alone.
     Sign,
+    /// `min(max(x, 0), 1)`, where tensor `bits` has for each channel a width w that divides that of the codes: `2^w - 1` is the
+    /// channel's factor, and the rounded number is in steps of `(2^bits - 1) / (2^w - 1)`.
+    ClipByChannel,
 }
 
 /// How numbers are rounded.

@@ -167,6 +167,10 @@ fn plane_groups_that_make_no_sense_are_refused_with_the_layer() {
     groups(|conv| conv.weights[1].mask.as_mut().expect("a mask").weights += 1, "weights, not");
     groups(|conv| conv.weights[1].mask = None, "is not U8");
     changed_of(second_draft(), |_, t| drop(t.remove("conv1.mask.1")), "`conv1.mask.1` is missing");
+    for width in [0, 3, 8] {
+        let bits = Tensor::U8(vec![1, width, 1, 1, 1, 1]);
+        changed_of(second_draft(), |_, t| drop(t.insert("act5.bits".into(), bits)), "divide 4 in channel 1");
+    }
     changed_of(second_draft(), |_, t| drop(t.remove("sum.factors")), "`sum.factors` is missing");
     changed_of(second_draft(), |m, _| m.format = 1, "what it holds is format 2");
     changed(|m, _| m.format = 2, "what it holds is format 1");

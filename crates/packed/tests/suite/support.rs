@@ -258,7 +258,11 @@ pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     let shifted = Quantize { bits: 2, rule: rule(Form::Clip, 2.0, 7.5, Rounding::HalfUp, 2), codes: None };
     draft.add("act4", &["sum"], Operation::Quantize(shifted));
     draft.add("codes4", &["act4"], Operation::Dequantize);
-    draft.add("mean", &["codes4"], Operation::GlobalAveragePool);
+    let rule = rule(Form::ClipByChannel, 1.0, 15.0, Rounding::Even, 0);
+    draft.tensor("act5.bits", Tensor::U8(vec![1, 2, 4, 4, 2, 1]));
+    draft.add("act5", &["codes4"], Operation::Quantize(Quantize { bits: 4, rule, codes: None }));
+    draft.add("codes5", &["act5"], Operation::Dequantize);
+    draft.add("mean", &["codes5"], Operation::GlobalAveragePool);
     let weight = draft.noise.floats(4 * 6);
     draft.tensor("fc.weight", Tensor::F32(weight));
     let conv = Convolution { channels: 4, groups: 1, bias: false, window: window(1, 1, [0; 4]) };
