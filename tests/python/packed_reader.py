@@ -214,7 +214,7 @@ def threshold(sums, layer, thresholds, ascending):
 
 def quantize(x, values, widths):
     bits = values["bits"]
-    usual = {"form": "clip", "limit": 1, "factor": levels(bits), "rounding": "even"}
+    usual = {"form": "clip", "inverse": 1, "factor": levels(bits), "rounding": "even"}
     rule = values.get("rule", usual)
     if rule["form"] == "sign":
         return (x >= 0).astype(np.uint8)
@@ -222,8 +222,8 @@ def quantize(x, values, widths):
         own = (2 ** widths.astype(np.int64) - 1).astype(f32)
         steps = (f32(levels(bits)) / own).astype(np.uint8)
         return np.rint(own * np.clip(x, f32(0), f32(1))).astype(np.uint8) * steps
-    limit, drop = f32(rule["limit"]), rule.get("drop", 0)
-    limited = np.minimum(np.abs(x), limit) if rule["form"] == "magnitude" else np.clip(x, f32(0), limit)
+    x, drop = f32(rule["inverse"]) * x, rule.get("drop", 0)
+    limited = np.clip(np.abs(x) if rule["form"] == "magnitude" else x, f32(0), f32(1))
     number = f32(rule["factor"]) * limited
     rounded = {"even": np.rint, "half_up": lambda v: np.floor(v + f32(0.5)), "down": np.floor}[rule["rounding"]]
     return np.minimum(rounded(number), levels(bits + drop)).astype(np.uint8) >> drop

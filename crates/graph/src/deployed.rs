@@ -99,8 +99,8 @@ pub enum DeployedOperation {
 pub struct CodeRule {
     /// What limits x.
     pub form: CodeForm,
-    /// The largest limited x.
-    pub limit: f32,
+    /// What x is multiplied by before it is limited.
+    pub inverse: f32,
     /// The factor.
     pub factor: f32,
     /// How the product is rounded.
@@ -112,9 +112,9 @@ pub struct CodeRule {
 /// What limits a number before it becomes a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeForm {
-    /// `min(max(x, 0), limit)`.
+    /// `min(max(inverse * x, 0), 1)`.
     Clip,
-    /// `min(|x|, limit)`.
+    /// `min(|inverse * x|, 1)`.
     Magnitude,
     /// Code 1 for `x >= 0`, code 0 else, and nothing more.
     Sign,

@@ -108,11 +108,11 @@ fn need(layer: &Layer, suffix: &str, dtype: Dtype, shape: &[u32], bits: u64) -> 
 
 fn check_rule(layer: &Layer, quantize: &Quantize) -> Result<(), Error> {
     let Some(rule) = &quantize.rule else { return Ok(()) };
-    let numbers = [rule.limit, rule.factor];
+    let numbers = [rule.inverse, rule.factor];
     let sound = numbers.iter().all(|number| number.is_finite() && *number > 0.0)
         && rule.drop <= MAX_BITS - quantize.bits
         && (rule.form != Form::Sign || quantize.bits == 1);
-    let usual = (rule.limit, rule.factor) == (1.0, levels(quantize.bits) as f32)
+    let usual = (rule.inverse, rule.factor) == (1.0, levels(quantize.bits) as f32)
         && (rule.rounding, rule.drop) == (Rounding::Even, 0);
     let sound = sound && (rule.form != Form::ClipByChannel || usual);
     if sound { Ok(()) } else { Err(Error::layer(&layer.name, format!("has the rule {rule:?}"))) }

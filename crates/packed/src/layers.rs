@@ -127,7 +127,7 @@ impl Quantizer {
     /// `widths` are those of the channels, where they have their own.
     pub fn new(quantize: &Quantize, widths: &[u8]) -> Self {
         let factor = levels(quantize.bits) as f32;
-        let usual = Rule { form: Form::Clip, limit: 1.0, factor, rounding: Rounding::Even, drop: 0 };
+        let usual = Rule { form: Form::Clip, inverse: 1.0, factor, rounding: Rounding::Even, drop: 0 };
         let rule = quantize.rule.unwrap_or(usual);
         let channel = |width: &u8| {
             let own = levels(u32::from(*width));
@@ -138,15 +138,15 @@ impl Quantizer {
     }
 
     pub fn run(&self, level: Level, values: &[f32], codes: &mut [u8]) {
-        let limit = self.rule.limit;
+        let inverse = self.rule.inverse;
         match self.rule.form {
-            Form::Clip => self.round(level, values, codes, |x| x.max(0.0).min(limit)),
-            Form::Magnitude => self.round(level, values, codes, |x| x.abs().min(limit)),
+            Form::Clip => self.round(level, values, codes, |x| unit(inverse * x)),
+            Form::Magnitude => self.round(level, values, codes, |x| (inverse * x).abs().min(1.0)),
             Form::ClipByChannel => {
                 let channels = self.channels.len();
                 for (codes, values) in codes.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
                     for ((code, x), (factor, step)) in codes.iter_mut().zip(values).zip(&self.channels) {
-                        *code = (factor * x.max(0.0).min(1.0)).round_ties_even() as u8 * step;
+                        *code = (factor * unit(*x)).round_ties_even() as u8 * step;
                     }
                 }
             }
@@ -166,6 +166,12 @@ impl Quantizer {
             Rounding::Down => each(level, values, codes, |x| code(product(x).floor())),
         }
     }
+}
+
+/// `min(max(x, 0), 1)`, and 0 for what is no number.
+#[inline(always)]
+fn unit(x: f32) -> f32 {
+    if x > 0.0 { x.min(1.0) } else { 0.0 }
 }
 
 #[inline(always)]

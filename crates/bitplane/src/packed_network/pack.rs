@@ -169,7 +169,7 @@ fn operation(operation: &DeployedOperation) -> Operation {
         DeployedOperation::Bias => Operation::Bias,
         DeployedOperation::Quantize { bits, rule, codes } => {
             let usual = f32::to_bits(((1u32 << bits) - 1) as f32) == rule.factor.to_bits()
-                && rule.limit.to_bits() == f32::to_bits(1.0)
+                && rule.inverse.to_bits() == f32::to_bits(1.0)
                 && (rule.form, rule.rounding, rule.drop) == (CodeForm::Clip, CodeRounding::Even, 0);
             let rule = (!usual).then(|| packed_rule(rule));
             Operation::Quantize(Quantize { bits: *bits, rule, codes: packed_codes(*bits, codes) })
@@ -197,7 +197,7 @@ fn packed_rule(rule: &CodeRule) -> Rule {
         CodeRounding::HalfUp => Rounding::HalfUp,
         CodeRounding::Down => Rounding::Down,
     };
-    Rule { form, limit: rule.limit, factor: rule.factor, rounding, drop: rule.drop }
+    Rule { form, inverse: rule.inverse, factor: rule.factor, rounding, drop: rule.drop }
 }
 
 /// What codes stand for, where that is not their multiple of 1/n.

@@ -170,7 +170,7 @@ fn quantizer(
         let drop = if let Rounding::Shift { from } = rounding { from - bits } else { 0 };
         (own, drop) == (rule.rounding, rule.drop) && rounding.factor(bits) as f32 == rule.factor
     };
-    let rounding = roundings.into_iter().find(same).filter(|_| rule.limit == 1.0);
+    let rounding = roundings.into_iter().find(same).filter(|_| rule.inverse == 1.0);
     let rounding = rounding.ok_or_else(|| refused(layer, format!("has the rule {rule:?}")))?;
     Ok(coded(DorefaActivation { form, rounding, ..plain }))
 }

@@ -89,9 +89,7 @@ impl ActivationQuantizer for DorefaActivation {
             Rounding::MidRise => CodeRounding::Down,
         };
         let drop = if let Rounding::Shift { from } = self.rounding { from - self.bits } else { 0 };
-        let factor = self.rounding.factor(self.bits) as f32;
-        // A number is divided by another range before its product is taken, which no rule of a file does.
-        (self.range == 1.0).then_some(CodeRule { form, limit: 1.0, factor, rounding, drop })
+        Some(CodeRule { form, inverse: 1.0 / self.range, factor: self.factor(), rounding, drop })
     }
 
     fn unit_clip(&self) -> Option<Rounding> {

@@ -32,8 +32,8 @@ impl Quantize {
 pub struct Rule {
     /// What limits a number.
     pub form: Form,
-    /// The largest number.
-    pub limit: f32,
+    /// What a number is multiplied by before it is limited.
+    pub inverse: f32,
     /// Codes of a unit.
     pub factor: f32,
     /// How the product is rounded.
@@ -47,9 +47,9 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// `min(max(x, 0), limit)`.
+    /// `min(max(inverse * x, 0), 1)`.
     Clip,
-    /// `min(|x|, limit)`.
+    /// `min(|inverse * x|, 1)`.
     Magnitude,
     /// The sign alone.
     Sign,

@@ -144,7 +144,7 @@ fn plane_groups_that_make_no_sense_are_refused_with_the_layer() {
     quantize(|q| q.codes.as_mut().expect("codes").groups[1].first = 1, "has a group");
     quantize(|q| q.codes.as_mut().expect("codes").groups[1].factor = f32::NAN, "has a group");
     quantize(|q| q.bits = 9, "9 bits");
-    quantize(|q| q.rule.as_mut().expect("a rule").limit = 0.0, "has the rule");
+    quantize(|q| q.rule.as_mut().expect("a rule").inverse = 0.0, "has the rule");
     quantize(|q| q.rule.as_mut().expect("a rule").factor = f32::INFINITY, "has the rule");
     quantize(|q| q.rule.as_mut().expect("a rule").drop = u32::MAX, "has the rule");
     quantize(|q| q.rule.as_mut().expect("a rule").form = Form::Sign, "has the rule");

@@ -207,7 +207,7 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
 /// A network with every operation and field of the second version of the format.
 pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     let mut draft = Draft::new(271_828_182_845_904_523);
-    let rule = |form, limit, factor, rounding, drop| Some(Rule { form, limit, factor, rounding, drop });
+    let rule = |form, inverse, factor, rounding, drop| Some(Rule { form, inverse, factor, rounding, drop });
     let same = window(3, 1, [1, 1, 1, 1]);
     let pixels = Quantize::plain(8);
     draft.add("pixels", &[IMAGE], Operation::Quantize(pixels));
@@ -220,7 +220,7 @@ pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.add("magnitude", &["bias0"], Operation::Magnitude);
     let cut = Quantize {
         bits: 3,
-        rule: rule(Form::Magnitude, 0.75, 10.0, Rounding::Down, 0),
+        rule: rule(Form::Magnitude, 1.3, 7.9, Rounding::Down, 0),
         codes: codes(Planes::Unit, &[(1, 2, 0.3), (0, 1, 0.07)]),
     };
     draft.add("act0", &["magnitude"], Operation::Quantize(cut));
@@ -255,7 +255,7 @@ pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     let factors = draft.noise.floats(3);
     draft.tensor("sum.factors", Tensor::F32(factors));
     draft.add("sum", &["conv3", "conv4", "back"], Operation::WeightedSum);
-    let shifted = Quantize { bits: 2, rule: rule(Form::Clip, 2.0, 7.5, Rounding::HalfUp, 2), codes: None };
+    let shifted = Quantize { bits: 2, rule: rule(Form::Clip, 0.5, 15.0, Rounding::HalfUp, 2), codes: None };
     draft.add("act4", &["sum"], Operation::Quantize(shifted));
     draft.add("codes4", &["act4"], Operation::Dequantize);
     let rule = rule(Form::ClipByChannel, 1.0, 15.0, Rounding::Even, 0);
@@ -276,7 +276,7 @@ pub fn nested_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     let layers = |draft: &mut Draft, bits: u32| {
         let rule = Rule {
             form: Form::Clip,
-            limit: 1.0,
+            inverse: 1.0,
             factor: (1 << bits) as f32,
             rounding: Rounding::Down,
             drop: 0,
