@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use graph::layers::{
     AvgPool, BatchNorm, Bias, Clip, Conv2d, GlobalAvgPool, MaxPool, PackedConv2d, Quantize, QuantizedConv2d,
-    Rectifier, Scale, Threshold,
+    Rectifier, Scale, Threshold, WeightedSum,
 };
 use graph::{
-    Bits, DeployedCodes, DeployedGroup, FULL_PRECISION, Geometry, GraphError, InputSpec, Layer, Network,
-    NetworkBuilder, Node, Padding, PixelScale, Shape,
+    BaseScales, Bits, DeployedCodes, DeployedGroup, FULL_PRECISION, Geometry, GraphError, InputSpec, Layer,
+    Network, NetworkBuilder, Node, Padding, PixelScale, Shape,
     quantizers::{ActivationQuantizer, ChannelBits, Coded, DorefaActivation},
 };
 use kernels::{ActivationForm, Kind, PlaneGroup, Rounding};
@@ -113,7 +113,10 @@ fn add(
         Operation::Relu => Arc::new(Clip::new(Rectifier::Relu)),
         Operation::Add => return Ok(net.sum(name, inputs[0], inputs[1])?),
         Operation::Bias => Arc::new(Bias),
-        Operation::WeightedSum => return Err(refused(name, "is a weighted sum".into()).into()),
+        Operation::WeightedSum => {
+            let layer = WeightedSum { scales: BaseScales::Learned };
+            return Ok(net.add_layer(name, Arc::new(layer), inputs)?);
+        }
         Operation::Quantize(quantize) => {
             let codes = code_groups(quantize.bits, quantize.codes.as_ref());
             let widths = file.bytes(name, "bits").iter().map(|&width| u32::from(width)).collect();
@@ -244,6 +247,9 @@ fn unpack_tensors(file: &File, layer: &packed::manifest::Layer) -> Vec<(String, 
             names.iter().zip(rows).map(|(suffix, row)| (format!("{name}.{suffix}"), words(row))).collect()
         }
         Operation::Bias => vec![floats("bias")],
+        Operation::WeightedSum => {
+            vec![(format!("{name}.lambda"), words(file.floats(name, "factors")))]
+        }
         Operation::BitConvolution(conv) => {
             let (written, groups) = (weight_groups(conv), file.groups(name));
             let k = (groups[0].planes[0].len() / conv.channels as usize) as u32;

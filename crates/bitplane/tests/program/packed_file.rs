@@ -70,6 +70,8 @@ fn runs_of_other_methods_are_exported_too() {
         ("mixed", "--bit-mix 1:0.7,2:0.2,3:0.1"),
         ("words", "--bit-mix 1:0.6,2:0.4 --mask-granularity word"),
         ("channels", "--bit-mix 1:0.7,2:0.3 --activation-mix 1:0.5,2:0.5"),
+        ("layers", "--structure layer-wise --bases 2 --bits 1,2,4"),
+        ("blocks", "--structure v1 --bases 2 --bits 1,2,4"),
         ("first", "--bits 1,2,4 --quantize-first --quantize-last"),
         ("cabs", "--bits 2,2,4 --activation-form cabs --rounding floor"),
     ] {

@@ -5,6 +5,7 @@ use recording::BufferSlice;
 
 use crate::{
     Chunk, GraphError, ParameterSpec, Recorder, Tensor,
+    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     reduction::{reduce_to_one, sum_partials},
     structure::BaseScales,
@@ -58,7 +59,9 @@ impl Layer for WeightedSum {
             None => recorder.constant("average", vec![(1.0 / bases.len() as f32).to_bits(); bases.len()]),
         };
         let sum = combine(recorder, "output", &bases, weights, 0)?;
-        recorder.describe_nothing(&place.name);
+        let inputs: Vec<Origin> = bases.iter().map(|base| Origin::Buffer(base.chunks[0])).collect();
+        let (operation, tensors) = (DeployedOperation::WeightedSum, vec![("factors", weights)]);
+        recorder.describe(&place.name, operation, &inputs, tensors, Some(sum.chunks[0]));
         let needs_grad = place.needs_grad.clone();
         let backward: Backward = Box::new(move |recorder, grad| {
             if let Some(lambda) = &lambda {
