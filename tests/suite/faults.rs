@@ -307,7 +307,9 @@ fn batches_that_do_not_fit_are_refused_with_their_sizes() {
 #[test]
 fn tensors_that_cannot_be_cut_small_enough_are_named_with_their_sizes() {
     let (model, options, _) = digits([1, 2, 4]);
-    let weight = 4 * model.network.summary().iter().find(|l| l.name == "conv1").map_or(0, |l| l.parameters);
+    let parameters = model.network.parameters();
+    let (_, shape) = parameters.iter().find(|(name, _)| name == "fc1.weight").expect("a linear layer");
+    let weight = 4 * shape.iter().product::<usize>() as u64;
     let refused = |batch_size: u32, limit: u64| {
         let options = SessionOptions { batch_size, max_binding_words: Some(limit), ..options.clone() };
         let error = Session::new(HostExecutor::new(), &model.network, &options).expect_err("too large");
@@ -323,8 +325,8 @@ fn tensors_that_cannot_be_cut_small_enough_are_named_with_their_sizes() {
         );
         (tensor, samples, needed, text)
     };
-    let (tensor, samples, needed, text) = refused(64, 2000);
-    assert_eq!((tensor.as_str(), samples, needed), ("conv1.weight", 0, weight));
+    let (tensor, samples, needed, text) = refused(64, 4300);
+    assert_eq!((tensor.as_str(), samples, needed), ("fc1.weight", 0, weight));
     assert!(!text.contains("samples"), "{text}");
     // 64 samples are cut, 32 are not.
     let (tensor, samples, needed, text) = refused(64, 60_000);
