@@ -12,7 +12,7 @@ use crate::steps::model_equals_reference;
 
 fn structure(text: &str, bases: u32) -> Structure {
     let partition = text.parse().expect("a structure");
-    Structure { partition, bases, scales: BaseScales::Learned, shortcut: Shortcut::Shared }
+    Structure { partition, bases, scales: BaseScales::Learned, shortcut: Shortcut::Shared, soft: false }
 }
 
 /// A model of few bits for small pictures, rebuilt from bases.
@@ -30,6 +30,12 @@ fn a_step_of_one_block_a_group() {
 fn a_step_of_several_blocks_a_group() {
     let own = Structure { shortcut: Shortcut::Own, scales: BaseScales::Average, ..structure("1,2", 2) };
     model_equals_reference("resnet8 1,2", &built("resnet8", 12, [1, 4, 32], &own), [1, 4, 32]);
+}
+
+#[test]
+fn a_step_with_soft_connections() {
+    let (widths, soft) = ([1, 2, 4], Structure { soft: true, ..structure("v3", 2) });
+    model_equals_reference("resnet8 v3 soft", &built("resnet8", 12, widths, &soft), widths);
 }
 
 #[test]
@@ -56,16 +62,18 @@ fn loss_with<E: Executor>(
 }
 
 #[test]
-fn scales_have_the_gradient_of_the_loss() {
-    for text in ["v1", "layer-wise"] {
-        let model = built("digits", 8, [32, 32, 32], &structure(text, 2));
+fn scales_and_ratios_have_the_gradient_of_the_loss() {
+    for (name, text, count) in [("digits", "v1", 1), ("digits", "layer-wise", 2), ("resnet8", "v3", 3)] {
+        let soft = name == "resnet8";
+        let model = built(name, 8, [32, 32, 32], &Structure { soft, ..structure(text, 2) });
         let pictures = Pictures::new(&model, 3, 5);
         let Some(mut session) = gpu_session(&model, &options(&model, 3)) else { return };
         block_on(session.forward(&pictures.batch(), 0)).expect("forward");
         block_on(session.backward()).expect("backward");
         let gradients = block_on(session.gradients()).expect("gradients");
-        let scales: Vec<&NamedTensor> = gradients.iter().filter(|g| g.name.ends_with(".lambda")).collect();
-        assert_eq!(scales.len(), if text == "v1" { 1 } else { 2 });
+        let scales: Vec<&NamedTensor> =
+            gradients.iter().filter(|g| g.name.ends_with(".lambda") || g.name.ends_with(".theta")).collect();
+        assert_eq!(scales.len(), count);
         for NamedTensor { name, values, .. } in scales {
             for (at, gradient) in values.iter().enumerate() {
                 let (start, step) = (0.5, 1.0 / 512.0);

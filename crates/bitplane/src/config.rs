@@ -137,6 +137,8 @@ pub struct Config {
     pub base_scales: Option<BaseScales>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortcut: Option<Shortcut>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub soft: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -285,6 +287,7 @@ impl Config {
             binary_activations: settings.binary_activations.unwrap_or_default(),
             ste: settings.ste.unwrap_or_default(),
             activation_scale: settings.activation_scale.unwrap_or(false),
+            soft: settings.soft.unwrap_or(false),
             init_from: settings.init_from.as_deref().map(absolute_path),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
             // Without a teacher they are kept as they were given, and refused.

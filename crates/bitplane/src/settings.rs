@@ -243,6 +243,9 @@ pub struct Settings {
     /// Multiply the sums of activations in {-1, +1} by their mean magnitude under the kernel's window (XNOR-Net)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub activation_scale: Option<bool>,
+    /// Let bases read the mean of all in a learned ratio, between the blocks of a group
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub soft: Option<bool>,
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
@@ -393,6 +396,7 @@ impl Settings {
             binary_activations: self.binary_activations.or(other.binary_activations),
             ste: self.ste.or(other.ste),
             activation_scale: self.activation_scale.or(other.activation_scale),
+            soft: self.soft.or(other.soft),
             // The sum belongs to the file that is named beside it.
             init_sha256: self.init_sha256.or(match &self.init_from {
                 Some(path) if other.init_from.as_ref() != Some(path) => None,

@@ -47,14 +47,17 @@ pub struct StructureArgs {
     /// Whose the layers in the shortcut of a group's first block are
     #[arg(long, value_name = "WHOSE")]
     pub shortcut: Option<Shortcut>,
+    /// Let bases read the mean of all in a learned ratio, between the blocks of a group
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub soft: Option<bool>,
 }
 
 impl StructureArgs {
     /// `settings` with these flags.
     #[must_use]
     pub fn settings(self, settings: Settings) -> Settings {
-        let Self { structure, bases, base_scales, shortcut } = self;
-        Settings { structure, bases, base_scales, shortcut, ..settings }
+        let Self { structure, bases, base_scales, shortcut, soft } = self;
+        Settings { structure, bases, base_scales, shortcut, soft, ..settings }
     }
 
     /// The structure, or none where none is named.
@@ -75,6 +78,9 @@ impl StructureArgs {
                 Self { shortcut: Some(_), .. } => {
                     refused("--shortcut is about the groups of a --structure, which is not named")
                 }
+                Self { soft: Some(true), .. } => {
+                    refused("--soft joins the bases of a --structure, which is not named")
+                }
                 _ => Ok(None),
             };
         };
@@ -83,6 +89,10 @@ impl StructureArgs {
             return refused(
                 "--shortcut is about groups of blocks; layer-wise gives every layer its own bases",
             );
+        }
+        let soft = self.soft.unwrap_or(false);
+        if partition == Partition::LayerWise && soft {
+            return refused("--soft joins the bases between the blocks of a group; layer-wise has no groups");
         }
         let bases = self.bases.unwrap_or(DEFAULT_BASES);
         if !(1..=graph::MOST_BASES).contains(&bases) {
@@ -96,25 +106,37 @@ impl StructureArgs {
             Shortcut::Shared => graph::Shortcut::Shared,
             Shortcut::Own => graph::Shortcut::Own,
         };
-        Ok(Some(Structure { partition, bases, scales, shortcut }))
+        Ok(Some(Structure { partition, bases, scales, shortcut, soft }))
     }
 }
 
 impl Settings {
     /// What rebuilds the model from bases.
     pub fn structure(&self) -> StructureArgs {
-        let Self { structure, bases, base_scales, shortcut, .. } = self;
+        let Self { structure, bases, base_scales, shortcut, soft, .. } = self;
         let structure = structure.clone();
-        StructureArgs { structure, bases: *bases, base_scales: *base_scales, shortcut: *shortcut }
+        StructureArgs {
+            structure,
+            bases: *bases,
+            base_scales: *base_scales,
+            shortcut: *shortcut,
+            soft: *soft,
+        }
     }
 }
 
 impl Config {
     /// What rebuilds the model from bases, if anything.
     pub fn structure(&self) -> Option<Structure> {
-        let Self { structure, bases, base_scales, shortcut, .. } = self;
+        let Self { structure, bases, base_scales, shortcut, soft, .. } = self;
         let structure = structure.clone();
-        let args = StructureArgs { structure, bases: *bases, base_scales: *base_scales, shortcut: *shortcut };
+        let args = StructureArgs {
+            structure,
+            bases: *bases,
+            base_scales: *base_scales,
+            shortcut: *shortcut,
+            soft: soft.then_some(true),
+        };
         args.structure().expect("the structure was checked")
     }
 
@@ -162,6 +184,9 @@ mod tests {
         assert!(refused(StructureArgs { shortcut: own, ..args(None) }).contains("--shortcut"));
         assert!(refused(StructureArgs { shortcut: own, ..args(Some("layer-wise")) }).contains("layer-wise"));
         assert!(refused(StructureArgs { bases: Some(0), ..args(Some("v1")) }).contains("--bases 0"));
+        let soft = Some(true);
+        assert!(refused(StructureArgs { soft, ..args(None) }).contains("--soft"));
+        assert!(refused(StructureArgs { soft, ..args(Some("layer-wise")) }).contains("--soft"));
         assert!(refused(args(Some("v7"))).contains("`v7` is no structure"));
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod packed_conv2d;
 pub(crate) mod quantize;
 pub(crate) mod quantized_conv2d;
 pub(crate) mod scale;
+pub(crate) mod soft_connection;
 pub(crate) mod threshold;
 pub(crate) mod weighted_sum;
 
@@ -30,6 +31,7 @@ pub use packed_conv2d::PackedConv2d;
 pub use quantize::Quantize;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use scale::Scale;
+pub use soft_connection::SoftConnection;
 pub use threshold::Threshold;
 pub use weighted_sum::WeightedSum;
 

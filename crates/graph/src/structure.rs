@@ -6,7 +6,11 @@
 
 use std::{fmt, ops::Range, str::FromStr, sync::Arc};
 
-use crate::{GraphError, Network, NetworkBuilder, Node, layers::WeightedSum, network::NetworkLayer};
+use crate::{
+    GraphError, Network, NetworkBuilder, Node,
+    layers::{SoftConnection, WeightedSum},
+    network::NetworkLayer,
+};
 
 /// Bases of a group at most.
 pub const MOST_BASES: u32 = 64;
@@ -67,6 +71,8 @@ pub struct Structure {
     pub scales: BaseScales,
     /// Shortcuts with weights.
     pub shortcut: Shortcut,
+    /// Between the blocks of a group every base reads its own output and the mean of all, in a learned ratio.
+    pub soft: bool,
 }
 
 impl fmt::Display for Partition {
@@ -168,8 +174,16 @@ impl Network {
             }
             (0..self.layers.len()).try_for_each(|at| expansion.layer_wise(at))?;
         } else {
-            let mut blocks = self.blocks.as_slice();
-            for size in structure.partition.groups(blocks.len())? {
+            let (mut blocks, sizes) =
+                (self.blocks.as_slice(), structure.partition.groups(self.blocks.len())?);
+            if structure.soft && sizes.iter().all(|size| *size == 1) {
+                let message = format!(
+                    "soft connections join the bases between the blocks of a group, and no group of {} has two here",
+                    structure.partition
+                );
+                return Err(GraphError::Structure { message });
+            }
+            for size in sizes {
                 let (group, rest) = blocks.split_at(size);
                 expansion.copy_until(group[0].layers.start)?;
                 expansion.group(group)?;
@@ -249,7 +263,10 @@ impl Expansion<'_> {
     }
 
     fn group(&mut self, blocks: &[Block]) -> Result<(), GraphError> {
-        for block in blocks {
+        for (number, block) in blocks.iter().enumerate() {
+            if number > 0 && self.structure.soft {
+                self.soften(block)?;
+            }
             for at in block.layers.clone() {
                 self.of_group(block, at)?;
             }
@@ -261,6 +278,27 @@ impl Expansion<'_> {
         };
         let sum = self.combine(&format!("{}.bases", last.name), &bases)?;
         self.nodes.push(Output::One(sum));
+        Ok(())
+    }
+
+    /// Puts soft connections between the block before and `block`, which share one theta.
+    fn soften(&mut self, block: &Block) -> Result<(), GraphError> {
+        let Some(Output::Each(bases)) = self.nodes.pop() else {
+            let message = format!("nothing of a base comes before {}", block.name);
+            return Err(GraphError::Structure { message });
+        };
+        let name = |base: usize| format!("{}.base{base}.soft", block.name);
+        let mean = Arc::new(WeightedSum { scales: BaseScales::Average });
+        let mean = self.builder.add_layer(&format!("{}.mean", block.name), mean, &bases)?;
+        let mut softened = Vec::new();
+        for (base, own) in bases.iter().enumerate() {
+            let (layer, inputs) = (Arc::new(SoftConnection), [*own, mean]);
+            softened.push(match base {
+                0 => self.builder.add_layer(&name(base), layer, &inputs)?,
+                _ => self.builder.add_shared_layer(&name(base), layer, &inputs, &name(0))?,
+            });
+        }
+        self.nodes.push(Output::Each(softened));
         Ok(())
     }
 

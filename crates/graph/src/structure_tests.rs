@@ -34,7 +34,7 @@ fn network() -> Network {
 
 fn structure(text: &str, bases: u32) -> Structure {
     let partition = text.parse().expect("a structure");
-    Structure { partition, bases, scales: BaseScales::Learned, shortcut: Shortcut::Shared }
+    Structure { partition, bases, scales: BaseScales::Learned, shortcut: Shortcut::Shared, soft: false }
 }
 
 fn names(network: &Network) -> Vec<&str> {
@@ -104,6 +104,21 @@ fn one_averaged_base_is_the_network_itself() {
         };
         assert_eq!(kinds(&one), kinds(&network()), "{text}");
     }
+}
+
+#[test]
+fn soft_connections_share_one_theta_a_block() {
+    let soft = |text: &str| Structure { soft: true, ..structure(text, 3) };
+    let network = network().with_structure(&soft("v3")).expect("it fits");
+    let thetas: Vec<String> = network.parameters().into_iter().map(|(name, _)| name).collect();
+    let thetas: Vec<&String> = thetas.iter().filter(|name| name.ends_with(".theta")).collect();
+    assert_eq!(thetas, ["b1.base0.soft.theta", "b2.base0.soft.theta"]);
+    let names = names(&network);
+    let at = |name: &str| names.iter().position(|other| *other == name);
+    let [own, mean] = ["b0.base2.sum", "b1.mean"].map(at);
+    assert_eq!(network.layers[at("b1.base2.soft").expect("a connection")].inputs, [own, mean]);
+    assert_eq!(network.layers[at("b1.base2.act").expect("a quantizer")].inputs, [at("b1.base2.soft")]);
+    assert!(refused(&soft("v1")).contains("no group of v1 has two"));
 }
 
 #[test]

@@ -90,6 +90,8 @@ mod scale_matrix;
 mod sgd;
 mod sign_backward;
 mod soft_cross_entropy;
+mod soft_gate;
+mod soft_gate_backward;
 mod softmax_cross_entropy;
 mod squared_error;
 mod step_token;
@@ -189,6 +191,8 @@ pub use scale_matrix::ScaleMatrix;
 pub use sgd::Sgd;
 pub use sign_backward::SignBackward;
 pub use soft_cross_entropy::SoftCrossEntropy;
+pub use soft_gate::SoftGate;
+pub use soft_gate_backward::SoftGateBackward;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 pub use squared_error::SquaredError;
 pub use step_token::StepToken;
@@ -309,6 +313,8 @@ pub static REGISTRY: &[&Entry] = &[
     &sgd::ENTRY,
     &sign_backward::ENTRY,
     &soft_cross_entropy::ENTRY,
+    &soft_gate::ENTRY,
+    &soft_gate_backward::ENTRY,
     &softmax_cross_entropy::ENTRY,
     &squared_error::ENTRY,
     &step_token::ENTRY,

@@ -19,3 +19,27 @@ pub fn weighted_sum_backward(tensors: &[&[f64]], lambda: &[f64], grad: &[f64]) -
     let inputs = lambda.iter().map(|lambda| grad.iter().map(|grad| lambda * grad).collect()).collect();
     (inputs, tensors.iter().map(|tensor| dot(grad, tensor)).collect())
 }
+
+/// `1 / (1 + exp(-theta))`.
+pub fn sigmoid(theta: f64) -> f64 {
+    1.0 / (1.0 + (-theta).exp())
+}
+
+/// A soft connection, the input of a base in a group's next block: `C * own + (1 - C) * mean` with `C = sigmoid(theta)`.
+pub fn soft_connection(own: &[f64], mean: &[f64], theta: f64) -> Vec<f64> {
+    weighted_sum(&[own, mean], &[sigmoid(theta), 1.0 - sigmoid(theta)])
+}
+
+/// The gradients of [`soft_connection`] to `own`, `mean` and theta: `C grad`, `(1 - C) grad` and
+/// `C (1 - C) <grad, own - mean>`.
+pub fn soft_connection_backward(
+    own: &[f64],
+    mean: &[f64],
+    theta: f64,
+    grad: &[f64],
+) -> (Vec<f64>, Vec<f64>, f64) {
+    let share = sigmoid(theta);
+    let (inputs, dots) = weighted_sum_backward(&[own, mean], &[share, 1.0 - share], grad);
+    let [own, mean] = <[Vec<f64>; 2]>::try_from(inputs).expect("two tensors");
+    (own, mean, share * (1.0 - share) * (dots[0] - dots[1]))
+}

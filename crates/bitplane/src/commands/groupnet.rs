@@ -82,17 +82,20 @@ fn candidates(args: &SearchArgs) -> Result<Vec<Candidate>, Failure> {
         Ok(Candidate { cost: cost(&config, &usual, &structure)?, structure })
     };
     let fits = |candidate: &Candidate| args.budget.is_none_or(|budget| candidate.cost <= budget);
+    // Soft connections join blocks of one group, which the last partition has nowhere.
+    let alone = (1u64 << (blocks - 1)) - 1;
+    let usable = |number: u64| !structure.soft || number / bases.len() as u64 != alone;
     let wanted = u64::from(args.candidates);
     let mut found = Vec::new();
     if all <= wanted {
-        for number in 0..all {
+        for number in (0..all).filter(|number| usable(*number)) {
             found.extend(Some(make(number)?).filter(fits));
         }
     } else {
         let (mut random, mut drawn) = (Random::new(args.draw_seed), BTreeSet::new());
         for _ in 0..MOST_DRAWS {
             let number = (u64::from(random.word()) << 32 | u64::from(random.word())) % all;
-            if (found.len() as u64) < wanted && drawn.insert(number) {
+            if (found.len() as u64) < wanted && usable(number) && drawn.insert(number) {
                 found.extend(Some(make(number)?).filter(fits));
             }
         }

@@ -28,6 +28,19 @@ fn a_structure_is_kept_by_its_run() {
 }
 
 #[test]
+fn packed_files_of_bases_evaluate_as_their_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    for structure in ["v1", "layer-wise"] {
+        let line = format!("{LINE} --structure {structure} --bases 2 --epochs 1 --output-dir {structure}");
+        run(folder.path(), &line).expect(0, &[]);
+        run(folder.path(), &format!("export {structure} --output {structure}.safetensors")).expect(0, &[]);
+        let eval = |what: &str| run(folder.path(), &format!("eval {what} --json")).expect(0, &[]).json();
+        let [ours, file] = [structure.to_owned(), format!("{structure}.safetensors")].map(|what| eval(&what));
+        assert_eq!((&ours["correct"], &ours["top5"]), (&file["correct"], &file["top5"]), "{structure}");
+    }
+}
+
+#[test]
 fn structures_that_do_not_fit_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     for (flags, words) in [

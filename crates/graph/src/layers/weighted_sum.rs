@@ -90,7 +90,7 @@ impl Layer for WeightedSum {
 }
 
 /// Records `sum over i of weights[first + i] * tensors[i]`.
-fn combine(
+pub(super) fn combine(
     recorder: &mut Recorder,
     label: &str,
     tensors: &[Tensor],
@@ -115,7 +115,7 @@ fn combine(
 }
 
 /// Records `<grad, tensors[i]>` for each sample: per chunk `[sample][i]`, and its samples.
-fn dots_by_sample(
+pub(super) fn dots_by_sample(
     recorder: &mut Recorder,
     grad: &Tensor,
     tensors: &[Tensor],

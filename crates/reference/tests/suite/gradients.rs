@@ -2,7 +2,7 @@
 
 use crate::data::{assert_close, assert_gradient, dot, normals};
 use reference::activation::{tanh_backward, tanh_forward};
-use reference::bases::{weighted_sum, weighted_sum_backward};
+use reference::bases::{soft_connection, soft_connection_backward, weighted_sum, weighted_sum_backward};
 use reference::conv::Conv2d;
 use reference::linear::Linear;
 use reference::loss::{soft_cross_entropy, softmax_cross_entropy, squared_error};
@@ -155,4 +155,16 @@ fn scales_of_bases() {
     let (inputs, scales) = weighted_sum_backward(&bases, &lambda, &g);
     assert_gradient(|flat| sum(flat, &lambda), &flat, &inputs.concat());
     assert_gradient(|lambda| sum(&flat, lambda), &lambda, &scales);
+}
+
+#[test]
+fn soft_connections_between_bases() {
+    let (own, mean, g) = (normals(1, 7), normals(2, 7), normals(3, 7));
+    for theta in [0.3, -1.7] {
+        let value = |own: &[f64], mean: &[f64], theta: f64| dot(&soft_connection(own, mean, theta), &g);
+        let (by_own, by_mean, by_theta) = soft_connection_backward(&own, &mean, theta, &g);
+        assert_gradient(|own| value(own, &mean, theta), &own, &by_own);
+        assert_gradient(|mean| value(&own, mean, theta), &mean, &by_mean);
+        assert_gradient(|theta| value(&own, &mean, theta[0]), &[theta], &[by_theta]);
+    }
 }
