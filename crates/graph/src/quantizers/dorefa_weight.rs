@@ -154,13 +154,25 @@ impl WeightQuantizer for DorefaWeight {
         prepared: &[BufferSlice],
         grad_quantized: BufferSlice,
     ) -> Result<(), GraphError> {
-        let pieces = [weight.value, grad_quantized, weight.gradient].map(|slice| recorder.pieces(slice));
-        let [values, quantized, gradients] = &pieces;
-        for ((value, quantized), gradient) in values.iter().zip(quantized).zip(gradients) {
-            let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
-            let buffers = [*value, prepared[0], recorder.one(), *quantized, *gradient];
-            recorder.dispatch(WeightBackward { len }, &buffers)?;
-        }
+        let constants = (prepared[0], recorder.one());
+        let pieces = tangent_backward(recorder, weight, constants, grad_quantized)?;
         if self.max_gradient { Self::max_backward(recorder, prepared, &pieces) } else { Ok(()) }
     }
+}
+
+/// Records the gradient through `scale * tanh(w) / largest` and gives the pieces of weights, gradients of quantized weights and
+/// gradients.
+pub(super) fn tangent_backward(
+    recorder: &mut Recorder,
+    weight: &Parameter,
+    (largest, scale): (BufferSlice, BufferSlice),
+    grad_quantized: BufferSlice,
+) -> Result<[Vec<BufferSlice>; 3], GraphError> {
+    let pieces = [weight.value, grad_quantized, weight.gradient].map(|slice| recorder.pieces(slice));
+    let [values, quantized, gradients] = &pieces;
+    for ((value, quantized), gradient) in values.iter().zip(quantized).zip(gradients) {
+        let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
+        recorder.dispatch(WeightBackward { len }, &[*value, largest, scale, *quantized, *gradient])?;
+    }
+    Ok(pieces)
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use kernels::{
-    By, Kind, PlaneGroup, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightBackward, WeightRule,
-};
+use kernels::{By, Kind, PlaneGroup, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightRule};
 use recording::BufferSlice;
 use reference::nested::NestedForm;
 
-use super::{WeightQuantizer, WeightRows};
+use super::{WeightQuantizer, WeightRows, dorefa_weight::tangent_backward};
 use crate::{
     Convolution, GraphError, Parameter, Recorder,
     planes::{Group, Operand},
@@ -105,13 +103,6 @@ impl WeightQuantizer for NestedWeight {
         prepared: &[BufferSlice],
         grad_quantized: BufferSlice,
     ) -> Result<(), GraphError> {
-        let pieces = [weight.value, grad_quantized, weight.gradient].map(|slice| recorder.pieces(slice));
-        let [values, quantized, gradients] = &pieces;
-        for ((value, quantized), gradient) in values.iter().zip(quantized).zip(gradients) {
-            let len = u32::try_from(value.words).expect("a binding has fewer than 2^32 words");
-            let buffers = [*value, prepared[0], prepared[1], *quantized, *gradient];
-            recorder.dispatch(WeightBackward { len }, &buffers)?;
-        }
-        Ok(())
+        tangent_backward(recorder, weight, (prepared[0], prepared[1]), grad_quantized).map(|_| ())
     }
 }
