@@ -24,7 +24,7 @@ pub fn choose<E: Executor>(
     if config.bit_mix.is_none() {
         return Ok(None);
     }
-    if start.checkpoint.is_none() {
+    if start.checkpoint.is_none() && config.cut_to.is_none() {
         let weights = match start.initial.take() {
             Some(tensors) => tensors,
             None => block_on(session.state())?,
@@ -46,9 +46,9 @@ pub fn choose<E: Executor>(
     Ok(cost)
 }
 
-/// True for a tensor that a training with `config` computes itself, whatever it starts with.
+/// True for a tensor that a training with `config` computes itself, whatever it starts with; a cut run keeps those it has.
 pub fn is_assigned(config: &Config, name: &str) -> bool {
-    config.bit_mix.is_some() && layer_of(name).is_some()
+    config.bit_mix.is_some() && config.cut_to.is_none() && layer_of(name).is_some()
 }
 
 /// `tensors` with the bits that `config` gives their weights, in the order of `network`; other parameters of it are kept.
@@ -74,8 +74,14 @@ pub fn assigned(config: &Config, network: &Network, tensors: Vec<NamedTensor>) -
 
 /// What the bits among `tensors` cost, where there are any.
 pub fn cost(config: &Config, tensors: &[NamedTensor]) -> Option<MaskCost> {
-    let masks = tensors.iter().filter(|tensor| is_assigned(config, &tensor.name));
-    let costs = masks.map(|tensor| MaskCost::of(&tensor.values, tensor.shape[0]));
+    config.bit_mix.as_ref()?;
+    let cut = config.cut();
+    let costs = tensors.iter().filter_map(|tensor| {
+        let layer = layer_of(&tensor.name)?;
+        let most = cut.as_ref().map_or(f32::INFINITY, |cut| cut.weight_bits(layer) as f32);
+        let bits: Vec<f32> = tensor.values.iter().map(|bits| bits.min(most)).collect();
+        Some(MaskCost::of(&bits, tensor.shape[0]))
+    });
     costs.reduce(MaskCost::and)
 }
 

@@ -3,11 +3,12 @@
 mod bit_mix;
 mod group_net;
 
-use graph::{BitMix, Bits, Method, Optimizer};
+use graph::{BitMix, Bits, Cut, Method, Optimizer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::batches::Augment;
+use crate::cut;
 use crate::fetch;
 use crate::kernel_choice::KernelChoice;
 use crate::learned_bits::LearnedBitsConfig;
@@ -143,6 +144,8 @@ pub struct Config {
     pub init_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -289,6 +292,7 @@ impl Config {
             activation_scale: settings.activation_scale.unwrap_or(false),
             soft: settings.soft.unwrap_or(false),
             init_from: settings.init_from.as_deref().map(absolute_path),
+            cut_to: settings.cut_to.map(|text| cut::parse(&text).expect("it was checked").to_string()),
             init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
             // Without a teacher they are kept as they were given, and refused.
             distill_weight: settings.distill_weight.or(taught.then_some(teacher::DEFAULT_WEIGHT)),
@@ -306,6 +310,26 @@ impl Config {
     /// The widths.
     pub fn bits(&self) -> Bits {
         self.bits.parse().expect("bits were checked")
+    }
+
+    /// What the network is cut to before its batch norm is trained, where that is what is trained.
+    pub fn cut(&self) -> Option<Cut> {
+        self.cut_to.as_deref().map(|text| cut::parse(text).expect("it was checked"))
+    }
+
+    /// The widths that products have: those of the quantizers, or of their cut.
+    pub fn computed_bits(&self) -> Bits {
+        let bits = self.bits();
+        self.cut().map_or(bits, |cut| Bits {
+            weight: bits.weight.min(cut.weight),
+            activation: bits.activation.min(cut.activation),
+            ..bits
+        })
+    }
+
+    /// The widths that are trained together, the widest first; none where there is one.
+    pub fn trained_widths(&self) -> &[u32] {
+        if self.cut_to.is_some() { &[] } else { &self.widths }
     }
 
     /// What quantizers and nonlinearities compute.
@@ -384,7 +408,7 @@ impl Config {
     }
 
     /// What a run folder of these settings is called: `MODEL-DATA-W-A-G-sSEED`, or `MODEL-DATA-flex-WIDTHS-G-sSEED`, with a
-    /// structure `MODEL-v1-k5-...`.
+    /// structure `MODEL-v1-k5-...`, cut `...-cut-WK-AK-sSEED`.
     pub fn run_name(&self) -> String {
         let keep = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         let kind: String = self.data_kind().chars().map(keep).collect();
@@ -394,7 +418,10 @@ impl Config {
             widths => widths.iter().fold("flex".to_owned(), |text, bits| format!("{text}-{bits}")),
         };
         let structure = self.structure_name();
-        format!("{}{structure}-{kind}-{widths}-{gradient}-s{}", self.model, self.seed)
+        let cut = self.cut_to.as_ref().map_or(String::new(), |cut| {
+            format!("-cut-{}", cut.replace(',', "-").chars().map(keep).collect::<String>())
+        });
+        format!("{}{structure}-{kind}-{widths}-{gradient}{cut}-s{}", self.model, self.seed)
     }
 
     /// What becomes of images that cannot be used.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use graph::{Cut, MAX_BITS};
+use graph::{Cut, FULL_PRECISION, MAX_BITS};
 
 use crate::cli::CutArgs;
 use crate::exit::Failure;
@@ -12,6 +12,19 @@ use crate::storage::{Disk, Storage, StorageError};
 
 /// Largest list of layers in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
+
+/// What `--cut-to` says: `K` or `WK,AK`, behind which `LAYER=BITS` may stand.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn parse(text: &str) -> Result<Cut, String> {
+    let allowed = |_| format!("K or WK,AK, each 1 to {MAX_BITS}, and LAYER=BITS behind them");
+    let end =
+        text.split(',').take_while(|entry| !entry.contains('=')).map(|entry| entry.len() + 1).sum::<usize>();
+    let (bits, layers) = text.split_at(end.saturating_sub(1).min(text.len()));
+    let [weight, activation] = widths(bits).map_err(allowed)?;
+    Ok(Cut { weight, activation, layers: listed(layers).map_err(allowed)? })
+}
 
 /// The cut that `args` ask for of a network of `widest` bits of weights and activations; none where they ask for none.
 ///
@@ -24,6 +37,24 @@ pub fn read(args: &CutArgs, widest: [u32; 2]) -> Result<Option<Cut>, Failure> {
     let [weight, activation] = args.bits.as_deref().map_or(Ok(widest), widths)?;
     let layers = args.bits_map.as_deref().map_or(Ok(BTreeMap::new()), layers)?;
     Ok(Some(Cut { weight, activation, layers }))
+}
+
+/// Refuses a cut of a network of `widest` bits of weights and activations that has no such upper bits.
+///
+/// # Errors
+/// [`Failure::Usage`] for codes that are none, and for more bits than there are.
+pub fn check(cut: &Cut, [weight, activation]: [u32; 2]) -> Result<(), Failure> {
+    if cut.weight > weight || cut.activation > activation {
+        return usage(format!(
+            "the network has {weight} bits of weights and {activation} of activations and cannot be cut to {cut}"
+        ));
+    }
+    if weight.max(activation) == FULL_PRECISION && (cut.weight, cut.activation) != (weight, activation) {
+        return usage(
+            "weights or activations are in f32, which has no upper bits; --bits-map cuts others".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// `K`, or `WK,AK`.
@@ -56,6 +87,11 @@ fn layers(given: &str) -> Result<BTreeMap<String, u32>, Failure> {
             }
         }
     };
+    listed(&text)
+}
+
+/// `LAYER=BITS` in the lines of `text`, separated by commas too.
+fn listed(text: &str) -> Result<BTreeMap<String, u32>, Failure> {
     let mut layers = BTreeMap::new();
     for entry in text.lines().flat_map(|line| line.split('#').next().unwrap_or("").split(',')) {
         let entry = entry.trim();
@@ -101,6 +137,17 @@ mod tests {
         std::fs::write(&file, "# narrow\nconv1=1\n\nact1=2 # codes\n").unwrap();
         let cut = parsed(None, file.to_str()).unwrap().unwrap();
         assert_eq!(cut.to_string(), "4,3,act1=2,conv1=1");
+    }
+
+    #[test]
+    fn a_cut_is_read_as_it_is_written() {
+        for text in ["3,1", "2,2,act2=1,conv1=3"] {
+            assert_eq!(parse(text).map(|cut| cut.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!(parse("2, conv1=1").map(|cut| cut.to_string()), Ok("2,2,conv1=1".to_owned()));
+        for wrong in ["", "conv1=2", "0", "1,2,3", "2,conv1", "2,conv1=9", ",2"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

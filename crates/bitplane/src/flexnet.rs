@@ -59,7 +59,8 @@ pub fn widths(config: &Config) -> Option<Widths> {
         FlexTraining::Sampled => WidthLoss::Sampled,
     };
     let own_batch_norms = config.flex_batch_norm == FlexBatchNorm::PerWidth;
-    (!config.widths.is_empty()).then(|| Widths { bits: config.widths.clone(), loss, own_batch_norms })
+    let bits = config.trained_widths();
+    (!bits.is_empty()).then(|| Widths { bits: bits.to_vec(), loss, own_batch_norms })
 }
 
 /// The network that `config` trains, with a head for every width.
@@ -74,20 +75,26 @@ pub fn trained(config: &Config, input: &ModelInput) -> Result<Model, ModelError>
     })
 }
 
-/// The network that `config` evaluates, at its widest.
+/// The network that `config` evaluates: at its widest, or cut with its batch norm alone to train.
 ///
 /// # Errors
-/// As [`models::build_by`].
+/// As [`models::build_by`], and a cut that the network has no form for.
 pub fn evaluated(config: &Config, input: &ModelInput) -> Result<Model, ModelError> {
     let structure = config.structure();
-    models::build_by(&config.model, input, config.bits(), (&config.method(), structure.as_ref()))
+    let model =
+        models::build_by(&config.model, input, config.bits(), (&config.method(), structure.as_ref()))?;
+    Ok(match config.cut() {
+        Some(cut) => Model { network: model.network.cut(&cut)?.with_batch_norm_alone()?, ..model },
+        None => model,
+    })
 }
 
 /// The widths that a FlexNet was trained at, where those of `cut` are none of them.
 pub fn untrained(config: &Config, cut: &Cut) -> Option<String> {
-    let trained = cut.width().is_some_and(|bits| config.widths.contains(&bits));
-    let widths = || config.widths.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    (!config.widths.is_empty() && !trained).then(widths)
+    let known = config.trained_widths();
+    let trained = cut.width().is_some_and(|bits| known.contains(&bits));
+    let widths = || known.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    (!known.is_empty() && !trained).then(widths)
 }
 
 /// The tensors that an evaluation cut to `cut` takes from the state of a training of `widths`, under the names of `network`,

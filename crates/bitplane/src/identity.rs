@@ -28,7 +28,7 @@ pub struct Identity {
 impl Identity {
     /// The identity of a training with these settings on images of this height, width and channels.
     pub fn new(config: &Config, image: [u32; 3], classes: Vec<String>) -> Self {
-        let bits = config.bits();
+        let bits = config.computed_bits();
         Self {
             model: config.model.clone(),
             bits: [bits.weight, bits.activation, bits.gradient],

@@ -46,7 +46,12 @@ pub fn read(config: &Config, input: &ModelInput) -> Result<Option<Initial>, Fail
     }
     let mut checkpoint = Checkpoint::decode_any(&bytes).map_err(refused)?;
     let model = flexnet::trained(config, input)?;
-    checkpoint.tensors = flexnet::completed(checkpoint.tensors, &model.network.parameters());
+    checkpoint.tensors = match config.cut() {
+        Some(cut) if !config.widths.is_empty() => {
+            flexnet::of_cut(&checkpoint.tensors, &model.network, &cut, &config.widths)
+        }
+        _ => flexnet::completed(checkpoint.tensors, &model.network.parameters()),
+    };
     let differences = differences(&checkpoint, &model.network, config);
     if !differences.is_empty() {
         return Err(unfit(data::printable(&differences.join("; "))).into());

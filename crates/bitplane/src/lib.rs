@@ -37,6 +37,7 @@ pub mod preprocess;
 pub mod progress;
 pub mod recovery;
 pub mod report;
+pub mod retraining;
 pub mod run;
 pub mod schedule;
 pub mod settings;

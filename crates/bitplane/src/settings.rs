@@ -9,6 +9,7 @@ use graph::{BitMix, Bits, MAX_BITS};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
+use crate::cut;
 use crate::kernel_choice::KernelChoice;
 use crate::learned_bits::{BitsMode, BitsPenalty, LearnBits};
 use crate::method::{
@@ -249,6 +250,10 @@ pub struct Settings {
     /// Start with the weights and statistics of this run of the same model, or of one of its checkpoint files
     #[arg(long, value_name = "RUN|FILE")]
     pub init_from: Option<String>,
+    /// Cut the run of --init-from to these upper bits of its codes, K of weights and activations or WK,AK, and train its batch
+    /// norm alone; further LAYER=BITS are as of eval --bits-map
+    #[arg(long, value_name = "K|WK,AK")]
+    pub cut_to: Option<String>,
     /// SHA-256 that the checkpoint of `init-from` must have; a run keeps it with its settings.
     #[arg(skip)]
     pub init_sha256: Option<String>,
@@ -403,6 +408,7 @@ impl Settings {
                 _ => other.init_sha256,
             }),
             init_from: self.init_from.or(other.init_from),
+            cut_to: self.cut_to.or(other.cut_to),
             teacher_sha256: self.teacher_sha256.or(match &self.teacher {
                 Some(path) if other.teacher.as_ref() != Some(path) => None,
                 _ => other.teacher_sha256,
@@ -438,6 +444,9 @@ impl Settings {
         }
         if let Some(text) = &self.learn_bits {
             LearnBits::parse(text).map_err(|allowed| ("learn-bits", data::printable(text), allowed))?;
+        }
+        if let Some(text) = &self.cut_to {
+            cut::parse(text).map_err(|allowed| ("cut-to", data::printable(text), allowed))?;
         }
         let whole = [
             ("bits-freeze-epoch", self.bits_freeze_epoch, 1, 1_000_000),

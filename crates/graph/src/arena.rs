@@ -44,7 +44,7 @@ pub(crate) fn declare_parameters(
         .filter(|layer| layer.frozen)
         .flat_map(|layer| layer.parameters.iter().map(|spec| layer.parameter_name(spec)))
         .collect();
-    for (position, (name, spec)) in (0..).zip(specs(network)) {
+    for (position, (name, spec, trains)) in (0..).zip(specs(network)) {
         let words = spec.len() as u64;
         let (value, gradient, moments) = match places.get(&name) {
             Some((arena, offset)) => {
@@ -56,7 +56,7 @@ pub(crate) fn declare_parameters(
                 (value, value, Vec::new())
             }
         };
-        let spec = spec.clone();
+        let spec = ParameterSpec { trainable: trains, ..spec.clone() };
         let frozen = frozen.contains(&name);
         let parameter = Parameter { name: name.clone(), position, spec, value, gradient, frozen, moments };
         recorder.parameters.insert(name, parameter);
@@ -70,7 +70,7 @@ fn declare_shared(recorder: &mut Recorder, network: &Network) {
         for spec in layer.reads() {
             let mut parameter = recorder.parameters[&layer.parameter_name(spec)].clone();
             let name = format!("{}.{}", layer.name, spec.name);
-            if spec.trainable && layer.parameters.is_empty() && !network.deployed {
+            if layer.trains(spec) && layer.parameters.is_empty() && !network.deployed {
                 let total = parameter.gradient;
                 parameter.gradient = recorder.transient(&format!("{name}.gradient"), total.words);
                 recorder.contributions.push((parameter.name.clone(), parameter.gradient, total));
@@ -107,12 +107,12 @@ pub(crate) fn accumulate(
     recorder.dispatch(kernel, &[part, total])
 }
 
-/// All parameters with their names, in the network's order.
-fn specs(network: &Network) -> impl Iterator<Item = (String, &ParameterSpec)> {
-    network
-        .layers
-        .iter()
-        .flat_map(|layer| layer.parameters.iter().map(move |spec| (layer.parameter_name(spec), spec)))
+/// All parameters with their names and whether they are trained, in the network's order.
+fn specs(network: &Network) -> impl Iterator<Item = (String, &ParameterSpec, bool)> {
+    network.layers.iter().flat_map(|layer| {
+        let of = move |spec| (layer.parameter_name(spec), spec, layer.trains(spec));
+        layer.parameters.iter().map(of)
+    })
 }
 
 /// Words from the start of a parameter to that of the next.
@@ -122,8 +122,8 @@ fn room(spec: &ParameterSpec) -> u64 {
 
 /// The trainable parameters of each arena: those of equal decay are neighbors, otherwise they have the network's order.
 fn groups(network: &Network, limit: u64) -> Vec<Vec<(String, &ParameterSpec)>> {
-    let mut trained: Vec<(String, &ParameterSpec)> =
-        specs(network).filter(|(_, spec)| spec.trainable && !network.deployed).collect();
+    let trained = specs(network).filter(|(_, _, trains)| *trains && !network.deployed);
+    let mut trained: Vec<(String, &ParameterSpec)> = trained.map(|(name, spec, _)| (name, spec)).collect();
     let order = |(_, a): &(String, &ParameterSpec), (_, b): &(String, &ParameterSpec)| {
         a.is_length.cmp(&b.is_length).then(a.weight_decay.total_cmp(&b.weight_decay))
     };

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use crate::{GraphError, Network, method::Change};
+use crate::{GraphError, Network, method::Change, network::NetworkLayer};
 
 /// Codes that a layer makes, with their bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,11 @@ impl Cut {
     pub fn width(&self) -> Option<u32> {
         (self.weight == self.activation && self.layers.values().all(|bits| *bits == self.weight))
             .then_some(self.weight)
+    }
+
+    /// Bits that the weights of `layer` keep at most.
+    pub fn weight_bits(&self, layer: &str) -> u32 {
+        self.layers.get(layer).copied().unwrap_or(self.weight)
     }
 
     fn wanted(&self, layer: &str, codes: Codes) -> u32 {
@@ -101,5 +106,32 @@ impl Network {
             changes.insert(at, Change { layer: cut, before: None });
         }
         self.rebuilt(&changes)
+    }
+
+    /// The same network, of which batch norm's factors and offsets are trained and nothing else: what adapts it to a cut.
+    ///
+    /// # Errors
+    /// [`GraphError::Layer`] where there is no batch norm.
+    pub fn with_batch_norm_alone(mut self) -> Result<Self, GraphError> {
+        for layer in &mut self.layers {
+            layer.fixed = layer.layer.kind() != "batch_norm";
+        }
+        if self.layers.iter().all(|layer| layer.fixed) {
+            return Err(GraphError::layer("network", "has no batch norm that could be trained"));
+        }
+        Ok(self)
+    }
+
+    /// Values that the optimizer updates.
+    pub fn trained_count(&self) -> u64 {
+        let specs = |layer: &NetworkLayer| {
+            layer
+                .parameters
+                .iter()
+                .filter(|spec| layer.trains(spec))
+                .map(|spec| spec.len() as u64)
+                .sum::<u64>()
+        };
+        self.layers.iter().map(specs).sum()
     }
 }

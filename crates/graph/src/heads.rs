@@ -154,7 +154,7 @@ pub(crate) fn check(
         if !read.contains(&at) {
             return Err(GraphError::layer(&layer.name, "nobody uses its output"));
         }
-        if !trained.contains(&at) && layer.reads().any(|spec| spec.trainable) {
+        if !trained.contains(&at) && layer.reads().any(|spec| layer.trains(spec)) {
             return Err(GraphError::layer(&layer.name, "has parameters that no loss trains"));
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct NetworkLayer {
     pub shared: Vec<ParameterSpec>,
     /// Goes along and stays as it is.
     pub frozen: bool,
+    /// Its parameters stay as they are; gradients go through it to layers before it.
+    pub fixed: bool,
 }
 
 /// A network from an image to class scores.
@@ -103,6 +105,11 @@ impl NetworkLayer {
     /// Parameters that it computes with, its own or shared ones.
     pub(crate) fn reads(&self) -> impl Iterator<Item = &ParameterSpec> {
         self.parameters.iter().chain(&self.shared)
+    }
+
+    /// Whether the optimizer updates a parameter that it reads.
+    pub(crate) fn trains(&self, spec: &ParameterSpec) -> bool {
+        spec.trainable && !self.fixed
     }
 
     pub(crate) fn parameter_name(&self, spec: &ParameterSpec) -> String {
@@ -259,6 +266,7 @@ impl NetworkBuilder {
             parameters,
             shared,
             frozen: false,
+            fixed: false,
         });
         Ok(Node(self.layers.len() - 1))
     }
@@ -267,7 +275,7 @@ impl NetworkBuilder {
     pub(crate) fn inherit(&mut self, layer: &NetworkLayer) {
         if let Some(last) = self.layers.last_mut() {
             last.prefix.clone_from(&layer.prefix);
-            last.frozen = layer.frozen;
+            (last.frozen, last.fixed) = (layer.frozen, layer.fixed);
             if !layer.shared.is_empty() {
                 last.shared = std::mem::take(&mut last.parameters);
             }

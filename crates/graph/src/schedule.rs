@@ -279,7 +279,7 @@ fn forward(
 fn trained(network: &Network) -> Vec<bool> {
     let mut trained: Vec<bool> = Vec::new();
     for layer in &network.layers {
-        let own = layer.reads().any(|parameter| parameter.trainable);
+        let own = layer.reads().any(|parameter| layer.trains(parameter));
         let through = layer.inputs.iter().flatten().any(|&input| trained[input]);
         trained.push(own || through);
     }
@@ -381,20 +381,21 @@ fn backward(
     entries: Vec<Entry>,
     mut gradients: HashMap<usize, Tensor>,
 ) -> Result<(), GraphError> {
+    let trained = trained(network);
     for Entry { first, last, backward } in entries.into_iter().rev() {
-        // A layer before all parameters receives none.
+        // A layer before all trained parameters receives none.
         let Some(grad) = gradients.remove(&last) else { continue };
         recorder.set_scope(&network.layers[last].name, "backward");
         recorder.tap_gradient(&network.layers[last], &grad);
         let results = backward(recorder, &grad)?;
         for (input, grad) in network.layers[first].inputs.iter().zip(results) {
-            let (Some(input), Some(grad)) = (input, grad) else { continue };
+            let (Some(input), Some(grad)) = (input.filter(|&at| trained[at]), grad) else { continue };
             // A tensor with several consumers receives the sum of their gradients.
-            let sum = match gradients.remove(input) {
+            let sum = match gradients.remove(&input) {
                 Some(other) => add::record(recorder, &other, &grad)?,
                 None => grad,
             };
-            gradients.insert(*input, sum);
+            gradients.insert(input, sum);
         }
     }
     Ok(())

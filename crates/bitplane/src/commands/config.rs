@@ -10,6 +10,7 @@ use crate::method::{ActivationForm, Rounding};
 use crate::models;
 use crate::output;
 use crate::preprocess::Preprocess;
+use crate::retraining;
 use crate::settings::Settings;
 
 /// Checks the file and the flags and prints the whole as TOML.
@@ -28,7 +29,7 @@ pub fn run(args: ConfigArgs) -> Result<(), Failure> {
 /// Values out of range, an unknown model.
 pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     flags.check_flags()?;
-    let settings = flags.or(file);
+    let settings = retraining::completed(flags.or(file))?;
     settings.structure().structure()?;
     let recipe = models::recipe(settings.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     flexnet::check(&settings)?;

@@ -123,7 +123,7 @@ pub fn run(args: &SummaryArgs) -> Result<(), Failure> {
     let layers = engine.network().summary();
     let mut report = report(&config, &input, &layers, &products);
     report.heterogeneous = HeterogeneousCost::of(&config, &layers, masks);
-    for (at, &bits) in config.widths.iter().enumerate() {
+    for (at, &bits) in config.trained_widths().iter().enumerate() {
         let engine = Engine::cut(&config, &input, 1, Some(&Cut::uniform(bits)))?;
         let products = engine.products().unwrap_or_default();
         let rows: Vec<Row> = engine.network().summary().iter().map(|layer| row(layer, &products)).collect();
@@ -176,7 +176,7 @@ fn report(config: &Config, input: &ModelInput, summary: &[LayerSummary], product
         by_bits.iter().filter(|(bits, _)| full(bits)).map(|(_, macs)| macs).sum::<u64>(),
     );
     let (stored_bytes, float_bytes) = (sum(|row| row.stored_bytes), sum(|row| row.float_bytes));
-    let bits = config.bits();
+    let bits = config.computed_bits();
     Report {
         schema: SCHEMA,
         model: config.model.clone(),

@@ -221,6 +221,10 @@ fn train(
     let device = DeviceReport::from(session.executor_mut().info());
     let layers = all(&session);
     introduce(config, &session);
+    if let Some(cut) = &config.cut_to {
+        let trained = grouped(engine.network().trained_count());
+        note(&format!("  cut to {cut} bits; batch norm alone is trained, {trained} of these parameters"));
+    }
     show(&layers);
     folder.begin(storage, config, resumed.is_none())?;
     if let Some(choices) = engine.choices() {
@@ -341,7 +345,7 @@ fn introduce(config: &Config, session: &Session<Gpu>) {
     note(&format!(
         "{} at {} bits, seed {}: {} parameters, {} on the device",
         config.model,
-        config.bits,
+        config.computed_bits(),
         config.seed,
         grouped(session.parameter_count()),
         bytes(session.memory_bytes())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use data::Dataset;
 use gpu::Gpu;
-use graph::{Cut, FULL_PRECISION, InputSpec, NamedTensor, Session};
+use graph::{Cut, InputSpec, NamedTensor, Session};
 use packed::File;
 use pollster::block_on;
 
@@ -128,8 +128,8 @@ impl Trained {
                     Ok(engine.preferring(run::kernels(run)))
                 };
                 let mut tensors = Cow::Borrowed(checkpoint.tensors.as_slice());
-                if !config.widths.is_empty() {
-                    let whole = Cut::uniform(config.widths[0]);
+                if let [widest, ..] = config.trained_widths() {
+                    let whole = Cut::uniform(*widest);
                     let cut = cut.as_ref().map_or(&whole, |cut| &cut.cut);
                     tensors =
                         Cow::Owned(flexnet::of_cut(&tensors, engine(1)?.network(), cut, &config.widths));
@@ -159,16 +159,7 @@ impl Trained {
                     Some(_) => usage("--reestimate follows a cut; give --bits or --bits-map too"),
                 };
             };
-            if args.bits.is_some() && weight.max(activation) == FULL_PRECISION {
-                return usage(
-                    "weights or activations are in f32, which has no upper bits; --bits-map cuts others",
-                );
-            }
-            if cut.weight > weight || cut.activation > activation {
-                return usage(&format!(
-                    "the network has {weight} bits of weights and {activation} of activations and cannot be cut to {cut}"
-                ));
-            }
+            cut::check(&cut, [weight, activation])?;
             if [cut.weight, cut.activation] == [weight, activation] && cut.layers.is_empty() {
                 return Ok(None);
             }
@@ -206,7 +197,7 @@ impl Trained {
         if let (Some(found), Form::Run { cut, config, .. }) = (found, &mut self.form) {
             let Cut { weight: to_weight, activation: to_activation, .. } = found.cut;
             self.identity.bits = [to_weight.min(weight), to_activation.min(activation), gradient];
-            if config.widths.is_empty() {
+            if config.trained_widths().is_empty() {
                 let again = "; --reestimate DATA takes batch norm's statistics again";
                 let advice = if found.reestimate.is_some() { "" } else { again };
                 let cut = &found.cut;
@@ -253,7 +244,7 @@ impl Trained {
     /// The widths that a run was trained at together, the widest first; none where there is one.
     pub fn widths(&self) -> &[u32] {
         match &self.form {
-            Form::Run { config, .. } => &config.widths,
+            Form::Run { config, .. } => config.trained_widths(),
             Form::Packed { .. } => &[],
         }
     }
@@ -274,7 +265,7 @@ fn load(
     tensors: &[NamedTensor],
 ) -> Result<(), Failure> {
     // A width of a FlexNet has no state of the optimizer of its own.
-    if !config.allow_nonfinite && config.widths.is_empty() {
+    if !config.allow_nonfinite && config.trained_widths().is_empty() {
         return Ok(session.load_state(tensors)?);
     }
     if !config.allow_nonfinite {

@@ -221,7 +221,9 @@ impl<B: Backend> Trainer<'_, B> {
     /// Measures the narrower widths of a FlexNet behind the widest, whose result is `widest`; `None` after an interruption.
     fn evaluate_narrower(&mut self, widest: &Totals) -> Result<Option<Vec<WidthRecord>>, Failure> {
         let Setup { config, data, input, .. } = &self.setup;
-        let Some((&first, narrower)) = config.widths.split_first() else { return Ok(Some(Vec::new())) };
+        let Some((&first, narrower)) = config.trained_widths().split_first() else {
+            return Ok(Some(Vec::new()));
+        };
         let mut records = vec![WidthRecord::new(first, widest)];
         let state = block_on(self.session.as_mut().expect(OPEN).state())?;
         let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };

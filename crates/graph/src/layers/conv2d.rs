@@ -76,10 +76,12 @@ impl Layer for Conv2d {
         recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
         let needs_grad = place.needs_grad[0];
         let backward: Backward = Box::new(move |recorder, grad| {
-            recorder.set_pass("grad_weight");
-            convolution.grad_weight(recorder, grad, &input, weight.gradient, None)?;
-            recorder.check_finite("grad_weight", &[weight.gradient])?;
-            if let Some(bias) = &bias {
+            if weight.spec.trainable {
+                recorder.set_pass("grad_weight");
+                convolution.grad_weight(recorder, grad, &input, weight.gradient, None)?;
+                recorder.check_finite("grad_weight", &[weight.gradient])?;
+            }
+            if let Some(bias) = bias.as_ref().filter(|bias| bias.spec.trainable) {
                 convolution.grad_bias(recorder, grad, bias.gradient)?;
             }
             if !needs_grad {

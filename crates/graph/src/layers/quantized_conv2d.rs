@@ -381,8 +381,10 @@ impl Saved {
         };
         let planes = self.quantized(recorder, grad, self.place.stream)?;
         let mut dense_grad = None;
-        self.grad_weight(recorder, grad, planes.as_deref(), &mut dense_grad)?;
-        if let Some(bias) = &self.bias {
+        if self.weight.spec.trainable {
+            self.grad_weight(recorder, grad, planes.as_deref(), &mut dense_grad)?;
+        }
+        if let Some(bias) = self.bias.as_ref().filter(|bias| bias.spec.trainable) {
             let dense = match self.input.factors {
                 Some(_) => unscaled.clone(),
                 None => self.dense_grad(recorder, grad, planes.as_deref(), &mut dense_grad)?,

@@ -59,9 +59,11 @@ impl Layer for SoftConnection {
         recorder.describe(&place.name, operation, &origins, factors, Some(output.chunks[0]));
         let needs_grad = place.needs_grad.clone();
         let backward: Backward = Box::new(move |recorder, grad| {
-            recorder.set_pass("grad_theta");
-            grad_theta(recorder, grad, &pair, gate, &theta)?;
-            recorder.set_pass("backward");
+            if theta.spec.trainable {
+                recorder.set_pass("grad_theta");
+                grad_theta(recorder, grad, &pair, gate, &theta)?;
+                recorder.set_pass("backward");
+            }
             let mut results = Vec::new();
             for (at, needed) in needs_grad.iter().enumerate() {
                 let scaled = |recorder| combine(recorder, "grad_input", std::slice::from_ref(grad), gate, at);

@@ -64,7 +64,7 @@ impl Layer for WeightedSum {
         recorder.describe(&place.name, operation, &inputs, tensors, Some(sum.chunks[0]));
         let needs_grad = place.needs_grad.clone();
         let backward: Backward = Box::new(move |recorder, grad| {
-            if let Some(lambda) = &lambda {
+            if let Some(lambda) = lambda.as_ref().filter(|lambda| lambda.spec.trainable) {
                 recorder.set_pass("grad_lambda");
                 let rows = dots_by_sample(recorder, grad, &bases)?;
                 sum_partials(recorder, &rows, lambda.len(), 1.0, lambda.gradient)?;

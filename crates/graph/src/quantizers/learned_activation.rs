@@ -133,7 +133,7 @@ impl ActivationQuantizer for LearnedActivation {
         codes: &Packed,
         grad: &Tensor,
     ) -> Result<(), GraphError> {
-        if self.0.frozen {
+        if self.0.frozen || !self.0.length(recorder).spec.trainable {
             return Ok(());
         }
         let (pixels, channels) = (codes.shape.pixels(), codes.shape.channels);

@@ -53,7 +53,7 @@ pub fn by_width(subjects: &[Subject]) -> Vec<Subject> {
             let config = Config { bits: format!("{bits},{bits},{gradient}"), ..config.clone() };
             Subject { path: path.clone(), config, records: records.iter().map(cut).collect() }
         };
-        match config.widths.as_slice() {
+        match config.trained_widths() {
             [] => vec![Subject { path: path.clone(), config: config.clone(), records: records.clone() }],
             widths => widths.iter().enumerate().map(of_width).collect(),
         }
