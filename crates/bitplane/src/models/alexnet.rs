@@ -7,7 +7,7 @@ use graph::{
 };
 
 use super::{Model, ModelInput, Recipe, Size, adam_recipe, start};
-use crate::{preprocess::Preprocess, schedule::SchedulerKind};
+use crate::{batches::Augment, preprocess::Preprocess, schedule::SchedulerKind};
 
 /// Decay of the weights of every fully connected layer.
 const WEIGHT_DECAY: f32 = 5e-6;
@@ -81,6 +81,7 @@ pub(super) fn recipe() -> Recipe {
         lr_scheduler: SchedulerKind::Multistep,
         lr_gamma: 0.2,
         lr_milestones: vec![60, 75],
+        augment: Augment::Alexnet,
         preprocess: Preprocess::Imagenet,
         ..adam_recipe()
     }

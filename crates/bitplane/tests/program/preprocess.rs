@@ -52,6 +52,7 @@ fn a_recipe_has_its_own() {
     let settings = |line: &str| run(folder.path(), &format!("config {line}")).expect(0, &[]).stdout;
     assert!(settings("--model alexnet").contains("preprocess = \"imagenet\""));
     assert!(settings("--model alexnet --preprocess plain").contains("preprocess = \"plain\""));
+    assert!(settings("--model alexnet").contains("augment = \"alexnet\""));
     // What is not asked for is not part of the settings, so that those of old runs are still the same.
     assert!(!settings("--model svhn-a").contains("preprocess"));
     assert!(!settings("--model svhn-a --preprocess plain").contains("preprocess"));
