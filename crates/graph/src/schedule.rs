@@ -1,12 +1,20 @@
 //! From a network to recordings: forward, backward, apply, freeze and evaluate.
 
+mod gather;
+mod ports;
+
 use std::collections::{HashMap, HashSet, hash_map};
 
-use kernels::{ColorGather, ImageGather, LightGather, Metrics, StepToken};
-use recording::{BufferSlice, Limits, SLICE_ALIGNMENT};
+use kernels::{ColorGather, LightGather, Metrics, StepToken};
+use recording::{BufferSlice, Limits};
 
+pub(crate) use self::ports::Ports;
+use self::{
+    gather::gather,
+    ports::{declare_ports, declare_results, declare_stores, persistent_copies},
+};
 use crate::{
-    GraphError, Network, Node, Parameter, Recorder, Shape, Tensor, Value,
+    GraphError, Network, Node, Parameter, Recorder, Tensor, Value,
     arena::{add_contributions, declare_parameters},
     bit_length::{record_bounds, record_penalty},
     fusion::{Chain, chains},
@@ -17,33 +25,6 @@ use crate::{
     recorder::{MAX_FLAGS, Mode, Phase, TOKEN_OFFSET},
     session::{Change, InputSpec, SessionOptions},
 };
-
-/// Buffers through which the host talks to a recorded network.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ports {
-    /// Pictures that stay on the device; none where each batch brings its own.
-    pub stores: Vec<Store>,
-    /// Source pixels where batches bring them, view table and labels, per chunk.
-    pub source: Vec<BufferSlice>,
-    pub table: Vec<BufferSlice>,
-    pub labels: Vec<BufferSlice>,
-    /// What changes in training pictures, per chunk; none where they are shown as they are.
-    pub changes: Vec<BufferSlice>,
-    /// Losses and hits of an evaluation per chunk, as parts of the results.
-    pub losses: Vec<BufferSlice>,
-    pub hits: Vec<BufferSlice>,
-    pub results: Option<BufferSlice>,
-    /// Class scores of an evaluation, per chunk.
-    pub logits: Vec<BufferSlice>,
-}
-
-/// A part of the pictures that stay on the device, no larger than a binding.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Store {
-    pub first_image: u32,
-    pub images: u32,
-    pub pixels: BufferSlice,
-}
 
 /// A network recorded for one batch size and chunk size.
 #[derive(Debug)]
@@ -170,46 +151,6 @@ fn check_change(options: &SessionOptions) -> Result<(), GraphError> {
     Ok(())
 }
 
-fn declare_ports(recorder: &mut Recorder, network: &Network, options: &SessionOptions) -> Ports {
-    let mut ports = Ports::default();
-    let input = &options.input;
-    for chunk in recorder.chunks() {
-        let bytes = u64::from(chunk.samples) * u64::from(input.source_len());
-        if options.resident == 0 {
-            ports.source.push(recorder.uploaded("source pixels", chunk, bytes.div_ceil(4)));
-        }
-        ports.table.push(recorder.persistent_per_sample("views", chunk, 4 * u64::from(chunk.samples)));
-        let words = u64::from(options.change.words()) * u64::from(chunk.samples);
-        if words > 0 {
-            ports.changes.push(recorder.persistent_per_sample("changes", chunk, words));
-        }
-        ports.labels.push(recorder.persistent_per_sample("labels", chunk, u64::from(chunk.samples)));
-    }
-    debug_assert_eq!(network.input, Shape::new(input.out_height, input.out_width, input.channels));
-    ports
-}
-
-/// Buffers of at most `limit` words for the pictures that stay on the device. Each begins with a whole word.
-fn declare_stores(
-    recorder: &mut Recorder,
-    options: &SessionOptions,
-    limit: u64,
-) -> Result<Vec<Store>, GraphError> {
-    let (held, size) = (options.resident, u64::from(options.input.source_len()));
-    let most = u32::try_from(limit.saturating_mul(4) / size.max(1)).unwrap_or(u32::MAX) / 4 * 4;
-    if held > 0 && most == 0 {
-        let (tensor, needed) = ("pictures".to_owned(), 4 * size);
-        return Err(GraphError::TooLarge { tensor, samples: 4, needed, limit: 4 * limit });
-    }
-    let starts = (0..held).step_by(most.max(1) as usize);
-    let store = |first_image: u32| {
-        let images = most.min(held - first_image);
-        let words = (u64::from(images) * size).div_ceil(4);
-        Store { first_image, images, pixels: recorder.persistent("pictures", words) }
-    };
-    Ok(starts.map(store).collect())
-}
-
 struct Tape {
     /// What the loss reads, by position of its layer.
     read: HashMap<usize, Tensor>,
@@ -290,89 +231,6 @@ fn place(layer: &NetworkLayer, at: usize, trained: &[bool]) -> Place {
     let stream = u32::try_from(at + 1).expect("few layers");
     let needs_grad = layer.inputs.iter().map(|input| input.is_some_and(|at| trained[at])).collect();
     Place { name: layer.name.clone(), stream, needs_grad }
-}
-
-fn gather(
-    recorder: &mut Recorder,
-    network: &Network,
-    input: &InputSpec,
-    (ports, change): (&Ports, Change),
-) -> Result<Tensor, GraphError> {
-    let image = recorder.tensor("image", network.input);
-    recorder.describe_image(image.chunks[0]);
-    for chunk in recorder.chunks() {
-        let gather = |first_image: u32, images: u32| ImageGather {
-            samples: chunk.samples,
-            source_height: input.source_height,
-            source_width: input.source_width,
-            channels: input.channels,
-            resize_height: input.resize_height,
-            resize_width: input.resize_width,
-            out_height: input.out_height,
-            out_width: input.out_width,
-            first_image,
-            images,
-            scale: network.pixel_scale,
-        };
-        let (table, image) = (ports.table[chunk.index], image.chunks[chunk.index]);
-        let changes = ports.changes.get(chunk.index).filter(|_| recorder.phase != Phase::Evaluate).copied();
-        let source = ports.source.get(chunk.index).map(|source| (0, chunk.samples, *source));
-        let stores = ports.stores.iter().map(|store| (store.first_image, store.images, store.pixels));
-        // Each fills in the samples whose pictures it has.
-        for (first_image, images, pixels) in stores.chain(source) {
-            let gather = gather(first_image, images);
-            match (change, changes) {
-                (Change::Light, Some(lights)) => {
-                    recorder.dispatch(LightGather { gather }, &[pixels, table, lights, image])?;
-                }
-                (Change::Color, Some(views)) => {
-                    recorder.dispatch(color_gather(&gather), &[pixels, views, image])?;
-                }
-                _ => recorder.dispatch(gather, &[pixels, table, image])?,
-            }
-        }
-    }
-    Ok(image)
-}
-
-fn color_gather(gather: &ImageGather) -> ColorGather {
-    let &ImageGather { samples, source_height, source_width, out_height, out_width, .. } = gather;
-    let &ImageGather { first_image, images, scale, .. } = gather;
-    ColorGather { samples, source_height, source_width, out_height, out_width, first_image, images, scale }
-}
-
-/// One buffer for the losses and hits of all chunks, so that one read brings them to the host.
-fn declare_results(recorder: &mut Recorder, ports: &mut Ports) {
-    let mut words = 0;
-    let mut parts: Vec<(u64, u64)> = Vec::new();
-    for chunk in recorder.chunks() {
-        for _ in 0..2 {
-            parts.push((words, u64::from(chunk.samples)));
-            words += u64::from(chunk.samples).next_multiple_of(SLICE_ALIGNMENT);
-        }
-    }
-    let results = recorder.persistent("results", words);
-    let slices = parts.iter().map(|&(offset, words)| BufferSlice { offset, words, ..results });
-    ports.losses = slices.clone().step_by(2).collect();
-    ports.hits = slices.skip(1).step_by(2).collect();
-    ports.results = Some(results);
-}
-
-/// The class scores where the host can read them after a run.
-fn persistent_copies(
-    recorder: &mut Recorder,
-    logits: &Tensor,
-    network: &Network,
-) -> Result<Vec<BufferSlice>, GraphError> {
-    let mut copies = Vec::new();
-    for chunk in recorder.chunks() {
-        let words = u64::from(chunk.samples) * u64::from(network.classes);
-        let copy = recorder.persistent_per_sample("logits", chunk, words);
-        let kernel = kernels::ColumnSum::new(chunk.samples, network.classes, 1);
-        recorder.dispatch(kernel, &[logits.chunks[chunk.index], copy])?;
-        copies.push(copy);
-    }
-    Ok(copies)
 }
 
 fn backward(
