@@ -32,7 +32,7 @@ def read(path):
     if digest != metadata["sha256"]:
         raise SystemExit("the digest is wrong")
     description = json.loads(text)
-    if description["format"] not in (1, 2):
+    if description["format"] not in (1, 2, 3):
         raise SystemExit(f"unknown format {description['format']}")
     tensors = {}
     for name, entry in header.items():
@@ -112,7 +112,9 @@ def convolution(x, layer, weight, bias):
     for group in range(groups):
         rows = weight[group * outer : (group + 1) * outer].reshape(outer, -1, inner)
         total = None
-        for tap, values in enumerate(taps(x[..., group * inner : (group + 1) * inner], layer["window"], 0)):
+        outside = layer.get("outside", 0)
+        own = x[..., group * inner : (group + 1) * inner]
+        for tap, values in enumerate(taps(own, layer["window"], outside)):
             for channel in range(inner):
                 product = values[..., channel, None] * rows[:, tap, channel]
                 total = f32(0) + product if total is None else total + product
@@ -178,8 +180,9 @@ def integer_sums(x, layer, outside, weights):
     return np.concatenate(results, axis=3)
 
 
-def bit_convolution(network, name, x, layer, codes):
-    """Sums of one pair of groups with their factors, or values: the sums of all pairs, or a convolution of values."""
+def bit_convolution(network, name, x, layer, codes, of_positions):
+    """Sums of one pair of groups with their factors, or values: the sums of all pairs, those with factors of the positions, or a
+    convolution of values."""
     groups = weight_groups(network, name, layer, x.shape[3] // layer["groups"])
     if codes is None:
         weight = None
@@ -193,14 +196,39 @@ def bit_convolution(network, name, x, layer, codes):
         if codes["planes"] == "sign":
             outside = levels(codes["groups"][len(pairs) // len(groups)]["planes"])
         for integers, factor, scales in groups:
-            pairs.append((integer_sums(values, layer, outside, integers), (code_factor * factor) * scales))
-    if len(pairs) == 1:
+            both = code_factor * factor
+            if of_positions is not None:
+                both = both * of_positions
+            pairs.append((integer_sums(values, layer, outside, integers), both * scales))
+    if len(pairs) == 1 and of_positions is None:
         return pairs[0][0].astype(np.int32), pairs[0][1]
     total = None
     for sums, factors in pairs:
         term = sums.astype(f32) * factors
         total = term if total is None else total + term
     return total, None
+
+
+def pile_sums(numbers, factor):
+    """Vectors of lanes, dealt to piles of up to 256: the lanes' sums of each, added in pairs."""
+    lanes = 4 if numbers.shape[-1] % 4 == 0 else 1
+    vectors = numbers.reshape(*numbers.shape[:-1], -1, lanes)
+    piles = -(-vectors.shape[-2] // 256)
+    results = []
+    for pile in range(piles):
+        total = vectors[..., pile, :]
+        for at in range(pile + piles, vectors.shape[-2], piles):
+            total = total + vectors[..., at, :]
+        lane = lambda at: total[..., at]
+        results.append(factor * ((lane(0) + lane(1)) + (lane(2) + lane(3)) if lanes == 4 else lane(0)))
+    return np.stack(results, axis=-1)
+
+
+def channel_magnitude(x):
+    piles = pile_sums(np.abs(x), f32(1) / f32(x.shape[3]))
+    while piles.shape[-1] > 1:
+        piles = pile_sums(piles, f32(1))
+    return piles
 
 
 def threshold(sums, layer, thresholds, ascending):
@@ -266,6 +294,20 @@ def run(network, pictures):
             result = np.clip(x, f32(0), f32(1))
         elif kind == "magnitude":
             result = np.minimum(np.abs(x), f32(1))
+        elif kind == "clip_to":
+            result = np.clip(x, f32(0), f32(values["limit"]))
+        elif kind == "magnitude_to":
+            result = np.minimum(np.abs(x), f32(values["limit"]))
+        elif kind == "channel_magnitude":
+            result = channel_magnitude(x)
+        elif kind == "window_mean":
+            all_taps = list(taps(x, values, 0))
+            total = all_taps[0]
+            for tap in all_taps[1:]:
+                total = total + tap
+            result = (f32(1) / f32(len(all_taps))) * total
+        elif kind == "scale_positions":
+            result = x * inputs[1]
         elif kind == "relu":
             result = np.maximum(x, f32(0))
         elif kind == "add":
@@ -290,7 +332,8 @@ def run(network, pictures):
             for term in terms[1:]:
                 result = result + term
         elif kind == "bit_convolution":
-            result, scales[name] = bit_convolution(network, name, x, values, codes.get(before))
+            of_positions = inputs[1] if len(inputs) > 1 else None
+            result, scales[name] = bit_convolution(network, name, x, values, codes.get(before), of_positions)
         elif kind == "rescale":
             result = x.astype(f32) * scales[before]
         else:

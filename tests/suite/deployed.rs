@@ -74,7 +74,8 @@ fn param(dispatch: &Dispatch, name: &str) -> u32 {
 
 /// The codes `[row][channel]` that a dispatch packed, and the number of channels.
 pub(crate) fn codes<E: Executor>(session: &mut Session<E>, dispatch: &Dispatch) -> (Vec<u32>, usize) {
-    let channels = param(dispatch, "channels") as usize;
+    let count = if dispatch.kernel.name() == "quantize_weight" { "k" } else { "channels" };
+    let channels = param(dispatch, count) as usize;
     let width = constant(dispatch, "BITS");
     let slice = dispatch.outputs().next().expect("a packing kernel writes");
     let rows = slice.words as usize / (width as usize * kernels::words_for(channels as u32) as usize);

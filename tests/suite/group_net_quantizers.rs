@@ -20,14 +20,14 @@ use crate::method::{by, checked_kernels};
 
 const SAMPLES: u32 = 3;
 
-fn rules(channel_scales: bool, clip: Option<f32>, signs: Option<(SignRule, bool)>) -> Method {
+pub(crate) fn rules(channel_scales: bool, clip: Option<f32>, signs: Option<(SignRule, bool)>) -> Method {
     let signs = signs.map(|(rule, factors)| SignActivation { rule, factors });
     Method { group_net: GroupNetRules { channel_scales, clip, signs }, ..Method::default() }
 }
 
-const IDENTITY: Option<(SignRule, bool)> = Some((SignRule::Identity, false));
+pub(crate) const IDENTITY: Option<(SignRule, bool)> = Some((SignRule::Identity, false));
 const POLYNOMIAL: Option<(SignRule, bool)> = Some((SignRule::Polynomial, false));
-const FACTORS: Option<(SignRule, bool)> = Some((SignRule::Identity, true));
+pub(crate) const FACTORS: Option<(SignRule, bool)> = Some((SignRule::Identity, true));
 
 #[test]
 fn a_step_of_every_option_equals_the_reference() {

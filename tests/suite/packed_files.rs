@@ -19,6 +19,8 @@ use tests::{
 
 use super::bit_lengths::{LEARNED, learned, set};
 use super::deployed::{codes, evaluation, run_one, state_with_odd_gammas};
+use super::group_net_quantizers::{FACTORS, IDENTITY, rules};
+use super::method::by;
 use super::plane_groups::{self, Cuts};
 
 /// Networks written by hand, with what the format has and no network of the program.
@@ -72,7 +74,8 @@ fn codes_by_layer(session: &mut Session<Gpu>, pictures: &Pictures) -> Vec<(Strin
     let mut result = Vec::new();
     for dispatch in evaluation(session, pictures) {
         run_one(session, &dispatch);
-        let packs = ["normalize_quantize", "quantize_activation", "threshold_pack"];
+        // Weights are packed already, so that what is left of signs is that of activations.
+        let packs = ["normalize_quantize", "quantize_activation", "quantize_weight", "threshold_pack"];
         if packs.contains(&dispatch.kernel.name()) {
             let codes = codes(session, &dispatch).0.into_iter().map(|code| code as u8).collect();
             result.push((dispatch.scope.layer.clone(), codes));
@@ -276,6 +279,35 @@ fn other_rules_and_f32_activations() {
     compare_residual("alexnet", reduced("alexnet", SMALL_ALEXNET, bits([32, 32, 32])), [32; 3], 4);
 }
 
+/// Group-Net's ranges, signs and scales of channels, also where channels are in groups: integers from the first codes on.
+#[test]
+fn group_net_quantizers() {
+    for (name, widths, method) in [
+        ("alexnet", [1, 2, 4], rules(true, Some(1.7), None)),
+        ("svhn-d", [1, 1, 4], rules(true, None, IDENTITY)),
+        ("alexnet", [2, 1, 4], rules(false, None, IDENTITY)),
+    ] {
+        let model = match name {
+            "alexnet" => reduced(name, SMALL_ALEXNET, bits(widths)),
+            _ => model(name, 32, bits(widths)),
+        };
+        compare(name, by(model, &method), widths, 3);
+    }
+}
+
+/// XNOR-Net's factors and signs beside weights in f32 leave values in f32 between codes.
+#[test]
+fn factors_of_positions_and_signs_in_f32() {
+    for (widths, method) in [
+        ([1, 1, 4], rules(true, None, FACTORS)),
+        ([32, 1, 4], rules(false, None, FACTORS)),
+        ([32, 1, 4], rules(false, None, IDENTITY)),
+        ([1, 32, 32], rules(true, Some(1.5), None)),
+    ] {
+        compare_residual("digits", by(model("digits", 8, bits(widths)), &method), widths, 16);
+    }
+}
+
 /// Weights and activations of several groups of planes have no integer sums; their values are added in the device's order.
 #[test]
 fn several_groups_of_planes() {
@@ -293,7 +325,7 @@ fn several_groups_of_planes() {
 #[test]
 fn networks_written_by_hand() {
     let file = |(manifest, tensors)| File::new(manifest, tensors).expect("a network");
-    for file in [drafts::sample(), file(drafts::second_draft())] {
+    for file in [drafts::sample(), file(drafts::second_draft()), file(drafts::third_draft())] {
         let (network, bytes) = (Network::new(file.clone()), file.encode());
         python_gives_the_same(&network, &bytes, &noise(&network), None);
     }

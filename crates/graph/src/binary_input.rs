@@ -4,7 +4,10 @@
 use kernels::{BoxFilter, PadImage, ScaleMatrix};
 use recording::BufferSlice;
 
-use crate::{Convolution, Geometry, GraphError, Packed, Padding, Recorder, Shape, Tensor};
+use crate::{
+    Convolution, Geometry, GraphError, Packed, Padding, Recorder, Shape, Tensor,
+    deployed::{DeployedOperation, Origin},
+};
 
 impl Convolution {
     /// XNOR-Net's factor K `[output position]` per chunk: the mean magnitudes of the input's pixels over the kernel's window,
@@ -20,13 +23,17 @@ impl Convolution {
                 "groups of channels would need an activation factor each; leave activation-scale out";
             return Err(GraphError::layer(&recorder.scope.layer, message));
         }
-        let mut factors = Vec::new();
-        for chunk in recorder.chunks() {
-            let window = self.window(chunk.samples);
-            let result = recorder.per_sample("activation factors", chunk, u64::from(window.out_pixels()));
-            recorder.dispatch(BoxFilter { window }, &[magnitudes[chunk.index], result])?;
-            factors.push(result);
+        let factors = window_means(recorder, self, &magnitudes.chunks)?;
+        let name = recorder.scope.layer.clone();
+        let (source, means) = (Origin::Buffer(magnitudes.source), magnitudes.chunks[0]);
+        // The first of the convolutions that read one tensor describes its means.
+        if !recorder.is_described(means) {
+            let operation = DeployedOperation::ChannelMagnitude;
+            recorder.describe(&format!("{name}.magnitude"), operation, &[source], Vec::new(), Some(means));
         }
+        let operation = DeployedOperation::WindowMean(self.window(1));
+        let ends = ([Origin::Buffer(means)], Some(factors[0]));
+        recorder.describe(&format!("{name}.factors"), operation, &ends.0, Vec::new(), ends.1);
         Ok(Some(factors))
     }
 
@@ -54,6 +61,22 @@ impl Convolution {
         let geometry = Geometry { padding: Padding::Valid, ..self.geometry };
         Ok((Self { geometry, input: shape, ..*self }, result))
     }
+}
+
+/// Records the mean of each window of single channels, with zeros around them: `[output position]` per chunk.
+pub(crate) fn window_means(
+    recorder: &mut Recorder,
+    convolution: &Convolution,
+    magnitudes: &[BufferSlice],
+) -> Result<Vec<BufferSlice>, GraphError> {
+    let mut means = Vec::new();
+    for chunk in recorder.chunks() {
+        let window = convolution.window(chunk.samples);
+        let result = recorder.per_sample("activation factors", chunk, u64::from(window.out_pixels()));
+        recorder.dispatch(BoxFilter { window }, &[magnitudes[chunk.index], result])?;
+        means.push(result);
+    }
+    Ok(means)
 }
 
 /// Records `tensor` with each pixel times its factor.

@@ -90,8 +90,8 @@ pub(crate) struct Fold {
     pub quantizer: Arc<dyn ActivationQuantizer>,
     /// Constant factor of the integer accumulator.
     pub factor: f32,
-    /// Factors computed on the device, such as the mean of the absolute weights: one, or one per channel.
-    pub scale: Option<(BufferSlice, ScaleIndex)>,
+    /// Factors computed on the device, such as the mean of the absolute weights: one, or those of the channels of each part.
+    pub scale: Option<(Vec<BufferSlice>, ScaleIndex)>,
     /// Added to the scaled accumulator, per channel.
     pub bias: Option<BufferSlice>,
     pub batch_norm: Option<Normalization>,
@@ -126,9 +126,7 @@ impl Deferred {
 
     /// Describes the convolution alone, with what it writes where it does not give sums.
     fn describe(&self, recorder: &mut Recorder, output: Option<BufferSlice>) -> Option<usize> {
-        // Packed networks have zeros around their maps.
-        let zeros = self.input.kind == kernels::Kind::Unit;
-        match deployed::bit_convolution(&self.convolution, &self.weights).filter(|_| zeros) {
+        match deployed::bit_convolution(&self.convolution, &self.weights) {
             Some((operation, tensors)) => {
                 let input = [Origin::Buffer(self.input.chunks[0])];
                 recorder.describe(&self.layer, operation, &input, tensors, output)
@@ -188,12 +186,17 @@ impl Deferred {
         let words = u64::from(channels) * u64::from(1 + levels(bits));
         let thresholds = recorder.frozen("thresholds", words);
         let group = self.group();
+        let scale = group.scale.map(|(scale, index)| {
+            let of_parts = self.weights.iter().filter_map(|(_, weight)| weight.groups[0].scale);
+            let of_parts: Vec<BufferSlice> = of_parts.map(|(scale, _)| scale).collect();
+            (if index.by == By::Column { of_parts } else { vec![scale] }, index)
+        });
         recorder.folds.push(Fold {
             thresholds,
             channels,
             quantizer: quantizer.clone(),
             factor: self.input.groups[0].factor * group.factor,
-            scale: group.scale,
+            scale,
             bias: self.bias,
             batch_norm: self.batch_norm,
             range: self.range(),
@@ -236,17 +239,14 @@ impl Deferred {
     }
 
     /// True where the code is a step function of one integer per channel: a single plane group on both sides, a scale of the
-    /// weights per tensor or per channel, a rule with thresholds, and no pool before a batch norm, whose negative factors would turn its maximum
-    /// into a minimum.
+    /// weights per tensor or per channel, a rule with thresholds, and no pool before a batch norm, whose negative factors would
+    /// turn its maximum into a minimum.
     pub(crate) fn has_thresholds(&self, quantizer: &dyn ActivationQuantizer) -> bool {
         if self.input.single().is_none() || self.weights.iter().any(|(_, weight)| weight.groups.len() != 1) {
             return false;
         }
-        let group = self.group();
-        // Parts of a convolution have scales of their own, a table of thresholds reads one buffer.
-        let per_channel = group.scale.is_none_or(|(_, index)| {
-            index.by == By::One || index.by == By::Column && self.weights.len() == 1
-        });
+        let per_channel =
+            self.group().scale.is_none_or(|(_, index)| matches!(index.by, By::One | By::Column));
         let probe =
             threshold::BatchNormChannel { scale: 1.0, mean: 0.0, var: 1.0, gamma: 1.0, beta: 0.0, eps: 0.0 };
         per_channel
@@ -369,8 +369,8 @@ impl Fold {
             let at = |vector: &[f32], index: usize, default: f64| {
                 vector.get(index).map_or(default, |&v| f64::from(v))
             };
-            let scale_at = match self.scale {
-                Some((_, ScaleIndex { by: By::Column, div })) => channel / div as usize,
+            let scale_at = match &self.scale {
+                Some((_, ScaleIndex { by: By::Column, div })) => channel / *div as usize,
                 _ => 0,
             };
             let norm = threshold::BatchNormChannel {

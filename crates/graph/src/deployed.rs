@@ -26,6 +26,8 @@ pub enum DeployedOperation {
         groups: u32,
         /// True where a bias is added.
         bias: bool,
+        /// What lies around the map.
+        outside: f32,
     },
     /// Batch norm: tensors `gamma`, `beta`, `mean` and `variance`.
     BatchNorm {
@@ -43,10 +45,16 @@ pub enum DeployedOperation {
     },
     /// Mean over all pixels.
     GlobalAvgPool,
-    /// Clip to [0, 1].
-    Clip,
-    /// `min(|x|, 1)`.
-    Magnitude,
+    /// `min(max(x, 0), limit)`.
+    Clip {
+        /// Upper end of the range.
+        limit: f32,
+    },
+    /// `min(|x|, limit)`.
+    Magnitude {
+        /// Upper end of the range.
+        limit: f32,
+    },
     /// ReLU.
     Relu,
     /// Sum of two tensors.
@@ -55,6 +63,12 @@ pub enum DeployedOperation {
     WeightedSum,
     /// A number added to each channel: tensor `bias`.
     Bias,
+    /// The mean of |x| over the channels of each pixel.
+    ChannelMagnitude,
+    /// The sum of one channel over the taps of a window, by the number of all its taps; what lies outside counts 0.
+    WindowMean(Window),
+    /// Every pixel times its factor, the second input.
+    ScalePositions,
     /// f32 to codes.
     Quantize {
         /// Bits of a code.
@@ -67,7 +81,7 @@ pub enum DeployedOperation {
     /// Codes to f32.
     Dequantize,
     /// Convolution with planes of weights. Codes become integer sums where both sides have one group of planes, and f32 where
-    /// one has several; f32 becomes f32. Tensors: `scale` for each group that has scales, and for each run of output channels
+    /// one has several or where a second input has a factor of each output position; f32 becomes f32. Tensors: `scale` for each group that has scales, and for each run of output channels
     /// `planes` `[plane][channel][word of k]`.
     BitConvolution {
         /// The window over one sample.
@@ -237,6 +251,11 @@ impl Recorder {
         Some(at)
     }
 
+    /// What `slice` holds is described.
+    pub(crate) fn is_described(&self, slice: BufferSlice) -> bool {
+        self.deployment.writers.contains_key(&slice.buffer)
+    }
+
     /// What `slice` holds is the image.
     pub(crate) fn describe_image(&mut self, slice: BufferSlice) {
         self.deployment.writers.insert(slice.buffer, None);
@@ -256,19 +275,20 @@ impl Recorder {
     }
 }
 
-/// The description of a convolution in f32.
-pub(crate) fn convolution(convolution: &Convolution, bias: bool) -> DeployedOperation {
+/// The description of a convolution in f32 with `outside` around the map.
+pub(crate) fn convolution(convolution: &Convolution, bias: bool, outside: f32) -> DeployedOperation {
     let channels = convolution.output.channels;
     DeployedOperation::Convolution {
         window: convolution.window(1),
         channels,
         groups: convolution.groups,
         bias,
+        outside,
     }
 }
 
-/// The description of a convolution with the planes of all parts, and its tensors; none where a scale is neither one number nor
-/// one for equally many channels.
+/// The description of a convolution with the planes of all parts, and its tensors, of which each part has the scales of its own
+/// channels; none where a scale is neither one number nor one for equally many channels.
 pub(crate) fn bit_convolution(
     convolution: &Convolution,
     parts: &[(ChannelPart, Operand)],
@@ -276,20 +296,19 @@ pub(crate) fn bit_convolution(
     let channels = convolution.output.channels;
     let mut tensors = Vec::new();
     let mut weights = Vec::new();
-    // Parts differ in their planes alone.
-    for group in &parts[0].1.groups {
-        let scales = match group.scale {
-            None => 0,
-            Some((_, ScaleIndex { by: By::One, .. })) => 1,
-            // A part has scales of its own channels alone.
-            Some((_, ScaleIndex { by: By::Column, div }))
-                if parts.len() == 1 && channels.is_multiple_of(div) =>
-            {
-                channels / div
+    let of_part = channels / parts.len() as u32;
+    for (at, group) in parts[0].1.groups.iter().enumerate() {
+        let (scales, holders) = match group.scale {
+            None => (0, 0),
+            Some((_, ScaleIndex { by: By::One, .. })) => (1, 1),
+            Some((_, ScaleIndex { by: By::Column, div })) if of_part.is_multiple_of(div) => {
+                (channels / div, parts.len())
             }
             Some(_) => return None,
         };
-        tensors.extend(group.scale.map(|(scale, _)| ("scale", scale)));
+        for (_, weight) in parts.iter().take(holders) {
+            tensors.push(("scale", weight.groups.get(at)?.scale?.0));
+        }
         weights.push(DeployedGroup { planes: group.planes, factor: group.factor, scales });
     }
     for (_, weight) in parts {

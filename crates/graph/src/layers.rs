@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod avg_pool;
 pub(crate) mod batch_norm;
 pub(crate) mod bias;
+pub(crate) mod channel_magnitude;
 pub(crate) mod clip;
 pub(crate) mod conv2d;
 pub(crate) mod dropout;
@@ -14,13 +15,16 @@ pub(crate) mod packed_conv2d;
 pub(crate) mod quantize;
 pub(crate) mod quantized_conv2d;
 pub(crate) mod scale;
+pub(crate) mod scale_positions;
 pub(crate) mod soft_connection;
 pub(crate) mod threshold;
 pub(crate) mod weighted_sum;
+pub(crate) mod window_mean;
 
 pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use bias::Bias;
+pub use channel_magnitude::ChannelMagnitude;
 pub use clip::{Clip, Rectifier};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
@@ -31,9 +35,11 @@ pub use packed_conv2d::PackedConv2d;
 pub use quantize::Quantize;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use scale::Scale;
+pub use scale_positions::ScalePositions;
 pub use soft_connection::SoftConnection;
 pub use threshold::Threshold;
 pub use weighted_sum::WeightedSum;
+pub use window_mean::WindowMean;
 
 use crate::{GraphError, tensor::Kind};
 

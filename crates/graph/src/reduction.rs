@@ -1,9 +1,9 @@
 //! Reductions that take several dispatches.
 
-use kernels::{ColumnSum, CopyChannels, Reduce, ReduceMap};
+use kernels::{ColumnSum, CopyChannels, Reduce, ReduceMap, ReduceOp};
 use recording::BufferSlice;
 
-use crate::{GraphError, Recorder, recorder::Chunk};
+use crate::{GraphError, Recorder, Shape, recorder::Chunk};
 
 /// Records `first` and as many further passes as leave one value per row.
 ///
@@ -32,6 +32,21 @@ pub(crate) fn reduce_to_one(
         pass = Reduce { len: pass.chunks(), map, factor: 1.0, ..pass };
         source = result;
     }
+}
+
+/// Records the means of |x| over the channels of each pixel of a chunk.
+///
+/// # Errors
+/// Buffers that do not fit.
+pub(crate) fn channel_means(
+    recorder: &mut Recorder,
+    chunk: Chunk,
+    shape: Shape,
+    x: BufferSlice,
+) -> Result<BufferSlice, GraphError> {
+    let (rows, len) = (chunk.samples * shape.pixels(), shape.channels);
+    let mean = Reduce { rows, len, map: ReduceMap::Abs, op: ReduceOp::Sum, factor: 1.0 / len as f32 };
+    reduce_to_one(recorder, "mean magnitudes", mean, x, Some(chunk))
 }
 
 /// Records `first`, one row over `source`, and as many further passes as leave one value; a source larger than a binding

@@ -41,9 +41,18 @@ pub struct Packed {
     pub groups: Vec<Group>,
     /// One slice per chunk.
     pub chunks: Vec<BufferSlice>,
-    /// The means over the channels of |x| `[pixel]`, per chunk, of which each convolution makes a factor per output
-    /// position (XNOR-Net's K); such a tensor has a single group without a scale.
-    pub magnitudes: Option<Vec<BufferSlice>>,
+    /// Of which each convolution makes a factor per output position (XNOR-Net's K); such a tensor has a single group
+    /// without a scale.
+    pub magnitudes: Option<Magnitudes>,
+}
+
+/// The means over the channels of |x|.
+#[derive(Clone, Debug)]
+pub struct Magnitudes {
+    /// Where x of the first chunk is.
+    pub source: BufferSlice,
+    /// `[pixel]` per chunk.
+    pub chunks: Vec<BufferSlice>,
 }
 
 impl Packed {

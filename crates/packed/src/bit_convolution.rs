@@ -43,8 +43,10 @@ struct Pair {
     weights: Vec<Vec<[u64; LANES]>>,
     /// What codes -1 and 1 take from the sum of each channel; empty where they are 0 and 1.
     offsets: Vec<i32>,
-    /// Factor of the sums of each channel.
-    factors: Vec<f32>,
+    /// Factor of the sums of every channel.
+    factor: f32,
+    /// What the factor of each channel is multiplied by.
+    scales: Vec<f32>,
 }
 
 /// Memory that is used again.
@@ -55,10 +57,17 @@ pub struct Scratch {
     sums: Vec<i32>,
 }
 
+/// The factor of the sums of a group of codes and one of weights, and what that of each channel is multiplied by.
+fn factors(code: &CodeGroup, group: &Group, channels: usize) -> (f32, Vec<f32>) {
+    let scales = (0..channels).map(|channel| group.scale(channel, channels)).collect();
+    (code.factor * group.written.factor, scales)
+}
+
 /// Factors of the sums of each channel of a group of codes and one of weights.
-pub fn factors(code: &CodeGroup, group: &Group, channels: usize) -> Vec<f32> {
-    let factor = code.factor * group.written.factor;
-    (0..channels).map(|channel| factor * group.scale(channel, channels)).collect()
+pub fn channel_factors(code: &CodeGroup, group: &Group, channels: usize) -> Vec<f32> {
+    let (factor, mut factors) = factors(code, group, channels);
+    factors.iter_mut().for_each(|scale| *scale *= factor);
+    factors
 }
 
 impl Pair {
@@ -92,9 +101,9 @@ impl Pair {
                 (0..channels).map(|channel| levels(code.planes) as i32 * sum(channel)).collect()
             }
         };
-        let factors = factors(&code, group, channels);
+        let (factor, scales) = factors(&code, group, channels);
         let masked = group.mask.is_some();
-        Self { code, planes: group.planes.len(), masked, weights, offsets, factors }
+        Self { code, planes: group.planes.len(), masked, weights, offsets, factor, scales }
     }
 }
 
@@ -118,17 +127,25 @@ impl BitConvolution {
         self.pair(level, &self.pairs[0], sums, scratch);
     }
 
-    /// The sums of all pairs with their factors.
-    pub fn run_values(&self, level: Level, codes: &[u8], values: &mut [f32], scratch: &mut Scratch) {
+    /// The sums of all pairs with their factors, and with one of each output position where there are any.
+    pub fn run_values(
+        &self,
+        level: Level,
+        (codes, of_positions): (&[u8], Option<&[f32]>),
+        values: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         Layout::of(self).pack(codes, &mut scratch.planes);
         let mut sums = std::mem::take(&mut scratch.sums);
         sums.resize(values.len(), 0);
         for (at, pair) in self.pairs.iter().enumerate() {
             self.pair(level, pair, &mut sums, scratch);
-            let channels = pair.factors.len();
-            for (values, sums) in values.chunks_exact_mut(channels).zip(sums.chunks_exact(channels)) {
-                for ((value, sum), factor) in values.iter_mut().zip(sums).zip(&pair.factors) {
-                    let term = *sum as f32 * factor;
+            let channels = pair.scales.len();
+            let pixels = values.chunks_exact_mut(channels).zip(sums.chunks_exact(channels));
+            for (pixel, (values, sums)) in pixels.enumerate() {
+                let factor = of_positions.map_or(pair.factor, |factors| pair.factor * factors[pixel]);
+                for ((value, sum), scale) in values.iter_mut().zip(sums).zip(&pair.scales) {
+                    let term = *sum as f32 * (factor * scale);
                     *value = if at == 0 { term } else { *value + term };
                 }
             }

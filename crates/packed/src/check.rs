@@ -56,6 +56,11 @@ impl Map {
         self.height as usize * self.width as usize
     }
 
+    /// The map of one value for each pixel.
+    pub fn of_positions(&self) -> Self {
+        Self { channels: 1, kind: Kind::Values, ..*self }
+    }
+
     pub fn shown(&self) -> String {
         let kind = match self.kind {
             Kind::Values => "values".to_owned(),

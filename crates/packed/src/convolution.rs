@@ -1,5 +1,5 @@
 //! Convolution in f32. Every output adds its products one after the other in the order (ky, kx, ci), each product and each
-//! sum rounded, and then the bias; taps outside the map count as 0. So the result is the same on every processor.
+//! sum rounded, and then the bias; taps outside the map count as what the description says. So the result is the same on every processor.
 
 use fearless_simd::{Level, dispatch, f32x16, prelude::*};
 
@@ -23,6 +23,7 @@ pub struct Convolution {
     /// Per group and block of channels: the lanes of every tap.
     weights: Vec<Vec<[f32; LANES]>>,
     bias: Vec<f32>,
+    outside: f32,
 }
 
 impl Convolution {
@@ -46,6 +47,7 @@ impl Convolution {
             output,
             weights: blocks.map(block).collect(),
             bias: bias.to_vec(),
+            outside: conv.outside,
         }
     }
 
@@ -101,7 +103,7 @@ impl Convolution {
         for (ky, row) in patch.chunks_exact_mut(kernel_w as usize * inner).enumerate() {
             let y = (y + ky).wrapping_sub(top as usize);
             if y >= self.input.height as usize {
-                row.fill(0.0);
+                row.fill(self.outside);
                 continue;
             }
             if whole {
@@ -112,7 +114,7 @@ impl Convolution {
             for (kx, taps) in row.chunks_exact_mut(inner).enumerate() {
                 let x = (x + kx).wrapping_sub(left as usize);
                 if x >= width {
-                    taps.fill(0.0);
+                    taps.fill(self.outside);
                     continue;
                 }
                 taps.copy_from_slice(&input[(y * width + x) * channels + first..][..inner]);

@@ -25,6 +25,22 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
             return Ok((*a, vec![floats("factors", &[inputs.len() as u32])]));
         }
         (Operation::WeightedSum, _) => return fail(format!("adds equal maps of values, not {}", shown())),
+        (Operation::ScalePositions, [x, factors])
+            if x.kind == Kind::Values && *factors == x.of_positions() =>
+        {
+            return Ok((*x, Vec::new()));
+        }
+        (Operation::ScalePositions, _) => {
+            return fail(format!("takes values and a factor of each pixel, not {}", shown()));
+        }
+        (Operation::BitConvolution(_), [codes, factors]) if matches!(codes.kind, Kind::Codes(_)) => {
+            let (sums, list) = infer(layer, &[*codes])?;
+            let values = Map { kind: Kind::Values, ..sums };
+            if *factors != values.of_positions() {
+                return fail(format!("takes codes and a factor of each output position, not {}", shown()));
+            }
+            return Ok((values, list));
+        }
         (_, [one]) => *one,
         _ => return fail(format!("takes one input, not {}", inputs.len())),
     };
@@ -37,6 +53,9 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
     let values = one.kind == Kind::Values;
     Ok(match &layer.operation {
         Operation::Convolution(conv) if values => {
+            if !conv.outside.is_finite() {
+                return fail(format!("has {} around its map", conv.outside));
+            }
             let [height, width] = over(&conv.window)?;
             let inner = inner_channels(layer, one.channels, conv.channels, conv.groups)?;
             let [kernel_h, kernel_w] = conv.window.kernel;
@@ -64,6 +83,17 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
             (one, Vec::new())
         }
         Operation::Clip | Operation::Magnitude | Operation::Relu if values => (one, Vec::new()),
+        Operation::ClipTo { limit } | Operation::MagnitudeTo { limit } if values => {
+            if !(limit.is_finite() && *limit > 0.0) {
+                return fail(format!("has the limit {limit}"));
+            }
+            (one, Vec::new())
+        }
+        Operation::ChannelMagnitude if values => (one.of_positions(), Vec::new()),
+        Operation::WindowMean(window) if one == one.of_positions() => {
+            let [height, width] = over(window)?;
+            (Map { height, width, ..one }, Vec::new())
+        }
         Operation::Quantize(quantize) if values => {
             let code = Code::of(layer, quantize.bits, quantize.codes.as_ref())?;
             check_rule(layer, quantize)?;

@@ -24,6 +24,7 @@ mod infer;
 mod layers;
 pub mod manifest;
 mod network;
+mod positions;
 mod run;
 mod weights;
 

@@ -8,7 +8,7 @@ pub use planes::{
 use serde::{Deserialize, Serialize};
 
 /// Latest version of the format that `docs/packed-format.md` describes. A file has the earliest version that holds it.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 
 /// The name of the preprocessed picture among the inputs of layers.
 pub const IMAGE: &str = "image";
@@ -159,6 +159,16 @@ pub enum Operation {
     Clip,
     /// `min(|x|, 1)`.
     Magnitude,
+    /// `min(max(x, 0), limit)`.
+    ClipTo {
+        /// Upper end of the range.
+        limit: f32,
+    },
+    /// `min(|x|, limit)`.
+    MagnitudeTo {
+        /// Upper end of the range.
+        limit: f32,
+    },
     /// `max(x, 0)`.
     Relu,
     /// `factor * x`.
@@ -172,12 +182,19 @@ pub enum Operation {
     WeightedSum,
     /// A number added to each channel: tensor `bias`.
     Bias,
+    /// The mean of |x| over the channels of each pixel.
+    ChannelMagnitude,
+    /// The sum of one channel over the taps inside the map, by the number of all taps of the window.
+    WindowMean(Window),
+    /// The first input with each pixel times its factor, the second input, which has one channel.
+    ScalePositions,
     /// f32 to codes.
     Quantize(Quantize),
     /// Codes to f32.
     Dequantize,
     /// Convolution with planes of weights: of codes to integers where each side has one group of planes, else to f32, and of
-    /// f32 to f32. Tensors `planes` and `scale`, or those of every [`WeightGroup`].
+    /// f32 to f32. A second input has a factor of each output position; then the result is f32 too. Tensors `planes` and `scale`,
+    /// or those of every [`WeightGroup`].
     BitConvolution(BitConvolution),
     /// Integers to codes by comparisons, and the maximum of codes over a window: tensors `thresholds` and `ascending`.
     Threshold {
@@ -194,7 +211,7 @@ pub enum Operation {
 }
 
 /// Sizes of a convolution in f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Convolution {
     /// Output channels.
@@ -205,6 +222,13 @@ pub struct Convolution {
     pub bias: bool,
     /// The window.
     pub window: Window,
+    /// What lies around the map.
+    #[serde(default, skip_serializing_if = "is_zero_border")]
+    pub outside: f32,
+}
+
+fn is_zero_border(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// A window that moves over a map.
@@ -223,14 +247,19 @@ impl Manifest {
     /// The earliest version of the format that holds this.
     pub fn needed_format(&self) -> u64 {
         let all = self.layers.iter().chain(self.narrower.iter().flat_map(|other| &other.layers));
-        let is_first = |layer: &Layer| match &layer.operation {
-            Operation::Magnitude | Operation::WeightedSum | Operation::Bias => false,
-            Operation::Quantize(quantize) => quantize.rule.is_none() && quantize.codes.is_none(),
-            Operation::Threshold { codes, .. } => codes.is_none(),
-            Operation::BitConvolution(conv) => conv.weights.is_empty(),
-            _ => true,
+        let least = if self.narrower.is_empty() { 1 } else { 2 };
+        let of = |layer: &Layer| match &layer.operation {
+            Operation::ClipTo { .. } | Operation::MagnitudeTo { .. } => 3,
+            Operation::ChannelMagnitude | Operation::WindowMean(_) | Operation::ScalePositions => 3,
+            Operation::BitConvolution(_) if layer.inputs.len() > 1 => 3,
+            Operation::Convolution(conv) if !is_zero_border(&conv.outside) => 3,
+            Operation::Magnitude | Operation::WeightedSum | Operation::Bias => 2,
+            Operation::Quantize(quantize) if quantize.rule.is_some() || quantize.codes.is_some() => 2,
+            Operation::Threshold { codes: Some(_), .. } => 2,
+            Operation::BitConvolution(conv) if !conv.weights.is_empty() => 2,
+            _ => 1,
         };
-        if self.narrower.is_empty() && all.into_iter().all(is_first) { 1 } else { 2 }
+        all.map(of).fold(least, u64::max)
     }
 }
 

@@ -6,7 +6,7 @@ use fearless_simd::Level;
 
 use crate::{
     Error, File, Trace,
-    bit_convolution::{BitConvolution, factors},
+    bit_convolution::{BitConvolution, channel_factors},
     check::{Kind, Map},
     convolution::Convolution,
     layers::{BatchNormalization, Quantizer, Thresholds, code_values},
@@ -24,12 +24,15 @@ pub(crate) enum Work {
     AveragePool(Window),
     Scale(f32),
     GlobalAveragePool,
-    Clip,
-    Magnitude,
+    Clip(f32),
+    Magnitude(f32),
     Relu,
     Add,
     WeightedSum(Vec<f32>),
     Bias(Vec<f32>),
+    ChannelMagnitude,
+    WindowMean(Window),
+    ScalePositions,
     Quantize(Quantizer),
     /// What every code stands for.
     Dequantize(Vec<f32>),
@@ -217,12 +220,17 @@ fn work(file: &File, at: usize) -> Work {
         Operation::AveragePool(window) => Work::AveragePool(*window),
         Operation::Scale { factor } => Work::Scale(*factor),
         Operation::GlobalAveragePool => Work::GlobalAveragePool,
-        Operation::Clip => Work::Clip,
-        Operation::Magnitude => Work::Magnitude,
+        Operation::Clip => Work::Clip(1.0),
+        Operation::ClipTo { limit } => Work::Clip(*limit),
+        Operation::Magnitude => Work::Magnitude(1.0),
+        Operation::MagnitudeTo { limit } => Work::Magnitude(*limit),
         Operation::Relu => Work::Relu,
         Operation::Add => Work::Add,
         Operation::WeightedSum => Work::WeightedSum(file.floats(name, "factors").to_vec()),
         Operation::Bias => Work::Bias(file.floats(name, "bias").to_vec()),
+        Operation::ChannelMagnitude => Work::ChannelMagnitude,
+        Operation::WindowMean(window) => Work::WindowMean(*window),
+        Operation::ScalePositions => Work::ScalePositions,
         Operation::Quantize(quantize) => Work::Quantize(Quantizer::new(quantize, file.bytes(name, "bits"))),
         Operation::Dequantize => {
             let Kind::Codes(code) = input.kind else { unreachable!("kinds were checked") };
@@ -234,7 +242,7 @@ fn work(file: &File, at: usize) -> Work {
                 let count = conv.window.taps() * u64::from(conv.channels * (input.channels / conv.groups));
                 let weight = weights::dense(&groups, conv.channels as usize, count as usize);
                 let manifest::BitConvolution { channels, groups, window, .. } = *conv;
-                let conv = manifest::Convolution { channels, groups, bias: false, window };
+                let conv = manifest::Convolution { channels, groups, bias: false, window, outside: 0.0 };
                 return Work::Convolution(Convolution::new(&conv, input, output, &weight, &[]));
             };
             Work::BitConvolution(BitConvolution::new(conv, (input, code), output, &groups))
@@ -253,7 +261,7 @@ fn work(file: &File, at: usize) -> Work {
                 unreachable!("sums are those of codes")
             };
             let groups = weights::groups(file, &conv_layer.name, conv, file.input(before));
-            Work::Rescale(factors(&code.groups()[0], &groups[0], output.channels as usize))
+            Work::Rescale(channel_factors(&code.groups()[0], &groups[0], output.channels as usize))
         }
     }
 }

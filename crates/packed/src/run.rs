@@ -9,6 +9,7 @@ use crate::{
     image,
     layers::{self, max_pool},
     network::{Network, Step},
+    positions,
 };
 
 /// The output of a layer.
@@ -202,11 +203,11 @@ fn compute(
         (Work::GlobalAveragePool, Value::Values(result)) => {
             layers::global_average_pool(step.input, values_of(input), result);
         }
-        (Work::Clip, Value::Values(result)) => {
-            result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.clamp(0.0, 1.0));
+        (Work::Clip(limit), Value::Values(result)) => {
+            result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.clamp(0.0, *limit));
         }
-        (Work::Magnitude, Value::Values(result)) => {
-            result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.abs().min(1.0));
+        (Work::Magnitude(limit), Value::Values(result)) => {
+            result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.abs().min(*limit));
         }
         (Work::Relu, Value::Values(result)) => {
             result.iter_mut().zip(values_of(input)).for_each(|(y, x)| *y = x.max(0.0));
@@ -226,12 +227,22 @@ fn compute(
             result.copy_from_slice(values_of(input));
             layers::add_bias(bias, result);
         }
+        (Work::ChannelMagnitude, Value::Values(result)) => {
+            positions::channel_magnitude(step.input, values_of(input), result);
+        }
+        (Work::WindowMean(window), Value::Values(result)) => {
+            positions::window_mean(window, (step.input, step.output), values_of(input), result);
+        }
+        (Work::ScalePositions, Value::Values(result)) => {
+            positions::scale(values_of(input), values_of(step.inputs[1]), result);
+        }
         (Work::Quantize(quantizer), Value::Codes(codes)) => quantizer.run(level, values_of(input), codes),
         (Work::Dequantize(table), Value::Values(result)) => {
             layers::dequantize(table, codes_of(input), result)
         }
         (Work::BitConvolution(conv), Value::Values(result)) => {
-            conv.run_values(level, codes_of(input), result, &mut memory.scratch);
+            let factors = step.inputs.get(1).map(|factors| values_of(*factors));
+            conv.run_values(level, (codes_of(input), factors), result, &mut memory.scratch);
         }
         (Work::BitConvolution(conv), Value::Sums(sums)) => {
             conv.run(level, codes_of(input), sums, &mut memory.scratch);

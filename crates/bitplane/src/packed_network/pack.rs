@@ -152,21 +152,27 @@ fn pack_layers(layers: &[DeployedLayer], grouped: bool) -> Packed {
 
 fn operation(operation: &DeployedOperation) -> Operation {
     match operation {
-        DeployedOperation::Convolution { window, channels, groups, bias } => {
-            let (channels, groups, bias) = (*channels, *groups, *bias);
-            Operation::Convolution(Convolution { channels, groups, bias, window: packed_window(window) })
+        DeployedOperation::Convolution { window, channels, groups, bias, outside } => {
+            let (channels, groups, bias, outside) = (*channels, *groups, *bias, *outside);
+            let window = packed_window(window);
+            Operation::Convolution(Convolution { channels, groups, bias, window, outside })
         }
         DeployedOperation::BatchNorm { epsilon } => Operation::BatchNormalization { epsilon: *epsilon },
         DeployedOperation::MaxPool(window) => Operation::MaxPool(packed_window(window)),
         DeployedOperation::AvgPool(window) => Operation::AveragePool(packed_window(window)),
         DeployedOperation::Scale { factor } => Operation::Scale { factor: *factor },
         DeployedOperation::GlobalAvgPool => Operation::GlobalAveragePool,
-        DeployedOperation::Clip => Operation::Clip,
-        DeployedOperation::Magnitude => Operation::Magnitude,
+        DeployedOperation::Clip { limit: 1.0 } => Operation::Clip,
+        DeployedOperation::Clip { limit } => Operation::ClipTo { limit: *limit },
+        DeployedOperation::Magnitude { limit: 1.0 } => Operation::Magnitude,
+        DeployedOperation::Magnitude { limit } => Operation::MagnitudeTo { limit: *limit },
         DeployedOperation::Relu => Operation::Relu,
         DeployedOperation::Add => Operation::Add,
         DeployedOperation::WeightedSum => Operation::WeightedSum,
         DeployedOperation::Bias => Operation::Bias,
+        DeployedOperation::ChannelMagnitude => Operation::ChannelMagnitude,
+        DeployedOperation::WindowMean(window) => Operation::WindowMean(packed_window(window)),
+        DeployedOperation::ScalePositions => Operation::ScalePositions,
         DeployedOperation::Quantize { bits, rule, codes } => {
             let usual = f32::to_bits(((1u32 << bits) - 1) as f32) == rule.factor.to_bits()
                 && rule.inverse.to_bits() == f32::to_bits(1.0)
@@ -285,8 +291,10 @@ fn bit_convolution(
             written.push(None);
         }
         if group.scales > 0 {
-            let scale = scales.next().expect("a scale for each group that has some");
-            let scale = floats(&scale[..group.scales as usize]);
+            // Several scales are in as many runs as the planes.
+            let runs = if group.scales == 1 { 1 } else { parts.len() };
+            let of_run = group.scales as usize / runs;
+            let scale = scales.by_ref().take(runs).flat_map(|scale| floats(&scale[..of_run])).collect();
             tensors.push((format!("scale.{at}"), Tensor::F32(scale)));
         }
     }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use graph::layers::{
-    AvgPool, BatchNorm, Bias, Clip, Conv2d, GlobalAvgPool, MaxPool, PackedConv2d, Quantize, QuantizedConv2d,
-    Rectifier, Scale, Threshold, WeightedSum,
+    AvgPool, BatchNorm, Bias, ChannelMagnitude, Clip, Conv2d, GlobalAvgPool, MaxPool, PackedConv2d, Quantize,
+    QuantizedConv2d, Rectifier, Scale, ScalePositions, Threshold, WeightedSum, WindowMean,
 };
 use graph::{
     BaseScales, Bits, DeployedCodes, DeployedGroup, FULL_PRECISION, Geometry, GraphError, InputSpec, Layer,
     Network, NetworkBuilder, Node, Padding, PixelScale, Shape,
-    quantizers::{ActivationQuantizer, ChannelBits, Coded, DorefaActivation},
+    quantizers::{ActivationQuantizer, ChannelBits, Coded, DorefaActivation, SignActivation},
 };
 use kernels::{ActivationForm, Kind, PlaneGroup, Rounding};
 use packed::File;
@@ -88,8 +88,14 @@ fn add(
         Operation::Convolution(conv) => {
             let (out_channels, groups, bias) = (conv.channels, conv.groups, conv.bias);
             let geometry = geometry(&conv.window)?;
+            let border = border(file, layer);
             match groups {
-                1 => Arc::new(Conv2d { out_channels, geometry, bias }),
+                1 if conv.outside == 0.0 => Arc::new(Conv2d { out_channels, geometry, bias }),
+                _ if conv.outside != border => {
+                    let message = format!("has {} around a map that ends in {border}", conv.outside);
+                    return Err(refused(name, message).into());
+                }
+                // Around codes there is what they end in.
                 _ => {
                     let full =
                         Bits { weight: FULL_PRECISION, activation: FULL_PRECISION, gradient: FULL_PRECISION };
@@ -109,10 +115,15 @@ fn add(
         Operation::Scale { factor } => Arc::new(Scale { factor: *factor }),
         Operation::GlobalAveragePool => Arc::new(GlobalAvgPool),
         Operation::Clip => Arc::new(Clip::new(Rectifier::Clip)),
+        Operation::ClipTo { limit } => Arc::new(Clip { rectifier: Rectifier::Clip, limit: *limit }),
         Operation::Magnitude => Arc::new(Clip::new(Rectifier::Cabs)),
+        Operation::MagnitudeTo { limit } => Arc::new(Clip { rectifier: Rectifier::Cabs, limit: *limit }),
         Operation::Relu => Arc::new(Clip::new(Rectifier::Relu)),
         Operation::Add => return Ok(net.sum(name, inputs[0], inputs[1])?),
         Operation::Bias => Arc::new(Bias),
+        Operation::ChannelMagnitude => Arc::new(ChannelMagnitude),
+        Operation::WindowMean(window) => Arc::new(WindowMean { geometry: geometry(window)? }),
+        Operation::ScalePositions => Arc::new(ScalePositions),
         Operation::WeightedSum => {
             let layer = WeightedSum { scales: BaseScales::Learned };
             return Ok(net.add_layer(name, Arc::new(layer), inputs)?);
@@ -124,8 +135,8 @@ fn add(
         }
         Operation::BitConvolution(conv) => {
             let (out_channels, groups, weights) = (conv.channels, conv.groups, weight_groups(conv));
-            if groups > 1 && weights.iter().any(|group| group.scales > 1) {
-                let message = "has groups of channels and several scales".to_owned();
+            if weights.iter().any(|group| group.scales > 1 && !group.scales.is_multiple_of(groups)) {
+                let message = "has scales that span groups of channels".to_owned();
                 return Err(refused(name, message).into());
             }
             Arc::new(PackedConv2d { out_channels, geometry: geometry(&conv.window)?, groups, weights })
@@ -160,6 +171,9 @@ fn quantizer(
         Form::Clip => ActivationForm::Clip,
         Form::Magnitude => ActivationForm::Cabs,
         Form::ClipByChannel if quantize.codes.is_none() => return Ok(Arc::new(ChannelBits { bits, widths })),
+        Form::Sign if codes.kind == Kind::Sign && codes.groups == [(PlaneGroup::first(1), 1.0)] => {
+            return Ok(Arc::new(SignActivation::default()));
+        }
         Form::Sign | Form::ClipByChannel => return Err(refused(layer, format!("has the rule {rule:?}"))),
     };
     let roundings =
@@ -173,9 +187,30 @@ fn quantizer(
         let drop = if let Rounding::Shift { from } = rounding { from - bits } else { 0 };
         (own, drop) == (rule.rounding, rule.drop) && rounding.factor(bits) as f32 == rule.factor
     };
-    let rounding = roundings.into_iter().find(same).filter(|_| rule.inverse == 1.0);
-    let rounding = rounding.ok_or_else(|| refused(layer, format!("has the rule {rule:?}")))?;
-    Ok(coded(DorefaActivation { form, rounding, ..plain }))
+    // The range is kept as its inverse, which a number beside that of the inverse may have too.
+    let nearest = (1.0 / rule.inverse).to_bits();
+    let ranges = [nearest, nearest + 1, nearest - 1].map(f32::from_bits);
+    let range = ranges.into_iter().find(|range| 1.0 / range == rule.inverse);
+    let found = roundings.into_iter().find(same).zip(range);
+    let (rounding, range) = found.ok_or_else(|| refused(layer, format!("has the rule {rule:?}")))?;
+    Ok(coded(DorefaActivation { form, rounding, range, ..plain }))
+}
+
+/// What the codes end in that a layer reads as values; 0 where there are none.
+fn border(file: &File, layer: &packed::manifest::Layer) -> f32 {
+    let named = |name: &String| file.manifest().layers.iter().find(|layer| layer.name == *name);
+    let Some(Operation::Dequantize) = named(&layer.inputs[0]).map(|before| &before.operation) else {
+        return 0.0;
+    };
+    let source = named(&layer.inputs[0]).and_then(|before| named(&before.inputs[0]));
+    let codes = match source.map(|source| &source.operation) {
+        Some(Operation::Quantize(quantize)) => quantize.codes.as_ref(),
+        Some(Operation::Threshold { codes, .. }) => codes.as_ref(),
+        _ => None,
+    };
+    let signs = codes.filter(|codes| codes.planes == Planes::Sign);
+    let end = |group: &CodeGroup| group.factor * ((1u32 << group.planes) - 1) as f32;
+    signs.map_or(0.0, |codes| codes.groups.iter().map(end).sum())
 }
 
 /// The groups of codes of `bits` bits, first bit to last.
@@ -255,16 +290,16 @@ fn unpack_tensors(file: &File, layer: &packed::manifest::Layer) -> Vec<(String, 
             let k = (groups[0].planes[0].len() / conv.channels as usize) as u32;
             let planes = PackedConv2d::planes(&written);
             let mut placed = Placed::new([planes, conv.channels, k], conv.groups);
-            let (places, all) = PackedConv2d::scale_places(&written);
+            let (places, all) = PackedConv2d::scale_places(&written, conv.groups);
             let mut scales = vec![0; all as usize];
-            for ((written, group), place) in written.iter().zip(&groups).zip(places) {
+            for ((written, group), places) in written.iter().zip(&groups).zip(places) {
                 let first = written.planes.first_plane..;
                 first.zip(group.planes.iter().rev()).for_each(|(plane, bits)| placed.put(plane, bits));
                 if let (Some(plane), Some(bits)) = (written.planes.mask, &group.mask) {
                     placed.put(plane, bits);
                 }
-                for (at, scale) in (place as usize..).zip(&group.scales).take(written.scales as usize) {
-                    scales[at] = scale.to_bits();
+                for (at, scale) in places.into_iter().flatten().zip(&group.scales) {
+                    scales[at as usize] = scale.to_bits();
                 }
             }
             let mut tensors = vec![(format!("{name}.planes"), placed.words)];

@@ -70,8 +70,10 @@ fn runs_of_other_methods_are_exported_too() {
         ("mixed", "--bit-mix 1:0.7,2:0.2,3:0.1"),
         ("words", "--bit-mix 1:0.6,2:0.4 --mask-granularity word"),
         ("channels", "--bit-mix 1:0.7,2:0.3 --activation-mix 1:0.5,2:0.5"),
-        ("layers", "--structure layer-wise --bases 2 --bits 1,2,4"),
-        ("blocks", "--structure v1 --bases 2 --bits 1,2,4"),
+        ("layers", "--structure layer-wise --bases 2 --bits 1,1,4 --binary-activations sign"),
+        ("blocks", "--structure v1 --bases 2 --bits 1,2,4 --clip 1.7 --weight-scale channel"),
+        ("mixed-bases", "--structure v1 --bases 2 --bit-mix 1:0.7,2:0.3"),
+        ("factors", "--structure v1 --bases 2 --bits 1,1,4 --binary-activations sign --activation-scale"),
         ("first", "--bits 1,2,4 --quantize-first --quantize-last"),
         ("cabs", "--bits 2,2,4 --activation-form cabs --rounding floor"),
     ] {
@@ -107,7 +109,7 @@ fn a_damaged_packed_file_is_refused() {
     let mut newer = bytes;
     let at = newer.windows(12).position(|found| found == b"\\\"format\\\":1").expect("a version");
     newer[at + 11] = b'7';
-    refuse(&newer, &["packed format 7", "reads 1 to 2"]);
+    refuse(&newer, &["packed format 7", "reads 1 to 3"]);
 }
 
 fn first_checkpoint(run: &Path) -> std::path::PathBuf {

@@ -105,10 +105,10 @@ impl Layer for Clip {
             }
         }
         let operation = match rectifier {
-            Rectifier::Clip if limit == 1.0 => Some(DeployedOperation::Clip),
+            Rectifier::Clip => Some(DeployedOperation::Clip { limit }),
             Rectifier::Relu => Some(DeployedOperation::Relu),
-            Rectifier::Cabs if limit == 1.0 => Some(DeployedOperation::Magnitude),
-            Rectifier::Clip | Rectifier::Cabs | Rectifier::Tanh => None,
+            Rectifier::Cabs => Some(DeployedOperation::Magnitude { limit }),
+            Rectifier::Tanh => None,
         };
         let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
         match operation {

@@ -71,7 +71,7 @@ impl Layer for Conv2d {
         recorder.check_finite("output", &output.chunks)?;
         let mut tensors = vec![("weight", weight.value)];
         tensors.extend(bias.as_ref().map(|bias| ("bias", bias.value)));
-        let operation = deployed::convolution(&convolution, self.bias);
+        let operation = deployed::convolution(&convolution, self.bias, 0.0);
         let ends = ([Origin::Buffer(input.chunks[0])], Some(output.chunks[0]));
         recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
         let needs_grad = place.needs_grad[0];

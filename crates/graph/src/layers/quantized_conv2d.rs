@@ -16,7 +16,7 @@ use crate::{
     channel_parts::ChannelPart,
     convolution::Convolution,
     deploy::{Deferred, add_bias, bit_forward},
-    deployed::{self, Origin},
+    deployed::{self, DeployedOperation, Origin},
     layer::{Backward, Layer, Place, no_backward},
     planes::{Operand, record_dequantize},
     quantizers::{GradientQuantizer, WeightQuantizer, WeightRows},
@@ -233,7 +233,14 @@ impl Layer for QuantizedConv2d {
                     let dst = (output.chunks[chunk.index], Output::F32);
                     bit_forward(recorder, chunk, (packed, factors.as_deref()), &weights, dst)?;
                 }
-                recorder.describe_nothing(&place.name);
+                if let Some((operation, tensors)) = deployed::bit_convolution(&convolution, &weights) {
+                    let factors = factors.iter().map(|factors| Origin::Buffer(factors[0]));
+                    let inputs: Vec<Origin> =
+                        std::iter::once(Origin::Buffer(packed.chunks[0])).chain(factors).collect();
+                    recorder.describe(&place.name, operation, &inputs, tensors, Some(output.chunks[0]));
+                } else {
+                    recorder.describe_nothing(&place.name);
+                }
                 let input = Input { value: inputs[0].clone(), packed: Some(packed.clone()), factors };
                 (output, input, None)
             }
@@ -252,25 +259,17 @@ impl Layer for QuantizedConv2d {
                 let (whole, around) = bordered(recorder, &convolution, &dense_input, &packed)?;
                 let dense_parts = whole.parts(recorder.most_weights());
                 let mut output = dense_forward(recorder, &whole, &dense_parts, &around, &weights)?;
-                let factors = match &packed {
-                    Some(packed) => convolution.activation_factors(recorder, packed)?,
-                    None => None,
-                };
-                if let Some(factors) = &factors {
-                    output = scale_positions(recorder, &output, factors)?;
-                }
-                let signs = packed.as_ref().is_some_and(|packed| packed.kind == kernels::Kind::Sign);
                 let planes: Option<Vec<Operand>> = planes.into_iter().collect();
                 let described = match planes {
-                    // A packed network has zeros around its maps.
-                    _ if signs => None,
                     // A packed network holds no quantized weight in f32.
                     Some(planes) => {
                         let parts: Vec<_> = parts.iter().copied().zip(planes).collect();
                         deployed::bit_convolution(&convolution, &parts)
                     }
                     None => {
-                        Some((deployed::convolution(&convolution, false), vec![("weight", weight.value)]))
+                        let outside = packed.as_ref().map_or(0.0, border);
+                        let operation = deployed::convolution(&convolution, false, outside);
+                        Some((operation, vec![("weight", weight.value)]))
                     }
                 };
                 match described {
@@ -279,6 +278,18 @@ impl Layer for QuantizedConv2d {
                         recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
                     }
                     None => recorder.describe_nothing(&place.name),
+                }
+                let factors = match &packed {
+                    Some(packed) => convolution.activation_factors(recorder, packed)?,
+                    None => None,
+                };
+                if let Some(factors) = &factors {
+                    let scaled = scale_positions(recorder, &output, factors)?;
+                    let inputs = [Origin::Buffer(output.chunks[0]), Origin::Buffer(factors[0])];
+                    let operation = DeployedOperation::ScalePositions;
+                    let name = format!("{}.scaled", place.name);
+                    recorder.describe(&name, operation, &inputs, Vec::new(), Some(scaled.chunks[0]));
+                    output = scaled;
                 }
                 (output, Input { value: Value::Dense(dense_input), packed, factors }, Some(weights))
             }
@@ -334,12 +345,17 @@ fn bordered(
     input: &Tensor,
     packed: &Option<Packed>,
 ) -> Result<(Convolution, Tensor), GraphError> {
-    match packed {
-        Some(packed) if packed.kind == kernels::Kind::Sign => {
-            // Every group adds its value to a pixel of the border.
-            let border = packed.groups.iter().map(|group| group.factor * packed.largest() as f32).sum();
-            convolution.bordered(recorder, input, border)
-        }
-        _ => Ok((*convolution, input.clone())),
+    match packed.as_ref().map_or(0.0, border) {
+        0.0 => Ok((*convolution, input.clone())),
+        border => convolution.bordered(recorder, input, border),
+    }
+}
+
+/// What lies around a map: the largest value of signs, which have no 0.
+fn border(packed: &Packed) -> f32 {
+    match packed.kind {
+        // Every group adds its value to a pixel of the border.
+        kernels::Kind::Sign => packed.groups.iter().map(|group| group.factor * packed.largest() as f32).sum(),
+        kernels::Kind::Unit => 0.0,
     }
 }

@@ -89,9 +89,8 @@ impl ActivationQuantizer for DorefaActivation {
             Rounding::MidRise => CodeRounding::Down,
         };
         let drop = if let Rounding::Shift { from } = self.rounding { from - self.bits } else { 0 };
-        let factor = self.rounding.factor(self.bits) as f32;
-        // The device reads files of the range 1 alone.
-        (self.range == 1.0).then_some(CodeRule { form, inverse: 1.0, factor, rounding, drop })
+        let (inverse, factor) = (1.0 / self.range, self.rounding.factor(self.bits) as f32);
+        Some(CodeRule { form, inverse, factor, rounding, drop })
     }
 
     fn unit_clip(&self) -> Option<Rounding> {

@@ -2,11 +2,14 @@
 
 use std::{ops::RangeInclusive, sync::Arc};
 
-use kernels::{Kind, QuantizeWeight, Reduce, ReduceMap, ReduceOp, SignBackward, SignRule, WeightRule};
+use kernels::{Kind, QuantizeWeight, SignBackward, SignRule, WeightRule};
 use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_sign};
 
 use super::ActivationQuantizer;
-use crate::{GraphError, Method, Packed, Recorder, Tensor, reduction::reduce_to_one};
+use crate::{
+    CodeForm, CodeRounding, CodeRule, GraphError, Method, Packed, Recorder, Tensor, reduction::channel_means,
+    tensor::Magnitudes,
+};
 
 /// `sgn(x)` with `sgn(0) = +1`; the gradient passes where `|x| <= 1`, by one of two rules. The border of a convolution is
 /// +1, because there is no 0.
@@ -44,6 +47,12 @@ impl ActivationQuantizer for SignActivation {
         (!self.factors).then(|| fold_sign(channel, range))
     }
 
+    fn rule(&self) -> Option<CodeRule> {
+        let (inverse, factor, rounding) = (1.0, 1.0, CodeRounding::Even);
+        let rule = CodeRule { form: CodeForm::Sign, inverse, factor, rounding, drop: 0 };
+        Some(rule)
+    }
+
     fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
         let (shape, one) = (input.shape, recorder.one());
         let (mut chunks, mut magnitudes) = (Vec::new(), Vec::new());
@@ -55,12 +64,11 @@ impl ActivationQuantizer for SignActivation {
             recorder.dispatch(kernel, &[x, one, planes])?;
             chunks.push(planes);
             if self.factors {
-                let (len, factor) = (shape.channels, 1.0 / shape.channels as f32);
-                let mean = Reduce { rows, len, map: ReduceMap::Abs, op: ReduceOp::Sum, factor };
-                magnitudes.push(reduce_to_one(recorder, "mean magnitudes", mean, x, Some(chunk))?);
+                magnitudes.push(channel_means(recorder, chunk, shape, x)?);
             }
         }
         let packed = Packed::codes(shape, (self.kind(), 1, self.factor()), chunks);
+        let magnitudes = Magnitudes { source: input.chunks[0], chunks: magnitudes };
         Ok(Packed { magnitudes: self.factors.then_some(magnitudes), ..packed })
     }
 

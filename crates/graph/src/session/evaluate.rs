@@ -28,8 +28,8 @@ impl<E: Executor> Session<E> {
         self.run(Phase::Freeze).await?;
         for fold in self.schedule.recorder.folds.clone() {
             let mut values = FoldValues::default();
-            if let Some((scale, _)) = fold.scale {
-                values.scale = self.read_f32(scale).await?;
+            for scale in fold.scale.iter().flat_map(|(scales, _)| scales) {
+                values.scale.extend(self.read_f32(*scale).await?);
             }
             if let Some(bias) = fold.bias {
                 values.bias = self.read_f32(bias).await?;

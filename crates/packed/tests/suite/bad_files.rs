@@ -7,7 +7,7 @@ use packed::manifest::{BitConvolution, DivideBy, Form, Manifest, Operation, Quan
 use packed::{Error, File, Tensor};
 use proptest::prelude::*;
 
-use super::support::{draft, nested_draft, sample, second_draft};
+use super::support::{draft, nested_draft, sample, second_draft, third_draft};
 
 fn refused(bytes: &[u8]) -> String {
     match File::decode(bytes) {
@@ -101,7 +101,7 @@ fn other_formats_and_foreign_files_are_named() {
         let quoted = serde_json::to_string(description).expect("text");
         file(&format!(r#"{{"__metadata__":{{"packed_network":{quoted},"sha256":""}}}}"#), &[])
     };
-    assert!(refused(&text(r#"{"format":3,"other":[]}"#)).contains("packed format 3"));
+    assert!(refused(&text(r#"{"format":4,"other":[]}"#)).contains("packed format 4"));
     assert!(refused(&text(r#"{"format":1}"#)).contains("missing field"));
     assert!(refused(&text("{}")).contains("missing field `format`"));
     assert!(refused(b"not a network, but long enough").contains("header claims"));
@@ -174,6 +174,47 @@ fn plane_groups_that_make_no_sense_are_refused_with_the_layer() {
     changed_of(second_draft(), |_, t| drop(t.remove("sum.factors")), "`sum.factors` is missing");
     changed_of(second_draft(), |m, _| m.format = 1, "what it holds is format 2");
     changed(|m, _| m.format = 2, "what it holds is format 1");
+}
+
+#[test]
+fn factors_of_positions_that_make_no_sense_are_refused_with_the_layer() {
+    assert!(File::new(third_draft().0, third_draft().1).is_ok());
+    let to = |name: &'static str, new: Operation, reason: &str| {
+        changed_of(third_draft(), |m, _| *operation(m, name) = new, reason);
+    };
+    let reads = |name: &'static str, inputs: &[&str], reason: &str| {
+        let inputs = inputs.iter().map(|&input| input.to_owned()).collect();
+        let layer = |m: &mut Manifest| m.layers.iter().position(|layer| layer.name == name).expect("a layer");
+        changed_of(
+            third_draft(),
+            |m, _| {
+                let at = layer(m);
+                m.layers[at].inputs = inputs
+            },
+            reason,
+        );
+    };
+    for limit in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        to("clip", Operation::ClipTo { limit }, "has the limit");
+        to("magnitude2", Operation::MagnitudeTo { limit }, "has the limit");
+    }
+    reads("factors0", &["conv0"], "does not take 6x5x1100 values");
+    reads("magnitude0", &["conv0", "conv0"], "takes one input, not 2");
+    reads(
+        "scaled",
+        &["conv0", "magnitude0", "factors0"],
+        "not 6x5x1100 values and 6x5x1 values and 6x5x1 values",
+    );
+    reads("scaled", &["conv0"], "a factor of each pixel");
+    reads("bits0", &["signs", "factors0"], "a factor of each output position");
+    reads("bits0", &["signs", "factors1", "factors1"], "takes one input, not 3");
+    reads("bits0", &["narrow", "factors1"], "takes one input, not 2");
+    let border = |m: &mut Manifest, _: &mut _| match operation(m, "conv1") {
+        Operation::Convolution(conv) => conv.outside = f32::NAN,
+        other => panic!("{other:?}"),
+    };
+    changed_of(third_draft(), border, "has NaN around its map");
+    changed_of(third_draft(), |m, _| m.format = 2, "what it holds is format 3");
 }
 
 #[test]
@@ -322,10 +363,10 @@ proptest! {
     /// Descriptions with sizes changed at will are sound or refused.
     #[test]
     fn mutated_descriptions_never_panic(
-        which in 0usize..3,
+        which in 0usize..4,
         numbers in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>(), 0u32..33), 1..4),
     ) {
-        let (manifest, tensors) = [draft, second_draft, nested_draft][which]();
+        let (manifest, tensors) = [draft, second_draft, third_draft, nested_draft][which]();
         let mut value = serde_json::to_value(&manifest).expect("a description");
         let mut places = Vec::new();
         numbers_of(&value, String::new(), &mut places);

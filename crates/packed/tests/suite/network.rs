@@ -132,8 +132,13 @@ fn check_sums(
 #[test]
 fn a_score_that_overflows_is_an_error() {
     let mut draft = Draft::new(3);
-    let conv =
-        packed::manifest::Convolution { channels: 1, groups: 1, bias: false, window: window(1, 1, [0; 4]) };
+    let conv = packed::manifest::Convolution {
+        channels: 1,
+        groups: 1,
+        bias: false,
+        window: window(1, 1, [0; 4]),
+        outside: 0.0,
+    };
     for name in ["a", "b"] {
         draft.tensor(&format!("{name}.weight"), Tensor::F32(vec![3e38]));
     }

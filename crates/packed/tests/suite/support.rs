@@ -169,7 +169,8 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.tensor("conv0.weight", Tensor::F32(weight));
     let bias = draft.noise.floats(10);
     draft.tensor("conv0.bias", Tensor::F32(bias));
-    let conv = Convolution { channels: 10, groups: 1, bias: true, window: window(3, 1, [1, 1, 1, 1]) };
+    let conv =
+        Convolution { channels: 10, groups: 1, bias: true, window: window(3, 1, [1, 1, 1, 1]), outside: 0.0 };
     draft.add("conv0", &[IMAGE], Operation::Convolution(conv));
     let mut rows = draft.noise.floats(4 * 10);
     rows[30..].iter_mut().for_each(|variance| *variance = variance.abs());
@@ -188,7 +189,8 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.add("codes", &["act1"], Operation::Dequantize);
     let weight = draft.noise.floats(5 * 6);
     draft.tensor("pointwise.weight", Tensor::F32(weight));
-    let conv = Convolution { channels: 5, groups: 1, bias: false, window: window(1, 1, [0; 4]) };
+    let conv =
+        Convolution { channels: 5, groups: 1, bias: false, window: window(1, 1, [0; 4]), outside: 0.0 };
     draft.add("pointwise", &["codes"], Operation::Convolution(conv));
     draft.add("relu", &["pointwise"], Operation::Relu);
     draft.add("sum2", &["clip", "relu"], Operation::Add);
@@ -199,7 +201,7 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.tensor("fc.weight", Tensor::F32(weight));
     let bias = draft.noise.floats(4);
     draft.tensor("fc.bias", Tensor::F32(bias));
-    let conv = Convolution { channels: 4, groups: 1, bias: true, window: window(1, 1, [0; 4]) };
+    let conv = Convolution { channels: 4, groups: 1, bias: true, window: window(1, 1, [0; 4]), outside: 0.0 };
     draft.add("fc", &["mean"], Operation::Convolution(conv));
     (draft.manifest([7, 6, 3], [9, 8], 4), draft.tensors)
 }
@@ -265,9 +267,56 @@ pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.add("mean", &["codes5"], Operation::GlobalAveragePool);
     let weight = draft.noise.floats(4 * 6);
     draft.tensor("fc.weight", Tensor::F32(weight));
-    let conv = Convolution { channels: 4, groups: 1, bias: false, window: window(1, 1, [0; 4]) };
+    let conv =
+        Convolution { channels: 4, groups: 1, bias: false, window: window(1, 1, [0; 4]), outside: 0.0 };
     draft.add("fc", &["mean"], Operation::Convolution(conv));
     (draft.manifest([6, 5, 3], [6, 5], 4), draft.tensors)
+}
+
+/// A network with every operation and field of the third version of the format.
+pub fn third_draft() -> (Manifest, BTreeMap<String, Tensor>) {
+    let mut draft = Draft::new(577_215_664_901_532_861);
+    let (same, half) = (window(3, 1, [1, 1, 1, 1]), window(3, 2, [1, 1, 1, 1]));
+    let float = |draft: &mut Draft, name: &str, input: &str, conv: Convolution, inner: u32| {
+        let count = u64::from(conv.channels * inner) * conv.window.taps();
+        let weight = draft.noise.floats(count as usize);
+        draft.tensor(&format!("{name}.weight"), Tensor::F32(weight));
+        draft.add(name, &[input], Operation::Convolution(conv));
+    };
+    let pointwise = |channels| Convolution {
+        channels,
+        groups: 1,
+        bias: false,
+        window: window(1, 1, [0; 4]),
+        outside: 0.0,
+    };
+    // Channels in fours and by themselves, each more than a pile takes.
+    float(&mut draft, "conv0", IMAGE, pointwise(1100), 2);
+    draft.add("magnitude0", &["conv0"], Operation::ChannelMagnitude);
+    draft.add("factors0", &["magnitude0"], Operation::WindowMean(same));
+    draft.add("scaled", &["conv0", "factors0"], Operation::ScalePositions);
+    let bordered = Convolution { channels: 258, groups: 2, bias: false, window: same, outside: 0.25 };
+    float(&mut draft, "conv1", IMAGE, bordered, 1);
+    draft.add("magnitude1", &["conv1"], Operation::ChannelMagnitude);
+    draft.add("factors1", &["magnitude1"], Operation::WindowMean(half));
+    draft.add("clip", &["scaled"], Operation::ClipTo { limit: 0.8 });
+    float(&mut draft, "narrow", "clip", pointwise(9), 1100);
+    let sign = Quantize {
+        bits: 1,
+        rule: Some(Rule { form: Form::Sign, inverse: 1.0, factor: 1.0, rounding: Rounding::Even, drop: 0 }),
+        codes: codes(Planes::Sign, &[(0, 1, 0.7)]),
+    };
+    draft.add("signs", &["narrow"], Operation::Quantize(sign));
+    let several = vec![weights(1, 0.6, 6, None), weights(2, 0.2, 0, Some(9))];
+    draft.bits("bits0", "signs", grouped(6, half, several), 9);
+    draft.layers.last_mut().expect("a layer").inputs.push("factors1".into());
+    draft.bits("bits1", "signs", plain(6, 1, 2, half), 9);
+    draft.layers.last_mut().expect("a layer").inputs.push("factors1".into());
+    draft.add("magnitude2", &["bits0"], Operation::MagnitudeTo { limit: 0.5 });
+    draft.add("sum", &["magnitude2", "bits1"], Operation::Add);
+    draft.add("mean", &["sum"], Operation::GlobalAveragePool);
+    float(&mut draft, "fc", "mean", pointwise(4), 6);
+    (draft.manifest([6, 5, 2], [6, 5], 4), draft.tensors)
 }
 
 /// A network of 3-bit weights that shares its planes with networks of 2 and 1 bits.
