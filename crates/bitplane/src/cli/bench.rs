@@ -116,6 +116,9 @@ pub struct NetworkArgs {
     /// What rebuilds the networks from bases; the f32 twin is the network without.
     #[command(flatten)]
     pub structure: StructureArgs,
+    /// Several numbers of bases, measured in turns with one base
+    #[arg(long, value_name = "LIST", requires = "structure", conflicts_with = "bases")]
+    pub try_bases: Option<Numbers>,
     /// Images of a batch
     #[arg(short, long, value_name = "LIST", default_value = "32")]
     pub batch_size: Numbers,
@@ -137,7 +140,7 @@ pub struct NetworkArgs {
 #[derive(Debug, Args)]
 pub struct InferArgs {
     /// Packed file, in place of a model and its bits
-    #[arg(value_name = "FILE", conflicts_with_all = ["model", "bits", "structure", "profile"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["model", "bits", "structure", "try_bases", "profile"])]
     pub file: Option<PathBuf>,
     /// Threads of the processor that run a packed file [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), requires = "file")]

@@ -19,7 +19,7 @@ const SMALL: [&str; 6] = [
 ];
 
 /// Fields that scripts may rely on in every row.
-const PROMISED: [&str; 16] = [
+const PROMISED: [&str; 18] = [
     "what",
     "m",
     "n",
@@ -30,6 +30,8 @@ const PROMISED: [&str; 16] = [
     "roof_share",
     "images_per_second_median",
     "f32_ratio",
+    "singles_ratio",
+    "bases",
     "gpu_bytes",
     "device",
     "driver",
@@ -88,6 +90,24 @@ fn every_subcommand_gives_json_rows_with_the_promised_fields() {
             assert_eq!(kernels(&parsed), kernels(&rows), "{line}");
         }
     }
+}
+
+#[test]
+fn bases_are_measured_beside_one_base() {
+    let line = "train --structure layer-wise --try-bases 3,2 --batch-size 4 -r 1 -o json";
+    let rows: Vec<Value> = serde_json::from_str(&bench(line).expect(0, &[]).stdout).expect("a JSON array");
+    assert_eq!(column(&rows, "train", "bases"), [&Value::from(3), &2.into(), &1.into(), &Value::Null]);
+    let ms =
+        column(&rows, "train", "ms_median").into_iter().map(|ms| ms.as_f64().unwrap()).collect::<Vec<_>>();
+    let ratios = column(&rows, "train", "singles_ratio");
+    for (at, bases) in [(0, 3.0), (1, 2.0)] {
+        let wanted = bases * ms[2] / ms[at];
+        assert!((ratios[at].as_f64().unwrap() - wanted).abs() < 1e-9 * wanted, "{rows:?}");
+    }
+    assert!(ratios[2].is_null() && ratios[3].is_null());
+    bench("train --try-bases 2").expect(2, &["--structure"]);
+    bench("train --structure v1 --try-bases 2 --bases 3").expect(2, &["--bases"]);
+    bench("train --structure v1 --try-bases 65").expect(2, &["65 bases"]);
 }
 
 #[test]

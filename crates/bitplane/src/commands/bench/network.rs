@@ -93,15 +93,23 @@ pub fn specs(args: &NetworkArgs) -> Result<Vec<Spec>, Failure> {
             }
         }
     }
-    specs.iter().try_for_each(|spec| spec.model().map(drop))?;
+    let counts = counts_of_bases(args)?;
+    specs.iter().flat_map(|spec| spec.by_bases(&counts)).try_for_each(|spec| spec.model().map(drop))?;
     Ok(specs)
 }
 
-/// One row for each of the kernels and one for the f32 twin, at every point of the grid.
+/// The numbers of bases that are asked for.
+fn counts_of_bases(args: &NetworkArgs) -> Result<Vec<u32>, Failure> {
+    let bases = args.structure.structure()?.map(|structure| structure.bases);
+    Ok(args.try_bases.as_ref().map_or_else(|| bases.into_iter().collect(), |counts| counts.0.clone()))
+}
+
+/// One row for each of the kernels, with every number of bases and with one, and one for the f32 twin, at every point of the grid.
 ///
 /// # Errors
 /// A wrong result, a device failure, an interruption.
 pub fn run(bench: &mut Bench, args: &NetworkArgs, work: Work) -> Result<(), Failure> {
+    let counts = counts_of_bases(args)?;
     for spec in specs(args)? {
         let Spec { model, bits, batch_size, .. } = &spec;
         note(&format!("{} {model} at {bits} bits, batches of {batch_size}", work.name()));
@@ -109,7 +117,9 @@ pub fn run(bench: &mut Bench, args: &NetworkArgs, work: Work) -> Result<(), Fail
         if !spec.is_f32() {
             for &kernels in &args.kernels {
                 let plan = plan(kernels, bench.gpu.info());
-                variants.push(variant(&kernels.to_string(), &spec, &plan, work)?);
+                for spec in spec.by_bases(&counts) {
+                    variants.push(variant(&kernels.to_string(), &spec, &plan, work)?);
+                }
             }
         }
         variants.push(variant("f32", &spec.twin(), &KernelPlan::default(), work)?);
@@ -119,8 +129,13 @@ pub fn run(bench: &mut Bench, args: &NetworkArgs, work: Work) -> Result<(), Fail
             }
         }
         let twin = variants.last().map(|variant| Spread::of(&variant.times)).unwrap_or_default();
+        let singles: BTreeMap<String, Spread> = variants
+            .iter()
+            .filter(|variant| variant.spec.bases() == Some(1))
+            .map(|variant| (variant.name.clone(), Spread::of(&variant.times)))
+            .collect();
         for variant in &mut variants {
-            let row = row(bench, variant, work, &twin);
+            let row = row(bench, variant, work, (&twin, singles.get(&variant.name)));
             bench.rows.push(row)?;
             if args.profile {
                 profile(bench, variant, work)?;
@@ -146,17 +161,20 @@ fn variant(name: &str, spec: &Spec, plan: &KernelPlan, work: Work) -> Result<Var
 fn described(bench: &Bench, what: &'static str, spec: &Spec) -> Row {
     Row {
         model: Some(spec.model.clone()),
+        bases: spec.bases(),
         bits: Some(spec.bits.to_string()),
         batch_size: Some(spec.batch_size),
         ..bench.row(what)
     }
 }
 
-fn row(bench: &Bench, variant: &Variant, work: Work, twin: &Spread) -> Row {
+fn row(bench: &Bench, variant: &Variant, work: Work, (twin, single): (&Spread, Option<&Spread>)) -> Row {
     let times = Spread::of(&variant.times);
+    let several = variant.spec.bases().filter(|bases| *bases > 1).zip(single);
     Row {
         kernel: Some(variant.name.clone()),
         f32_ratio: times.ratio_to(twin),
+        singles_ratio: several.and_then(|(bases, single)| Some(f64::from(bases) * times.ratio_to(single)?)),
         gpu_bytes: Some(variant.subject.session.memory_bytes()),
         checked: variant.checked,
         ..described(bench, work.name(), &variant.spec).images(variant.spec.batch_size, &times)

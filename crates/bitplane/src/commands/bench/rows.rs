@@ -19,6 +19,8 @@ pub struct Row {
     pub what: &'static str,
     /// Model name.
     pub model: Option<String>,
+    /// Bases of each part of the network's structure.
+    pub bases: Option<u32>,
     /// Layer name.
     pub layer: Option<String>,
     /// Pass or phase.
@@ -71,6 +73,9 @@ pub struct Row {
     pub f32_gops_median: Option<f64>,
     /// Median time of the f32 twin by the median time of this row: above 1 this row is faster.
     pub f32_ratio: Option<f64>,
+    /// K times the median time of the same structure with one base, measured in turns, by the median time of this row of K bases:
+    /// above 1 they take less than K networks.
+    pub singles_ratio: Option<f64>,
     /// Bytes of all buffers on the device.
     pub gpu_bytes: Option<u64>,
     /// Timed repetitions.
@@ -134,7 +139,7 @@ impl Row {
     }
 
     /// What a person reads: rates with their range, sizes in one cell.
-    fn cells(&self) -> [(&'static str, String); 17] {
+    fn cells(&self) -> [(&'static str, String); 19] {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let number = |value: Option<f64>| value.map_or(String::new(), short);
         let range = |median, min, max| match (median, min, max) {
@@ -154,6 +159,7 @@ impl Row {
         [
             ("what", self.what.to_owned()),
             ("model", text(&self.model)),
+            ("bases", self.bases.map_or(String::new(), |bases| bases.to_string())),
             ("layer", text(&self.layer)),
             ("pass", text(&self.pass)),
             ("batch", self.batch_size.map_or(String::new(), |size| size.to_string())),
@@ -170,6 +176,7 @@ impl Row {
                 range(self.images_per_second_median, self.images_per_second_min, self.images_per_second_max),
             ),
             ("by f32", number(self.f32_ratio)),
+            ("by K singles", number(self.singles_ratio)),
             ("GPU memory", self.gpu_bytes.map_or(String::new(), bytes)),
             ("adapter", format!("{} ({}), {}", self.device, self.driver, self.timed_by)),
         ]
@@ -177,10 +184,11 @@ impl Row {
 }
 
 /// Columns of the CSV form, the fields in order.
-const FIELDS: [&str; 37] = [
+const FIELDS: [&str; 39] = [
     "schema",
     "what",
     "model",
+    "bases",
     "layer",
     "pass",
     "batch_size",
@@ -207,6 +215,7 @@ const FIELDS: [&str; 37] = [
     "images_per_second_max",
     "f32_gops_median",
     "f32_ratio",
+    "singles_ratio",
     "gpu_bytes",
     "repetitions",
     "timed_by",

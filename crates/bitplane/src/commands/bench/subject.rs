@@ -68,6 +68,19 @@ impl Spec {
         Self { bits, structure: None, ..self.clone() }
     }
 
+    /// The same with each of these numbers of bases, where it has any, and with one of them at last.
+    pub fn by_bases(&self, counts: &[u32]) -> Vec<Self> {
+        let Some(structure) = &self.structure else { return vec![self.clone()] };
+        let several = counts.iter().filter(|count| **count != 1).chain([&1]);
+        let with = |&bases: &u32| Some(Structure { bases, ..structure.clone() });
+        several.map(|bases| Self { structure: with(bases), ..self.clone() }).collect()
+    }
+
+    /// Bases of each part of the structure.
+    pub fn bases(&self) -> Option<u32> {
+        self.structure.as_ref().map(|structure| structure.bases)
+    }
+
     /// True where all products run in f32 anyway.
     pub fn is_f32(&self) -> bool {
         *self == self.twin()
