@@ -12,6 +12,8 @@ use recording::Executor;
 use reference::residual::binarize;
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, train};
 
+use crate::structures::{built, structure};
+
 const SAMPLES: u32 = 5;
 
 fn rule(mix: &str) -> Heterogeneous {
@@ -48,6 +50,17 @@ fn step_is_right(model: &Model, rule: Heterogeneous) -> Option<Vec<String>> {
         assert!(check.comparison.passed(), "{} {} {}: {first}", check.layer, check.pass, check.kernel);
     }
     Some(checks.into_iter().map(|check| check.kernel.to_string()).collect())
+}
+
+#[test]
+fn a_step_of_bases_equals_the_reference() {
+    let rule = rule("1:0.7,2:0.3");
+    let Model { network, input } = built("digits", 8, [2, 2, 4], &structure("v1", 2));
+    let method = Method { heterogeneous: Some(rule), ..Method::default() };
+    let model = Model { network: network.with_method(&method).expect("a network"), input };
+    let Some(kernels) = step_is_right(&model, rule) else { return };
+    let sums = kernels.iter().filter(|kernel| *kernel == "residual_sums").count();
+    assert_eq!(sums, 2 * 2 * 2, "two levels of two layers of two bases");
 }
 
 #[test]

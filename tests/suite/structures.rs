@@ -6,17 +6,18 @@ use bitplane::models::{self, Model, ModelInput};
 use graph::{BaseScales, NamedTensor, Phase, Shortcut, Structure};
 use pollster::block_on;
 use recording::Executor;
-use tests::{Pictures, bits, gpu_session, host_session, model, options, plant};
+use tests::{Pictures, bits, gpu_session, host_session, model, options, plant, reduced};
 
+use crate::method::checked_kernels;
 use crate::steps::model_equals_reference;
 
-fn structure(text: &str, bases: u32) -> Structure {
+pub(crate) fn structure(text: &str, bases: u32) -> Structure {
     let partition = text.parse().expect("a structure");
     Structure { partition, bases, scales: BaseScales::Learned, shortcut: Shortcut::Shared, soft: false }
 }
 
 /// A model of few bits for small pictures, rebuilt from bases.
-fn built(name: &str, size: u32, widths: [u32; 3], structure: &Structure) -> Model {
+pub(crate) fn built(name: &str, size: u32, widths: [u32; 3], structure: &Structure) -> Model {
     model(name, size, bits(widths)).structured(Some(structure)).expect("the structure fits")
 }
 
@@ -42,6 +43,17 @@ fn a_step_with_soft_connections() {
 fn a_step_layer_by_layer() {
     let widths = [1, 1, 4];
     model_equals_reference("resnet8", &built("resnet8", 12, widths, &structure("layer-wise", 5)), widths);
+}
+
+/// A sixteenth of the widths, at which the last stage has one pixel.
+#[test]
+fn a_step_of_bottlenecks() {
+    let widths = [1, 2, 4];
+    let plain = reduced("resnet50", models::Size { side: 32, divisor: 16 }, bits(widths));
+    let rebuilt = plain.structured(Some(&structure("v1", 2))).expect("the structure fits");
+    let Some(kernels) = checked_kernels(&rebuilt, 2) else { return };
+    let count = |name: &str| kernels.iter().filter(|kernel| *kernel == name).count();
+    assert_eq!(count("weighted_sum"), 16 * 3, "sums of 16 blocks, and the gradients of two bases of each");
 }
 
 #[test]

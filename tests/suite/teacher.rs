@@ -6,9 +6,13 @@ use pollster::block_on;
 use recording::Executor;
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options};
 
+use crate::structures::{built, structure};
+
 const SAMPLES: u32 = 5;
 
 /// `student` that learns the class scores of `teacher` at temperature 2, and its features of these layers.
+///
+/// A feature is a layer of both, or one of the student `=` one of the teacher.
 fn taught(student: Network, teacher: &Network, weight: f32, features: &[&str]) -> Network {
     let mut net = student.into_builder();
     let scores = net.embed_frozen("teacher", teacher).expect("fits");
@@ -17,7 +21,8 @@ fn taught(student: Network, teacher: &Network, weight: f32, features: &[&str]) -
     (head.labels, head.soft) = (1.0 - weight, Some(soft));
     for name in features {
         let node = |name: &str| net.node(name).expect("a layer");
-        let pair = FeatureMatch { node: node(name), target: node(&format!("teacher.{name}")), weight: 0.5 };
+        let (own, theirs) = name.split_once('=').unwrap_or((name, name));
+        let pair = FeatureMatch { node: node(own), target: node(&format!("teacher.{theirs}")), weight: 0.5 };
         net.match_features(pair);
     }
     net.build().expect("builds")
@@ -43,8 +48,23 @@ fn teacher_state(widths: [u32; 3], seed: u64) -> Vec<NamedTensor> {
 #[test]
 fn a_step_with_a_teacher_equals_the_reference() {
     let model = with_teacher("digits", 8, [[1, 2, 4], [2, 3, 32]], 0.75, &["conv1", "bn1"]);
-    let Some(mut session) = gpu_session(&model, &options(&model, SAMPLES)) else { return };
-    let pictures = Pictures::new(&model, SAMPLES, 11);
+    step_equals_the_reference(&model);
+}
+
+/// What the bases of a block sum up to learns from the teacher's block.
+#[test]
+fn a_step_of_bases_with_a_teacher_equals_the_reference() {
+    let teacher = model("digits", 8, bits([2, 3, 32]));
+    let student = built("digits", 8, [1, 2, 4], &structure("v1", 2));
+    let features = ["block1.bases=bn2", "bn0"];
+    let network = taught(student.network, &teacher.network, 0.75, &features);
+    step_equals_the_reference(&Model { network, ..student });
+}
+
+/// A step that matches two features.
+fn step_equals_the_reference(model: &Model) {
+    let Some(mut session) = gpu_session(model, &options(model, SAMPLES)) else { return };
+    let pictures = Pictures::new(model, SAMPLES, 11);
     let checks = block_on(session.step_checked(&pictures.batch(), 0, 1e-3, false)).expect("a step");
     for check in &checks {
         let first = check.comparison.first.as_ref().map(ToString::to_string).unwrap_or_default();
