@@ -6,7 +6,7 @@ use kernels::{Kind, Output, POISON, PlaneGroup, Random, Tactic, words_for};
 use recording::{BufferId, BufferSlice, Comparison, Dispatch, Executor, Recording};
 
 use crate::{
-    GraphError, KernelPlan, ProductKey, Recorder,
+    GraphError, KernelPlan, ProductKey, Recorder, Sample,
     bisect::check_dispatch,
     planes::{Destination, Group, Operand, ProductShape, record_product},
     recorder::PlannedBuffer,
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub struct TrialBench {
     key: ProductKey,
+    /// Groups of planes of the right operand, which are multiplied one after another.
+    rhs_groups: Vec<PlaneGroup>,
     operands: [Vec<u32>; 2],
     buffers: BTreeMap<String, (BufferId, u64)>,
 }
@@ -44,7 +46,16 @@ impl TrialBench {
         };
         let operands =
             [operand(key.lhs_planes, key.lhs_mask, key.m), operand(key.rhs_planes, key.rhs_mask, key.n)];
-        Self { key, operands, buffers: BTreeMap::new() }
+        let mask = key.rhs_mask.then_some(key.rhs_planes);
+        let rhs_groups = vec![PlaneGroup { first_plane: 0, planes: key.rhs_planes, mask }];
+        Self { key, rhs_groups, operands, buffers: BTreeMap::new() }
+    }
+
+    /// The same with the right operand `rhs`, all of whose `groups` are multiplied with the left one of [`TrialBench::new`].
+    #[must_use]
+    pub fn with_groups(self, rhs: Vec<u32>, groups: Vec<PlaneGroup>) -> Self {
+        let [lhs, _] = self.operands;
+        Self { rhs_groups: groups, operands: [lhs, rhs], ..self }
     }
 
     /// The packed left and right operand, plane after plane, a mask behind them; by rows of whole words.
@@ -57,20 +68,47 @@ impl TrialBench {
     /// # Errors
     /// A kernel that the executor cannot run, sizes that it cannot bind, the executor's failures.
     pub fn trial<E: Executor>(&mut self, executor: &mut E, tactic: Tactic) -> Result<Trial<E>, GraphError> {
+        let plan = KernelPlan { choices: [(self.key, tactic)].into(), ..KernelPlan::default() };
+        let (trial, ran) = self.recorded(executor, plan)?;
+        if ran != Some(tactic) {
+            let message = format!("`{tactic}` cannot compute {} on this adapter", self.key);
+            return Err(GraphError::layer("", message));
+        }
+        Ok(trial)
+    }
+
+    /// Compiles the product with the kernels that a session with `plan` would run.
+    ///
+    /// # Errors
+    /// Sizes that the executor cannot bind, its failures.
+    pub fn planned<E: Executor>(
+        &mut self,
+        executor: &mut E,
+        plan: &KernelPlan,
+    ) -> Result<Trial<E>, GraphError> {
+        Ok(self.recorded(executor, plan.clone())?.0)
+    }
+
+    /// The product by `plan`, and the kernel of its first group.
+    fn recorded<E: Executor>(
+        &mut self,
+        executor: &mut E,
+        plan: KernelPlan,
+    ) -> Result<(Trial<E>, Option<Tactic>), GraphError> {
         let key = self.key;
         let mut recorder = Recorder::new(1, 1, executor.limits().subgroup);
-        recorder.kernels = KernelPlan { choices: [(key, tactic)].into(), ..KernelPlan::default() };
-        let operand = |recorder: &mut Recorder, label: &str, planes: u32, mask: bool, words: usize| {
-            let mask = mask.then_some(planes);
+        recorder.kernels = plan;
+        let operand = |recorder: &mut Recorder, label: &str, groups: &[PlaneGroup], words: usize| {
             let kind = if key.unit || (label == "lhs" && !key.xor) { Kind::Unit } else { Kind::Sign };
-            let group =
-                Group { planes: PlaneGroup { first_plane: 0, planes, mask }, factor: 1.0, scale: None };
+            let groups = groups.iter().map(|&planes| Group { planes, factor: 1.0, scale: None }).collect();
             let buffer = recorder.persistent(label, words as u64);
-            Operand { buffer, kind, groups: vec![group] }
+            Operand { buffer, kind, groups }
         };
         let [lhs, rhs] = &self.operands;
-        let lhs = operand(&mut recorder, "lhs", key.lhs_planes, key.lhs_mask, lhs.len());
-        let rhs = operand(&mut recorder, "rhs", key.rhs_planes, key.rhs_mask, rhs.len());
+        let mask = key.lhs_mask.then_some(key.lhs_planes);
+        let lhs_group = PlaneGroup { first_plane: 0, planes: key.lhs_planes, mask };
+        let lhs = operand(&mut recorder, "lhs", &[lhs_group], lhs.len());
+        let rhs = operand(&mut recorder, "rhs", &self.rhs_groups, rhs.len());
         let result = recorder.persistent("result", u64::from(key.m) * u64::from(key.n));
         let shape = ProductShape {
             m: key.m,
@@ -84,11 +122,7 @@ impl TrialBench {
         let chunk = recorder.chunks()[0];
         record_product(&mut recorder, chunk, shape, (&lhs, &rhs), destination)?;
         let ran = recorder.products.first().and_then(|note| note.tactic).map(|(_, tactic)| tactic);
-        if ran != Some(tactic) {
-            let message = format!("`{tactic}` cannot compute {key} on this adapter");
-            return Err(GraphError::layer(&recorder.scope.layer, message));
-        }
-        self.place(executor, &recorder, result)
+        Ok((self.place(executor, &recorder, result)?, ran))
     }
 
     fn place<E: Executor>(
@@ -149,11 +183,23 @@ impl<E: Executor> Trial<E> {
     /// # Errors
     /// The executor's failures.
     pub async fn check(&self, executor: &mut E) -> Result<Comparison, GraphError> {
+        self.check_sampled(executor, None).await
+    }
+
+    /// The same for some words of each result.
+    ///
+    /// # Errors
+    /// The executor's failures.
+    pub async fn check_sampled(
+        &self,
+        executor: &mut E,
+        sample: Option<Sample>,
+    ) -> Result<Comparison, GraphError> {
         let BufferSlice { buffer, offset, words } = self.result;
         executor.write(buffer, offset, &vec![POISON; words as usize])?;
         let mut all = Comparison::default();
         for dispatch in &self.recording.dispatches {
-            all.merge(check_dispatch(executor, dispatch, None).await?);
+            all.merge(check_dispatch(executor, dispatch, sample).await?);
         }
         Ok(all)
     }

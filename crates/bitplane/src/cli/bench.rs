@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
-use graph::Bits;
+use graph::{BitMix, Bits};
 
 use crate::grid::{Numbers, PlanePairs};
 use crate::kernel_choice::KernelChoice;
+use crate::method::MaskGranularity;
 use crate::structure::StructureArgs;
 
 /// Arguments of `bench`.
@@ -30,6 +31,8 @@ pub enum BenchCommand {
     Train(NetworkArgs),
     /// Deployed evaluation of a model beside its f32 twin, or of a packed file on the adapter and on the processor
     Infer(InferArgs),
+    /// Products of weights with bits of their own beside those of 1-bit weights (see --bit-mix of train)
+    Masks(MasksArgs),
     /// Which kernel wins for each pair of widths
     Crossover(CrossoverArgs),
 }
@@ -174,6 +177,35 @@ pub struct LayerArgs {
     /// Seed of pictures and parameters
     #[arg(long, default_value_t = 0)]
     pub seed: u32,
+    /// What all measurements share.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// Arguments of `bench masks`.
+#[derive(Debug, Args)]
+pub struct MasksArgs {
+    /// Rows of the left operand
+    #[arg(short, long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
+    pub m: u32,
+    /// Output channels
+    #[arg(short, long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub n: u32,
+    /// Elements that are multiplied and summed
+    #[arg(short, long, value_name = "N", default_value_t = 1152, value_parser = clap::value_parser!(u32).range(1..))]
+    pub k: u32,
+    /// Planes of the activations
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub planes: u32,
+    /// Shares of the weights by their bits
+    #[arg(long = "bit-mix", value_name = "BITS:SHARE,BITS:SHARE", default_value = "1:0.7,2:0.2,3:0.1")]
+    pub mix: BitMix,
+    /// What shares a number of bits
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "element,word,channel")]
+    pub mask_granularity: Vec<MaskGranularity>,
+    /// Arithmetic of the products
+    #[arg(long, value_name = "KIND", default_value = "bits")]
+    pub kernels: KernelChoice,
     /// What all measurements share.
     #[command(flatten)]
     pub measure: MeasureArgs,

@@ -9,12 +9,13 @@ use serde_json::Value;
 use super::support::{Ended, run, run_with, start};
 
 /// Every subcommand at sizes that take a moment.
-const SMALL: [&str; 6] = [
+const SMALL: [&str; 7] = [
     "roof",
     "product -m 33 -n 17 -k 65 --kernels auto,f32",
     "layer --layer conv1,conv2 --batch-size 8",
     "train --batch-size 8",
     "infer --batch-size 8 --profile",
+    "masks -m 33 -n 10 -k 100",
     "crossover -m 33 -n 17 -k 65 --widths 1-2x1",
 ];
 
@@ -151,6 +152,28 @@ fn every_subcommand_gives_csv() {
             rows += 1;
         }
         assert!(rows > 0, "{line}");
+    }
+}
+
+/// The costs of three masks at one mix, beside weights of 1 bit.
+#[test]
+fn masks_are_measured_with_what_they_execute() {
+    let line = "masks -m 33 -n 10 -k 128 --planes 2 -r 2 -o json";
+    let rows: Vec<Value> = serde_json::from_str(&bench(line).expect(0, &[]).stdout).unwrap();
+    let cost = |field: &str| rows.iter().map(|row| row[field].as_f64().unwrap()).collect::<Vec<_>>();
+    let names: Vec<&str> = rows.iter().map(|row| row["masks"].as_str().unwrap()).collect();
+    assert_eq!(names, ["1 bit", "element", "word", "channel"]);
+    assert_eq!(cost("average_bits"), [1.0, 1.4, 1.4, 1.4]);
+    let planes = cost("executed_planes");
+    assert_eq!([planes[0], planes[2], planes[3]], [1.0, 1.4, 1.4]);
+    assert!(planes[1] > 2.5, "nearly every word has a weight of every width: {planes:?}");
+    assert_eq!(cost("first_ratio")[0], 1.0);
+    for (line, words) in [
+        ("masks --planes 9", "1 to 8"),
+        ("masks --bit-mix 1:0.5", "add up to 0.5"),
+        ("masks -k 4294967295 -n 64", "32 bits"),
+    ] {
+        bench(line).expect(2, &[words]);
     }
 }
 

@@ -64,6 +64,13 @@ fn a_run_is_evaluated_at_every_width_as_it_was_in_training() {
     let rows: Value = serde_json::from_str(&run(folder.path(), line).expect(0, &[]).stdout).unwrap();
     let bits: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["bits"]).collect();
     assert_eq!(bits, ["3,3,4", "3,3,4", "2,2,4", "2,2,4", "1,1,4", "1,1,4"]);
+    let number = |field: &str, at: usize| rows[at][field].as_f64().expect(field);
+    assert_eq!([0, 1].map(|at| number("first_ratio", at)), [1.0, 1.0]);
+    assert!((2..6).all(|at| number("first_ratio", at) > 0.0));
+    // What a narrower network does not read is not on the device.
+    assert!(
+        number("gpu_bytes", 0) > number("gpu_bytes", 2) && number("gpu_bytes", 2) > number("gpu_bytes", 4)
+    );
     for row in rows.as_array().unwrap().iter().step_by(2) {
         assert!(row["checked"].as_str().unwrap().starts_with("the processor"), "{row}");
     }

@@ -6,6 +6,7 @@ mod context;
 mod crossover;
 mod heat_map;
 mod layer;
+mod masks;
 mod network;
 mod packed_file;
 mod product;
@@ -44,17 +45,15 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         }
         BenchCommand::Infer(InferArgs { file: Some(path), threads, network }) => {
             let file = packed::File::open(path)?;
-            with(&network.measure, |bench| {
-                // Networks that share planes, each with those that it reads.
-                for bits in file.networks() {
-                    packed_file::run(bench, network, &file.at(bits)?, *threads)?;
-                }
-                Ok(())
-            })
+            with(&network.measure, |bench| packed_file::run(bench, network, &file, *threads))
         }
         BenchCommand::Infer(InferArgs { network, .. }) => {
             network::specs(network)?;
             with(&network.measure, |bench| network::run(bench, network, Work::Infer))
+        }
+        BenchCommand::Masks(args) => {
+            masks::check(args)?;
+            with(&args.measure, |bench| masks::run(bench, args))
         }
         BenchCommand::Crossover(args) => {
             crossover::check(args)?;

@@ -15,7 +15,7 @@ use crate::spread::Spread;
 pub struct Row {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// `roof`, `product`, `layer`, `train`, `infer`, `crossover` or `kernel`.
+    /// `roof`, `product`, `layer`, `train`, `infer`, `masks`, `crossover` or `kernel`.
     pub what: &'static str,
     /// Model name.
     pub model: Option<String>,
@@ -76,6 +76,15 @@ pub struct Row {
     /// K times the median time of the same structure with one base, measured in turns, by the median time of this row of K bases:
     /// above 1 they take less than K networks.
     pub singles_ratio: Option<f64>,
+    /// Median time of the first row of the group, a file's widest network or weights of 1 bit, by the median time of this row:
+    /// above 1 this row is faster. Both were measured in turns.
+    pub first_ratio: Option<f64>,
+    /// What shares a number of bits in the right operand.
+    pub masks: Option<String>,
+    /// Bits of the mean weight.
+    pub average_bits: Option<f64>,
+    /// Planes of the mean packed word where empty mask words are skipped.
+    pub executed_planes: Option<f64>,
     /// Bytes of all buffers on the device.
     pub gpu_bytes: Option<u64>,
     /// Timed repetitions.
@@ -139,7 +148,7 @@ impl Row {
     }
 
     /// What a person reads: rates with their range, sizes in one cell.
-    fn cells(&self) -> [(&'static str, String); 19] {
+    fn cells(&self) -> [(&'static str, String); 23] {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let number = |value: Option<f64>| value.map_or(String::new(), short);
         let range = |median, min, max| match (median, min, max) {
@@ -166,6 +175,9 @@ impl Row {
             ("m x n x k", size),
             ("bits", format!("{} {}", text(&self.form), text(&self.bits)).trim().to_owned()),
             ("kernel", format!("{}{best}", text(&self.kernel))),
+            ("masks", text(&self.masks)),
+            ("bits a weight", number(self.average_bits)),
+            ("planes executed", number(self.executed_planes)),
             ("ms", range(self.ms_median, self.ms_min, self.ms_max)),
             ("share of time", percent(self.time_share)),
             ("Gop/s", range(self.gops_median, self.gops_min, self.gops_max)),
@@ -177,6 +189,7 @@ impl Row {
             ),
             ("by f32", number(self.f32_ratio)),
             ("by K singles", number(self.singles_ratio)),
+            ("by first", number(self.first_ratio)),
             ("GPU memory", self.gpu_bytes.map_or(String::new(), bytes)),
             ("adapter", format!("{} ({}), {}", self.device, self.driver, self.timed_by)),
         ]
@@ -184,7 +197,7 @@ impl Row {
 }
 
 /// Columns of the CSV form, the fields in order.
-const FIELDS: [&str; 39] = [
+const FIELDS: [&str; 43] = [
     "schema",
     "what",
     "model",
@@ -216,6 +229,10 @@ const FIELDS: [&str; 39] = [
     "f32_gops_median",
     "f32_ratio",
     "singles_ratio",
+    "first_ratio",
+    "masks",
+    "average_bits",
+    "executed_planes",
     "gpu_bytes",
     "repetitions",
     "timed_by",
