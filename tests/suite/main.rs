@@ -4,6 +4,7 @@ mod bit_lengths;
 mod bit_products;
 mod channel_parts;
 mod chunks;
+mod combined;
 mod cut;
 mod deep_products;
 mod deployed;

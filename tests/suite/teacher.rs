@@ -13,7 +13,7 @@ const SAMPLES: u32 = 5;
 /// `student` that learns the class scores of `teacher` at temperature 2, and its features of these layers.
 ///
 /// A feature is a layer of both, or one of the student `=` one of the teacher.
-fn taught(student: Network, teacher: &Network, weight: f32, features: &[&str]) -> Network {
+pub fn taught(student: Network, teacher: &Network, weight: f32, features: &[&str]) -> Network {
     let mut net = student.into_builder();
     let scores = net.embed_frozen("teacher", teacher).expect("fits");
     let soft = SoftTarget { scores, temperature: 2.0, weight };
@@ -38,7 +38,7 @@ fn state_of<E: Executor>(session: &mut Session<E>) -> Vec<NamedTensor> {
 }
 
 /// The parameters of another training of the digits, under the names that the teacher's have.
-fn teacher_state(widths: [u32; 3], seed: u64) -> Vec<NamedTensor> {
+pub fn teacher_state(widths: [u32; 3], seed: u64) -> Vec<NamedTensor> {
     let plain = model("digits", 8, bits(widths));
     let mut session = host_session(&plain, &SessionOptions { seed, ..options(&plain, SAMPLES) });
     let named = |tensor: NamedTensor| NamedTensor { name: format!("teacher.{}", tensor.name), ..tensor };

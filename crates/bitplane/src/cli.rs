@@ -206,7 +206,7 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
     /// Folder of a run, in place of the flags
-    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "bit_mix", "structure", "image", "classes"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["model", "bits", "widths", "bit_mix", "activation_mix", "structure", "image", "classes"])]
     pub run: Option<PathBuf>,
     /// Network
     #[arg(long, value_name = "NAME")]
@@ -220,6 +220,9 @@ pub struct SummaryArgs {
     /// Shares of the weights by their bits, as of train
     #[arg(long, value_name = "BITS:SHARE,BITS:SHARE")]
     pub bit_mix: Option<String>,
+    /// Shares of the channels of activations by their bits, as of train
+    #[arg(long, value_name = "BITS:SHARE,BITS:SHARE")]
+    pub activation_mix: Option<String>,
     /// Which weights --bit-mix gives most bits
     #[arg(long, value_name = "ORDER", requires = "bit_mix")]
     pub bit_order: Option<BitOrder>,

@@ -154,8 +154,6 @@ pub fn check(config: &Config) -> Result<(), Failure> {
         ("--rounding floor", config.rounding == Rounding::Floor),
         ("--max-gradient", config.max_gradient),
         ("--widths", !config.widths.is_empty()),
-        ("--structure", config.structure.is_some()),
-        ("--teacher", config.teacher.is_some()),
         ("--bit-mix", config.bit_mix.is_some()),
         ("--activation-mix", config.activation_mix.is_some()),
     ];

@@ -64,6 +64,8 @@ pub fn read(config: &Config, wanted: &Identity) -> Result<Option<Teacher>, Failu
         return Err(unfit(differences).into());
     }
     let model = theirs.preprocess().of(flexnet::evaluated(&theirs, &found.input())?)?;
+    let network = model.network.as_saved(&checkpoint.tensors)?;
+    let model = Model { network, ..model };
     let names: Vec<String> = model.network.parameters().into_iter().map(|(name, _)| name).collect();
     let tensors = checkpoint.tensors.into_iter().filter(|tensor| names.contains(&tensor.name));
     let tensors =

@@ -103,9 +103,12 @@ impl Network {
         let read = |layer: &str, name: &str| values.get(format!("{layer}.{name}").as_str()).copied();
         let changes = self.changes(|layer| layer.layer.for_state(&|name| read(&layer.name, name)));
         let frozen = |layer: &NetworkLayer| {
-            [WEIGHT, ACTIVATION].iter().any(|names| read(&layer.name, names.frozen) == Some(1.0))
+            let known = [WEIGHT, ACTIVATION].iter().filter_map(|names| read(&layer.name, names.frozen));
+            known.map(|frozen| frozen == 1.0).reduce(|one, other| one || other)
         };
-        let frozen = self.layers.iter().any(frozen);
+        // What says nothing about lengths leaves them, and those of a teacher do not move anyway.
+        let known = self.layers.iter().filter(|layer| !layer.frozen).filter_map(frozen);
+        let frozen = known.reduce(|one, other| one || other).unwrap_or(lengths.frozen);
         if changes.is_empty() && frozen == lengths.frozen {
             return Ok(None);
         }

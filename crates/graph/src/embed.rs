@@ -1,12 +1,20 @@
 //! Networks inside others: a trained one that goes along and stays as it is.
 
-use crate::{GraphError, Network, NetworkBuilder, Node, ParameterSpec, network::NetworkLayer};
+use crate::{GraphError, NamedTensor, Network, NetworkBuilder, Node, ParameterSpec, network::NetworkLayer};
 
 impl Network {
     /// A builder that goes on behind this network's layers and keeps its heads.
     pub fn into_builder(self) -> NetworkBuilder {
-        let Self { input, layers, heads, matches, parts, .. } = self;
-        NetworkBuilder { matches, parts, ..NetworkBuilder::from_parts(input, layers, heads) }
+        let Self { input, layers, heads, matches, parts, lengths, .. } = self;
+        NetworkBuilder { matches, parts, lengths, ..NetworkBuilder::from_parts(input, layers, heads) }
+    }
+
+    /// The network as the state that `tensors` are of has it: learned bit lengths at the widths that they have come to.
+    ///
+    /// # Errors
+    /// Lengths that no layer can have.
+    pub fn as_saved(self, tensors: &[NamedTensor]) -> Result<Self, GraphError> {
+        Ok(self.for_state(tensors)?.unwrap_or(self))
     }
 }
 

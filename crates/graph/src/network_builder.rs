@@ -5,7 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use kernels::PixelScale;
 
 use crate::{
-    Bits, Block, FULL_PRECISION, FeatureMatch, GraphError, Head, Network, Node, Shape, heads,
+    Bits, Block, FULL_PRECISION, FeatureMatch, GraphError, Head, Network, Node, Shape,
+    bit_length::Lengths,
+    heads,
     layer::Layer,
     layers::{
         AvgPool, BatchNorm, Clip, Conv2d, Dropout, GlobalAvgPool, Linear, MaxPool, Quantize, QuantizedConv2d,
@@ -31,6 +33,8 @@ pub struct NetworkBuilder {
     pub(crate) parts: Vec<Vec<usize>>,
     pub(crate) matches: Vec<FeatureMatch>,
     pub(crate) blocks: Vec<Block>,
+    /// Learned bit lengths of the network that is gone on with.
+    pub(crate) lengths: Option<Lengths>,
 }
 
 impl NetworkBuilder {
@@ -42,7 +46,7 @@ impl NetworkBuilder {
     pub(crate) fn from_parts(input: Shape, layers: Vec<NetworkLayer>, heads: Vec<Head>) -> Self {
         let names = layers.iter().map(|layer| layer.name.clone()).collect();
         let (matches, parts, blocks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { input, layers, names, heads, matches, parts, blocks }
+        Self { input, layers, names, heads, matches, parts, blocks, lengths: None }
     }
 
     /// The image.
@@ -155,6 +159,10 @@ impl NetworkBuilder {
             (last.frozen, last.fixed) = (layer.frozen, layer.fixed);
             if !layer.shared.is_empty() {
                 last.shared = std::mem::take(&mut last.parameters);
+            }
+            // What goes along stays constant.
+            for spec in last.parameters.iter_mut().chain(&mut last.shared).filter(|_| layer.frozen) {
+                spec.trainable = false;
             }
         }
     }
@@ -308,7 +316,7 @@ impl NetworkBuilder {
     /// No layer; heads that are no f32 value per class, differ in their classes, or have nothing to learn; a layer whose
     /// output nobody uses, or with parameters that no loss trains.
     pub fn build(self) -> Result<Network, GraphError> {
-        let Self { input, layers, mut heads, matches, parts, blocks, .. } = self;
+        let Self { input, layers, mut heads, matches, parts, blocks, lengths, .. } = self;
         if layers.is_empty() {
             return Err(GraphError::layer("network", "a network needs at least one layer"));
         }
@@ -318,7 +326,7 @@ impl NetworkBuilder {
         check_blocks(&blocks, &layers)?;
         let classes = heads::check(&layers, &heads, &matches)?;
         let pixel_scale = PixelScale::UNIT;
-        let (deployed, lengths) = (false, None);
+        let deployed = false;
         Ok(Network { classes, heads, matches, parts, input, layers, blocks, pixel_scale, deployed, lengths })
     }
 

@@ -51,6 +51,8 @@ pub struct Session<E: Executor> {
     step: u32,
     ready: Option<Phase>,
     frozen: bool,
+    /// Parameters of frozen parts, which no state holds.
+    held: Vec<NamedTensor>,
     loaded: bool,
     deployed: bool,
 }
@@ -97,6 +99,7 @@ impl<E: Executor> Session<E> {
             step: 0,
             ready: None,
             frozen: false,
+            held: Vec::new(),
             loaded: options.resident == 0,
             deployed: network.deployed,
             executor,

@@ -6,6 +6,7 @@ use crate::cli::ConfigArgs;
 use crate::config::{Config, DEFAULT_MODEL};
 use crate::exit::Failure;
 use crate::flexnet;
+use crate::learned_bits;
 use crate::method::{ActivationForm, Rounding};
 use crate::models;
 use crate::output;
@@ -35,6 +36,7 @@ pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     flexnet::check(&settings)?;
     let refined = settings.bit_order.is_some() || settings.mask_granularity.is_some();
     let config = Config::resolve(settings, &recipe);
+    learned_bits::check(&config)?;
     check_mixes(&config, refined)?;
     check_first(&config)?;
     config.check_group_net().map_err(|message| Failure::Usage { message })?;

@@ -26,7 +26,7 @@ use crate::store::{Store, Which};
 
 use self::speed_up::SpeedUp;
 use super::config::resolve;
-use heterogeneous::HeterogeneousCost;
+use heterogeneous::{ActivationMixCost, HeterogeneousCost};
 
 #[derive(Serialize)]
 struct Row {
@@ -103,6 +103,9 @@ struct Report {
     /// Of weights with bits of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     heterogeneous: Option<HeterogeneousCost>,
+    /// Of activations whose channels have bits of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation_mix: Option<ActivationMixCost>,
     /// Of a network made of bases, where all products are on bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed_up: Option<SpeedUp>,
@@ -151,6 +154,7 @@ fn of_flags(args: &SummaryArgs) -> Result<(Config, ModelInput, Option<MaskCost>)
         bits: args.bits.clone(),
         widths: args.widths.clone(),
         bit_mix: args.bit_mix.clone(),
+        activation_mix: args.activation_mix.clone(),
         bit_order: args.bit_order,
         mask_granularity: args.mask_granularity,
         ..Settings::default()
@@ -196,6 +200,7 @@ fn report(config: &Config, input: &ModelInput, summary: &[LayerSummary], product
         complexity: Complexity::of(bits),
         widths: Vec::new(),
         heterogeneous: None,
+        activation_mix: ActivationMixCost::of(config),
         speed_up: config.structure().and_then(|structure| SpeedUp::of(&structure, summary)),
         layers,
     }

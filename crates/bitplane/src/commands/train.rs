@@ -72,7 +72,6 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
     steps_per_epoch(&config, &dataset)?;
     check_colors(&config, &dataset)?;
-    learned_bits::check(&config)?;
     let initial = match resume {
         None => initial::read(&config, &model_input(&dataset))?,
         Some(_) => None,

@@ -72,6 +72,17 @@ fn what_does_not_go_together_is_refused() {
     ] {
         run(folder.path(), &format!("config {flags}")).expect(2, &[said]);
     }
+    // Of activations the paper counts the mean, and products read the widest.
+    let cost = |more: &str| -> serde_json::Value {
+        let line = format!("summary --bit-mix 1:0.5,2:0.5 --json {more}");
+        run(folder.path(), &line).expect(0, &[]).json()
+    };
+    let [plain, mixed] = ["--bits 2,2,4", "--activation-mix 1:0.5,2:0.5"].map(cost);
+    let xnors = |report: &serde_json::Value| report["heterogeneous"]["xnor_ops"].as_f64().unwrap();
+    assert!((xnors(&mixed) - 0.75 * xnors(&plain)).abs() <= 1.0, "{mixed}");
+    let of = |key: &str| mixed["activation_mix"][key].as_f64().unwrap();
+    assert_eq!((of("average_bits"), of("executed_planes")), (1.5, 2.0));
+    assert!(plain.get("activation_mix").is_none());
     let shown =
         run(folder.path(), "summary --bit-mix 1:0.7,2:0.2,3:0.1 --bit-order random --json").expect(0, &[]);
     let report: serde_json::Value = serde_json::from_str(shown.stdout.trim()).unwrap();

@@ -7,6 +7,7 @@ mod bad_files;
 mod bad_settings;
 mod bench;
 mod bit_mix;
+mod combinations;
 mod cut;
 mod diverged;
 mod fetch;

@@ -70,7 +70,8 @@ impl<E: Executor> Session<E> {
         Ok(true)
     }
 
-    /// Records the network as `tensors` ask for; what the session computes with otherwise is to be loaded anew.
+    /// Records the network as `tensors` ask for; what the session computes with otherwise, but for frozen parts, is to be loaded
+    /// anew.
     pub(super) fn follow_state(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
         let Some(network) = self.network.for_state(tensors)? else { return Ok(()) };
         let (schedule, plan) = checked_plan(self.executor.limits(), &network, &self.options)?;
@@ -112,6 +113,15 @@ impl<E: Executor> Session<E> {
         (self.network, self.schedule, self.plan, self.buffers) = (network, schedule, plan, buffers);
         (self.ready, self.frozen) = (None, false);
         self.prepare()?;
-        self.initialize()
+        self.initialize()?;
+        let held = std::mem::take(&mut self.held);
+        for tensor in &held {
+            if let Some(slice) = self.schedule.recorder.parameters.get(&tensor.name).map(|p| p.value) {
+                let words: Vec<u32> = tensor.values.iter().map(|value| value.to_bits()).collect();
+                self.write(slice, &words)?;
+            }
+        }
+        self.held = held;
+        Ok(())
     }
 }

@@ -68,7 +68,9 @@ impl<E: Executor> Session<E> {
     /// # Errors
     /// As [`Session::load_parameters`].
     pub fn load_frozen(&mut self, tensors: &[NamedTensor]) -> Result<(), GraphError> {
-        self.replace(tensors, true)
+        self.replace(tensors, true)?;
+        self.held = tensors.to_vec();
+        Ok(())
     }
 
     fn replace(&mut self, tensors: &[NamedTensor], frozen: bool) -> Result<(), GraphError> {

@@ -33,10 +33,15 @@ impl HeterogeneousCost {
         let quantized = |layer: &&LayerSummary| {
             layer.bits.is_some_and(|bits| bits.weight != FULL_PRECISION && bits.activation != FULL_PRECISION)
         };
+        let mixed = config.channel_bits().map(|rule| rule.mix);
+        let input_bits = |bits: u32| match mixed {
+            Some(mix) if mix.widest() == bits => mix.average(),
+            _ => f64::from(bits),
+        };
         let inputs: f64 = layers
             .iter()
             .filter(quantized)
-            .map(|layer| layer.parameters as f64 * f64::from(layer.bits.map_or(0, |bits| bits.activation)))
+            .map(|layer| layer.parameters as f64 * layer.bits.map_or(0.0, |bits| input_bits(bits.activation)))
             .sum();
         let with_bits =
             layers.iter().filter(|layer| layer.bits.is_some_and(|bits| bits.weight != FULL_PRECISION));
@@ -77,6 +82,31 @@ impl HeterogeneousCost {
             ),
             line("signs and masks", format!("{} and {}", bytes(self.sign_bytes), bytes(self.mask_bytes))),
         ]
+    }
+}
+
+/// Activations whose channels have bits of their own.
+#[derive(Debug, Serialize)]
+pub struct ActivationMixCost {
+    mix: String,
+    /// Bits of the mean channel.
+    average_bits: f64,
+    /// Planes that products read of every channel, those of the widest.
+    executed_planes: u32,
+}
+
+impl ActivationMixCost {
+    /// Of a network by `config`.
+    pub fn of(config: &Config) -> Option<Self> {
+        let mix = config.channel_bits()?.mix;
+        Some(Self { mix: mix.to_string(), average_bits: mix.average(), executed_planes: mix.widest() })
+    }
+
+    /// Name and value of the line below the table.
+    pub fn line(&self) -> [String; 2] {
+        let Self { mix, average_bits, executed_planes } = self;
+        let value = format!("{mix}: {average_bits:.3} bits a channel, {executed_planes} planes executed");
+        ["activation mix".to_owned(), value]
     }
 }
 

@@ -144,6 +144,7 @@ fn lines(report: &Report) -> Vec<[String; 2]> {
         )
     }));
     lines.extend(report.heterogeneous.iter().flat_map(|cost| cost.lines()));
+    lines.extend(report.activation_mix.iter().map(|cost| cost.line()));
     lines
 }
 
