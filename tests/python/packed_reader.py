@@ -200,8 +200,12 @@ def bit_convolution(network, name, x, layer, codes, of_positions):
             if of_positions is not None:
                 both = both * of_positions
             pairs.append((integer_sums(values, layer, outside, integers), both * scales))
-    if len(pairs) == 1 and of_positions is None:
-        return pairs[0][0].astype(np.int32), pairs[0][1]
+    apart = layer.get("apart") and len(pairs) == len(groups)
+    if of_positions is None and (len(pairs) == 1 or apart):
+        # Groups apart reach no channel twice.
+        reached = [integers.any(axis=1) for integers, _, _ in groups]
+        factors = sum(np.where(own, pair[1], f32(0)) for own, pair in zip(reached, pairs))
+        return sum(pair[0] for pair in pairs).astype(np.int32), factors if apart else pairs[0][1]
     total = None
     for sums, factors in pairs:
         term = sums.astype(f32) * factors
@@ -352,6 +356,9 @@ def main():
     folder = pathlib.Path(output)
     for layer in network.layers:
         result = outputs[layer["name"]]
+        if result.dtype == f32:
+            # Zeros of both signs are equal.
+            result = result + f32(0)
         result.astype(result.dtype.newbyteorder("<")).tofile(folder / f"{layer['name']}.bin")
 
 

@@ -10,8 +10,14 @@ use tests::{Pictures, assert_same, bits, gpu_session, model, options, train};
 use crate::method::{by, checked_kernels};
 
 /// Lengths of their own for weights and activations of every layer.
-pub const LEARNED: LearnedBits =
-    LearnedBits { tied: false, form: LengthForm::Nested, penalty: Penalty::Equal, gamma: 0.5, rate: 30.0 };
+pub const LEARNED: LearnedBits = LearnedBits {
+    tied: false,
+    channels: None,
+    form: LengthForm::Nested,
+    penalty: Penalty::Equal,
+    gamma: 0.5,
+    rate: 30.0,
+};
 
 /// The digits' network with learned lengths.
 pub fn learned(widths: [u32; 3], learned: LearnedBits) -> Model {
@@ -97,7 +103,7 @@ fn lengths_that_are_one_stay_one_and_move_with_the_penalty() {
 }
 
 /// Steps with a new recording wherever a length has left its widths, every third step.
-fn followed(session: &mut Session<gpu::Gpu>, pictures: &Pictures, steps: std::ops::Range<u32>) -> u32 {
+pub fn followed(session: &mut Session<gpu::Gpu>, pictures: &Pictures, steps: std::ops::Range<u32>) -> u32 {
     let mut recorded = 0;
     for step in steps {
         if step.is_multiple_of(3) {

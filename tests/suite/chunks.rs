@@ -60,7 +60,7 @@ fn chunks_are_bit_identical(name: &str, size: u32, widths: [u32; 3], chunks: &[u
     model_is_bit_identical(&format!("{name} {widths:?}"), &model(name, size, bits(widths)), chunks);
 }
 
-fn model_is_bit_identical(name: &str, model: &Model, chunks: &[u32]) {
+pub fn model_is_bit_identical(name: &str, model: &Model, chunks: &[u32]) {
     let options = options(model, SAMPLES);
     let Some(whole) = outcome(model, &options, SAMPLES) else { return };
     assert_eq!(whole.evaluations[1].samples, 70);

@@ -2,6 +2,7 @@
 
 mod bit_lengths;
 mod bit_products;
+mod channel_lengths;
 mod channel_parts;
 mod chunks;
 mod combined;

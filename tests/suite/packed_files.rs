@@ -18,6 +18,7 @@ use tests::{
 };
 
 use super::bit_lengths::{LEARNED, learned, set};
+use super::channel_lengths::{GROUPED, varied};
 use super::deployed::{codes, evaluation, run_one, state_with_odd_gammas};
 use super::group_net_quantizers::{FACTORS, IDENTITY, rules};
 use super::method::by;
@@ -256,6 +257,23 @@ fn layers_of_their_own_widths() {
             }
         }
         all_agree("digits", packed_in_state("digits", model, &state, [4, 4, 4], 16).expect("an adapter"));
+    }
+}
+
+/// Groups of channels with lengths of their own are stored with as many planes as each has, and summed as one integer.
+#[test]
+fn channels_of_their_own_widths() {
+    for form in [graph::LengthForm::Nested, graph::LengthForm::Exact] {
+        let model = learned([4, 4, 4], LearnedBits { form, ..GROUPED });
+        let Some(mut state) = state_with_odd_gammas(&model, &Pictures::new(&model, 32, 3), 2) else { return };
+        varied(&mut state, true);
+        let packed = packed_in_state("digits", model, &state, [4, 4, 4], 16).expect("an adapter");
+        let groups = packed.file.groups("conv2");
+        let bits: Vec<u32> = groups.iter().map(|group| group.written.planes).collect();
+        assert_eq!(bits, [1, 2, 3, 5], "{form:?}");
+        let kept = |group: &packed::Group| group.written.mask.map(|mask| (mask.run, mask.weights));
+        assert!(groups.iter().all(|group| kept(group) == Some((288, 16 * 288))), "{form:?}");
+        all_agree("digits", packed);
     }
 }
 

@@ -62,28 +62,48 @@ pub struct LearnedBitsConfig {
 
 /// What shares a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "String", try_from = "String")]
 pub enum LearnBits {
     /// The whole network.
     Network,
     /// The weights of a layer, or its activations.
     Layer,
+    /// The weights of so many neighboring output channels, or the activations of a layer.
+    Channel(u32),
 }
 
 impl LearnBits {
-    /// Reads `network` or `layer`.
+    /// Reads `network`, `layer` or `channel:N`.
     ///
     /// # Errors
     /// What is allowed, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let channels = || text.strip_prefix("channel:")?.parse().ok().filter(|channels| *channels > 0);
         match text {
             "network" => Ok(Self::Network),
             "layer" => Ok(Self::Layer),
-            _ if text.starts_with("channel:") => {
-                Err("network or layer; groups of channels have no lengths of their own yet".to_owned())
-            }
-            _ => Err("network or layer".to_owned()),
+            _ => channels()
+                .map(Self::Channel)
+                .ok_or_else(|| "network, layer, or channel:N with N channels of 1 or more".to_owned()),
         }
+    }
+}
+
+impl From<LearnBits> for String {
+    fn from(learn_bits: LearnBits) -> Self {
+        match learn_bits {
+            LearnBits::Network => "network".to_owned(),
+            LearnBits::Layer => "layer".to_owned(),
+            LearnBits::Channel(channels) => format!("channel:{channels}"),
+        }
+    }
+}
+
+impl TryFrom<String> for LearnBits {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
     }
 }
 
@@ -106,6 +126,10 @@ impl LearnedBitsConfig {
     pub fn method(&self, lr: f64) -> LearnedBits {
         LearnedBits {
             tied: self.learn_bits == LearnBits::Network,
+            channels: match self.learn_bits {
+                LearnBits::Channel(channels) => Some(channels),
+                _ => None,
+            },
             form: match self.bits_mode {
                 BitsMode::Exact => LengthForm::Exact,
                 BitsMode::Nested => LengthForm::Nested,
@@ -175,18 +199,37 @@ pub struct LengthRecord {
     pub memory_average: f64,
     /// Mean weighted by the multiply-accumulates that read the values.
     pub ops_average: f64,
-    /// Every length by layer and parameter.
+    /// Every length by layer and parameter, and where channels have lengths of their own by the number of their group, as in
+    /// `conv1.weight_length[2]`.
     pub lengths: BTreeMap<String, f64>,
 }
 
 impl LengthRecord {
+    /// Mean over layers of the bits of weights, or of activations; of groups of channels their mean. None where nothing of the
+    /// kind is learned.
+    pub fn layer_mean(&self, of_weights: bool) -> Option<f64> {
+        let mut layers: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, length) in &self.lengths {
+            let parameter = name.split_once('[').map_or(name.as_str(), |(parameter, _)| parameter);
+            if parameter.ends_with(".weight_length") == of_weights {
+                layers.entry(parameter).or_default().push(*length);
+            }
+        }
+        let mean = |lengths: &Vec<f64>| lengths.iter().sum::<f64>() / lengths.len() as f64;
+        (!layers.is_empty()).then(|| layers.values().map(mean).sum::<f64>() / layers.len() as f64)
+    }
+
     /// Of the lengths of a network; none where there are none.
     pub fn of(lengths: &[BitLength]) -> Option<Self> {
         let mean = |weight: &dyn Fn(&BitLength) -> f64| {
             let all: f64 = lengths.iter().map(weight).sum();
             lengths.iter().map(|length| weight(length) * f64::from(length.length)).sum::<f64>() / all.max(1.0)
         };
-        let named = lengths.iter().map(|length| (length.name.clone(), f64::from(length.length)));
+        let name = |length: &BitLength| match length.group {
+            (_, 1) => length.name.clone(),
+            (at, _) => format!("{}[{at}]", length.name),
+        };
+        let named = lengths.iter().map(|length| (name(length), f64::from(length.length)));
         (!lengths.is_empty()).then(|| Self {
             average: mean(&|_| 1.0),
             memory_average: mean(&|length| length.values as f64),
@@ -204,14 +247,24 @@ mod tests {
     fn averages_are_plain_and_weighted() {
         let length = |name: &str, length: f32, values: u64, macs: u64| BitLength {
             name: name.to_owned(),
+            group: (usize::from(name == "b"), 1 + usize::from(name == "b")),
             length,
             values,
             macs,
         };
         let record = LengthRecord::of(&[length("a", 2.0, 30, 1), length("b", 6.0, 10, 3)]).expect("two");
         assert_eq!((record.average, record.memory_average, record.ops_average), (4.0, 3.0, 5.0));
-        assert_eq!(record.lengths["b"], 6.0);
+        assert_eq!(record.lengths["b[1]"], 6.0);
         assert_eq!(LengthRecord::of(&[]), None);
+    }
+
+    #[test]
+    fn layers_count_the_same_however_many_groups_they_have() {
+        let names = ["a.weight_length", "b.weight_length[0]", "b.weight_length[1]", "x.length"];
+        let lengths = names.into_iter().map(str::to_owned).zip([2.0, 3.0, 5.0, 7.0]).collect();
+        let record = LengthRecord { lengths, ..LengthRecord::default() };
+        assert_eq!((record.layer_mean(true), record.layer_mean(false)), (Some(3.0), Some(7.0)));
+        assert_eq!(LengthRecord::default().layer_mean(true), None);
     }
 
     #[test]
@@ -219,6 +272,20 @@ mod tests {
         let settings = Settings { bits_gamma: Some(1.0), ..Settings::default() };
         let error = check_settings(&settings).expect_err("nothing to act on").to_string();
         assert!(error.contains("--bits-gamma goes with --learn-bits"), "{error}");
-        assert!(LearnBits::parse("channel:8").expect_err("not yet").contains("groups of channels"));
+    }
+
+    #[test]
+    fn what_shares_a_length_is_written_as_it_is_read() {
+        for (text, shares) in [
+            ("network", LearnBits::Network),
+            ("layer", LearnBits::Layer),
+            ("channel:8", LearnBits::Channel(8)),
+        ] {
+            assert_eq!(LearnBits::parse(text), Ok(shares));
+            assert_eq!(String::from(shares), text);
+        }
+        for text in ["channel:0", "channel:", "channel:-1", "channels", "weight"] {
+            assert!(LearnBits::parse(text).expect_err(text).contains("channel:N"), "{text}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Between sessions and packed files: what a session evaluates becomes a file, and a file a session.
 
+mod channel_runs;
 mod pack;
 mod plane_bits;
 mod unpack;

@@ -208,9 +208,9 @@ pub struct Settings {
     /// Whose the layers in the shortcut of a group's first block are
     #[arg(long, value_name = "WHOSE")]
     pub shortcut: Option<Shortcut>,
-    /// Learn bit lengths of weights and activations, from those of --bits on: one for the whole network, or one for the
-    /// weights and one for the activations of every layer
-    #[arg(long, value_name = "network|layer")]
+    /// Learn bit lengths of weights and activations, from those of --bits on: one for the whole network, one for the weights
+    /// and one for the activations of every layer, or more for the weights of a layer, one for every N output channels
+    #[arg(long, value_name = "network|layer|channel:N")]
     pub learn_bits: Option<String>,
     /// How a length between two whole ones is computed
     #[arg(long, value_name = "MODE")]

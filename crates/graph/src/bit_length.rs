@@ -1,6 +1,9 @@
 //! Learned bit lengths (BitPruning): which lengths a network has, what they cost, and how it is recorded for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use kernels::{LengthCost, LengthPenalty};
 use reference::bit_length::Grid;
@@ -50,6 +53,8 @@ pub enum Penalty {
 pub struct LearnedBits {
     /// One length for the whole network; otherwise one for the weights and one for the activations of every layer.
     pub tied: bool,
+    /// Neighboring channels that have a length of their own, where a layer has more; none for all channels of a layer.
+    pub channels: Option<u32>,
     /// Between whole lengths.
     pub form: LengthForm,
     /// What a bit costs.
@@ -73,6 +78,8 @@ pub(crate) struct Lengths {
 pub struct BitLength {
     /// Layer and parameter, e.g. `conv1.weight_length`.
     pub name: String,
+    /// Place in the parameter, and how many groups of channels have a length there.
+    pub group: (usize, usize),
     /// The length.
     pub length: f32,
     /// Values that it stores: weights, or activations of one sample.
@@ -84,8 +91,21 @@ pub struct BitLength {
 impl Network {
     /// The same network with learned lengths where layers have quantized weights and activations of at most 8 bits.
     pub(crate) fn with_learned_bits(self, method: LearnedBits) -> Result<Self, GraphError> {
-        let changed = |layer: &NetworkLayer| layer.layer.with_learned_bits(method.form);
-        let changes = self.changes(changed);
+        let groups = |layer: &NetworkLayer| -> Result<u32, GraphError> {
+            let channels = layer.output.shape.channels;
+            let of_group = method.channels.unwrap_or(channels).min(channels);
+            match channels.is_multiple_of(of_group) {
+                true => Ok(channels / of_group),
+                false => {
+                    let message = format!("groups of {of_group} channels do not divide its {channels}");
+                    Err(GraphError::layer(&layer.name, message))
+                }
+            }
+        };
+        let learns = |layer: &&NetworkLayer| layer.layer.with_learned_bits(method.form, 1).is_some();
+        self.layers.iter().filter(learns).try_for_each(|layer| groups(layer).map(drop))?;
+        let changes =
+            self.changes(|layer| layer.layer.with_learned_bits(method.form, groups(layer).unwrap_or(1)));
         if changes.is_empty() {
             return Err(GraphError::layer(
                 "network",
@@ -98,13 +118,14 @@ impl Network {
     /// The network as it is recorded for a saved state, where that is another than this one.
     pub(crate) fn for_state(&self, tensors: &[NamedTensor]) -> Result<Option<Self>, GraphError> {
         let Some(lengths) = self.lengths else { return Ok(None) };
-        let values: HashMap<&str, f32> =
-            tensors.iter().filter_map(|t| Some((t.name.as_str(), *t.values.first()?))).collect();
-        let read = |layer: &str, name: &str| values.get(format!("{layer}.{name}").as_str()).copied();
+        let values: HashMap<&str, &[f32]> =
+            tensors.iter().map(|t| (t.name.as_str(), t.values.as_slice())).collect();
+        let read =
+            |layer: &str, name: &str| values.get(format!("{layer}.{name}").as_str()).map(|v| v.to_vec());
         let changes = self.changes(|layer| layer.layer.for_state(&|name| read(&layer.name, name)));
         let frozen = |layer: &NetworkLayer| {
             let known = [WEIGHT, ACTIVATION].iter().filter_map(|names| read(&layer.name, names.frozen));
-            known.map(|frozen| frozen == 1.0).reduce(|one, other| one || other)
+            known.map(|frozen| frozen[0] == 1.0).reduce(|one, other| one || other)
         };
         // What says nothing about lengths leaves them, and those of a teacher do not move anyway.
         let known = self.layers.iter().filter(|layer| !layer.frozen).filter_map(frozen);
@@ -135,16 +156,17 @@ impl Network {
                     crate::Init::Constant(value) => value,
                     crate::Init::Normal(_) => 0.0,
                 };
-                result.push(BitLength {
+                let values =
+                    if own { weights.map_or(0, |w| w.len() as u64) } else { layer.output.shape.words() };
+                let macs: u64 = if own { macs(layer) } else { readers.map(macs).sum() };
+                let groups = spec.len();
+                result.extend((0..groups).map(|at| BitLength {
                     name: format!("{}.{}", layer.name, spec.name),
+                    group: (at, groups),
                     length,
-                    values: if own {
-                        weights.map_or(0, |w| w.len() as u64)
-                    } else {
-                        layer.output.shape.words()
-                    },
-                    macs: if own { macs(layer) } else { readers.map(macs).sum() },
-                });
+                    values: values / groups as u64,
+                    macs: macs / groups as u64,
+                }));
             }
         }
         result
@@ -175,9 +197,10 @@ impl Network {
 
     /// The costs of all lengths, each at its word of the arena.
     fn costs(&self, recorder: &Recorder, arena: &Arena, method: LearnedBits) -> Vec<LengthCost> {
-        let word = |name: &str| {
+        let words = |name: &str| {
             let value = recorder.parameters[name].value;
-            u32::try_from(value.offset - arena.value.offset).expect("few lengths")
+            let word = |word: u64| u32::try_from(word - arena.value.offset).expect("few lengths");
+            word(value.offset)..word(value.offset + value.words)
         };
         let lengths = self.bit_lengths();
         let gamma = f64::from(method.gamma);
@@ -191,23 +214,30 @@ impl Network {
             Penalty::Ops => share(&|length| length.macs as f64),
             Penalty::BitOps => vec![0.0; lengths.len()],
         };
-        let constants = lengths.iter().zip(constant).map(|(length, constant)| (word(&length.name), constant));
+        let word = |length: &BitLength| words(&length.name).start + length.group.0 as u32;
+        let constants = lengths.iter().zip(constant).map(|(length, constant)| (word(length), constant));
         let mut costs: BTreeMap<u32, LengthCost> = constants
             .map(|(at, constant)| (at, LengthCost { at, constant: constant as f32, pairs: Vec::new() }))
             .collect();
         if method.penalty == Penalty::BitOps {
-            self.add_products(&mut costs, gamma, &word);
+            self.add_products(&mut costs, gamma, &words);
         }
         costs.into_values().collect()
     }
 
     /// `gamma * sum of macs * weight length * activation length / sum of macs`; a side that is not learned counts its bits.
-    fn add_products(&self, costs: &mut BTreeMap<u32, LengthCost>, gamma: f64, word: &dyn Fn(&str) -> u32) {
+    /// Of a layer's groups each pair has the same share of its multiply-accumulates.
+    fn add_products(
+        &self,
+        costs: &mut BTreeMap<u32, LengthCost>,
+        gamma: f64,
+        words: &dyn Fn(&str) -> Range<u32>,
+    ) {
         let sides = |layer: &NetworkLayer| {
             let learns = layer.parameters.iter().any(|spec| spec.name == WEIGHT.length && spec.is_length);
-            let weight = learns.then(|| word(&format!("{}.{}", layer.name, WEIGHT.length)));
+            let weight = learns.then(|| words(&format!("{}.{}", layer.name, WEIGHT.length)));
             let before = self.length_before(layer).map(|at| &self.layers[at].name);
-            (weight, before.map(|name| word(&format!("{name}.{}", ACTIVATION.length))))
+            (weight, before.map(|name| words(&format!("{name}.{}", ACTIVATION.length))))
         };
         let learned: Vec<&NetworkLayer> =
             self.layers.iter().filter(|layer| sides(layer) != (None, None)).collect();
@@ -216,17 +246,23 @@ impl Network {
             let coefficient = gamma * macs(layer) as f64 / all;
             let bits = layer.layer.bits(&layer.input_kinds);
             match sides(layer) {
-                (Some(weight), Some(activation)) => {
-                    for (one, other) in [(weight, activation), (activation, weight)] {
-                        let cost = costs.get_mut(&one).expect("every length has a cost");
-                        cost.pairs.push((other, coefficient as f32));
+                (Some(weights), Some(activations)) => {
+                    let coefficient = coefficient / (weights.len() * activations.len()) as f64;
+                    for (ones, others) in [(&weights, &activations), (&activations, &weights)] {
+                        for one in ones.clone() {
+                            let cost = costs.get_mut(&one).expect("every length has a cost");
+                            cost.pairs.extend(others.clone().map(|other| (other, coefficient as f32)));
+                        }
                     }
                 }
-                (Some(one), None) | (None, Some(one)) => {
+                (Some(ones), None) | (None, Some(ones)) => {
                     let is_weight = sides(layer).0.is_some();
                     let other = bits.map_or(32, |bits| if is_weight { bits.activation } else { bits.weight });
-                    let cost = costs.get_mut(&one).expect("every length has a cost");
-                    cost.constant += (coefficient * f64::from(other)) as f32;
+                    let coefficient = coefficient / ones.len() as f64;
+                    for one in ones {
+                        let cost = costs.get_mut(&one).expect("every length has a cost");
+                        cost.constant += (coefficient * f64::from(other)) as f32;
+                    }
                 }
                 (None, None) => {}
             }

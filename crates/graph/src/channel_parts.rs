@@ -49,16 +49,24 @@ impl Run {
 }
 
 impl Convolution {
-    /// The parts, in order of their outputs, each of at most `most_weights` weights where the outputs can be cut so.
-    pub(crate) fn parts(&self, most_weights: u64) -> Vec<ChannelPart> {
+    /// The parts, in order of their outputs, each of at most `most_weights` weights where the outputs can be cut so, and none
+    /// of more than one of the `runs` equal runs of all outputs.
+    pub(crate) fn parts(&self, most_weights: u64, runs: u32) -> Vec<ChannelPart> {
         let (inputs, outputs) = (self.input.channels / self.groups, self.output.channels / self.groups);
         let weights = |outputs: u32| u64::from(outputs) * u64::from(self.fan_in());
         // Weights of a cut group are bound part by part, so that each part must begin where a slice may.
+        let least = (runs / self.groups).max(1);
         let fits = |cuts: &u32| {
             let part = weights(outputs / cuts);
-            outputs.is_multiple_of(*cuts) && part <= most_weights && part.is_multiple_of(SLICE_ALIGNMENT)
+            outputs.is_multiple_of(*cuts)
+                && cuts.is_multiple_of(least)
+                && part <= most_weights
+                && part.is_multiple_of(SLICE_ALIGNMENT)
         };
-        let cuts = if weights(outputs) <= most_weights { 1 } else { (2..=outputs).find(fits).unwrap_or(1) };
+        let cuts = match weights(outputs) <= most_weights {
+            true => least,
+            false => (2..=outputs).find(fits).unwrap_or(least),
+        };
         let part = |at: u32| {
             let (group, of_group) = (at / cuts, at % cuts);
             let count = outputs / cuts;
@@ -80,6 +88,11 @@ impl ChannelPart {
     /// The convolution has no other part.
     pub fn is_whole(&self) -> bool {
         self.reads_all_inputs() && self.outputs().is_whole()
+    }
+
+    /// Which of `groups` equal runs of all outputs the part belongs to.
+    pub fn group_of(&self, groups: u32) -> u32 {
+        self.first_output / (self.whole.output.channels / groups)
     }
 
     /// It reads every input channel.
@@ -109,13 +122,7 @@ impl ChannelPart {
         recorder: &mut Recorder,
         weight: BufferSlice,
     ) -> Result<BufferSlice, GraphError> {
-        let run = self.weights();
-        if let Some(slice) = aligned(weight, run) {
-            return Ok(slice);
-        }
-        let copy = recorder.transient("weight of a part", u64::from(run.count));
-        recorder.dispatch(take(1, run), &[weight, copy])?;
-        Ok(copy)
+        share(recorder, weight, self.weights())
     }
 
     /// The part's share of one value per output channel.
@@ -124,13 +131,7 @@ impl ChannelPart {
         recorder: &mut Recorder,
         values: BufferSlice,
     ) -> Result<BufferSlice, GraphError> {
-        let run = self.outputs();
-        if let Some(slice) = aligned(values, run) {
-            return Ok(slice);
-        }
-        let copy = recorder.transient("values of a part", u64::from(run.count));
-        recorder.dispatch(take(1, run), &[values, copy])?;
-        Ok(copy)
+        share(recorder, values, self.outputs())
     }
 
     /// Calls `record` with where the part's share of `weight` is to be written.
@@ -242,6 +243,27 @@ impl ChannelPart {
     }
 }
 
+/// Group `at` of `groups` equal runs of a row.
+pub(crate) fn group(
+    recorder: &mut Recorder,
+    row: BufferSlice,
+    (at, groups): (u32, u32),
+) -> Result<BufferSlice, GraphError> {
+    let channels = u32::try_from(row.words).expect("a binding has fewer than 2^32 words");
+    let count = channels / groups;
+    share(recorder, row, Run { channels, first: at * count, count })
+}
+
+/// The run of a single row, as a slice or a copy.
+fn share(recorder: &mut Recorder, row: BufferSlice, run: Run) -> Result<BufferSlice, GraphError> {
+    if let Some(slice) = aligned(row, run) {
+        return Ok(slice);
+    }
+    let copy = recorder.transient("share of a part", u64::from(run.count));
+    recorder.dispatch(take(1, run), &[row, copy])?;
+    Ok(copy)
+}
+
 /// The run of a single row as a slice, where it begins at a slice's alignment.
 fn aligned(row: BufferSlice, run: Run) -> Option<BufferSlice> {
     let (first, words) = (u64::from(run.first), u64::from(run.count));
@@ -327,14 +349,18 @@ mod tests {
 
     #[test]
     fn groups_and_parts_cover_all_channels() {
-        for (inputs, outputs, groups, most, parts) in [
-            (6, 10, 1, u64::MAX, vec![(0, 0, 0)]),
-            (6, 10, 2, u64::MAX, vec![(0, 0, 0), (3, 5, 0)]),
-            (64, 128, 1, 64 * 9 * 64, vec![(0, 0, 0), (0, 64, 1)]),
-            (64, 128, 2, 32 * 9 * 32, vec![(0, 0, 0), (0, 32, 1), (32, 64, 0), (32, 96, 1)]),
+        for ((inputs, outputs, groups), most, runs, parts) in [
+            ((6, 10, 1), u64::MAX, 1, vec![(0, 0, 0)]),
+            ((6, 10, 2), u64::MAX, 1, vec![(0, 0, 0), (3, 5, 0)]),
+            ((6, 10, 1), u64::MAX, 2, vec![(0, 0, 0), (0, 5, 1)]),
+            ((6, 12, 2), u64::MAX, 4, vec![(0, 0, 0), (0, 3, 1), (3, 6, 0), (3, 9, 1)]),
+            ((64, 128, 1), 64 * 9 * 64, 1, vec![(0, 0, 0), (0, 64, 1)]),
+            ((64, 96, 1), 64 * 9 * 48, 3, vec![(0, 0, 0), (0, 32, 1), (0, 64, 2)]),
+            ((64, 128, 2), 32 * 9 * 32, 1, vec![(0, 0, 0), (0, 32, 1), (32, 64, 0), (32, 96, 1)]),
         ] {
             let whole = convolution(inputs, outputs, groups);
-            let cut = whole.parts(most);
+            let cut = whole.parts(most, runs);
+            assert!(cut.iter().all(|part| part.group_of(runs) * outputs / runs <= part.first_output));
             let at = |p: &ChannelPart| (p.first_input, p.first_output, p.of_group);
             assert_eq!(cut.iter().map(at).collect::<Vec<_>>(), parts);
             let weights: u32 = cut.iter().map(|p| p.convolution.weight_len()).sum();

@@ -16,6 +16,7 @@ use crate::{
     channel_parts::ChannelPart,
     convolution::Convolution,
     deployed::{self, DeployedCodes, DeployedOperation, Origin},
+    fold::Fold,
     layers::max_pool,
     planes::{Group, Operand, record_dequantize},
     quantizers::ActivationQuantizer,
@@ -80,23 +81,6 @@ impl Normalization {
         );
         Ok(output)
     }
-}
-
-/// Thresholds that the host computes in f64 before an evaluation.
-#[derive(Clone, Debug)]
-pub(crate) struct Fold {
-    pub thresholds: BufferSlice,
-    pub channels: u32,
-    pub quantizer: Arc<dyn ActivationQuantizer>,
-    /// Constant factor of the integer accumulator.
-    pub factor: f32,
-    /// Factors computed on the device, such as the mean of the absolute weights: one, or those of the channels of each part.
-    pub scale: Option<(Vec<BufferSlice>, ScaleIndex)>,
-    /// Added to the scaled accumulator, per channel.
-    pub bias: Option<BufferSlice>,
-    pub batch_norm: Option<Normalization>,
-    /// Largest absolute accumulator.
-    pub range: i64,
 }
 
 impl Deferred {
@@ -186,17 +170,12 @@ impl Deferred {
         let words = u64::from(channels) * u64::from(1 + levels(bits));
         let thresholds = recorder.frozen("thresholds", words);
         let group = self.group();
-        let scale = group.scale.map(|(scale, index)| {
-            let of_parts = self.weights.iter().filter_map(|(_, weight)| weight.groups[0].scale);
-            let of_parts: Vec<BufferSlice> = of_parts.map(|(scale, _)| scale).collect();
-            (if index.by == By::Column { of_parts } else { vec![scale] }, index)
-        });
         recorder.folds.push(Fold {
             thresholds,
             channels,
             quantizer: quantizer.clone(),
             factor: self.input.groups[0].factor * group.factor,
-            scale,
+            scales: self.scales(),
             bias: self.bias,
             batch_norm: self.batch_norm,
             range: self.range(),
@@ -245,11 +224,14 @@ impl Deferred {
         if self.input.single().is_none() || self.weights.iter().any(|(_, weight)| weight.groups.len() != 1) {
             return false;
         }
-        let per_channel =
-            self.group().scale.is_none_or(|(_, index)| matches!(index.by, By::One | By::Column));
+        let group = self.group();
+        let per_channel = self.scales().iter().all(|(_, index)| matches!(index.by, By::One | By::Column));
+        // Parts of a convolution may have scales of their own, but one factor.
+        let same_factor = self.weights.iter().all(|(_, weight)| weight.groups[0].factor == group.factor);
         let probe =
             threshold::BatchNormChannel { scale: 1.0, mean: 0.0, var: 1.0, gamma: 1.0, beta: 0.0, eps: 0.0 };
         per_channel
+            && same_factor
             && !(self.pool_first && self.batch_norm.is_some())
             && quantizer.thresholds(&probe, -1..=1).is_some()
     }
@@ -259,14 +241,25 @@ impl Deferred {
         self.input.groups.len() == 1 && self.weights.iter().all(|(_, weight)| weight.groups.len() == 1)
     }
 
-    /// The only plane group, the same in every part.
+    /// The only plane group of the first part.
     fn group(&self) -> Group {
         self.weights[0].1.groups[0]
     }
 
+    /// The scales of all parts in order, or the one that they have in common.
+    fn scales(&self) -> Vec<(BufferSlice, ScaleIndex)> {
+        let mut scales: Vec<_> =
+            self.weights.iter().filter_map(|(_, weight)| weight.groups[0].scale).collect();
+        if scales.iter().all(|scale| *scale == scales[0]) {
+            scales.truncate(1);
+        }
+        scales
+    }
+
     /// Largest absolute accumulator.
     fn range(&self) -> i64 {
-        let planes = self.group().planes.planes;
+        let planes = self.weights.iter().map(|(_, weight)| weight.groups[0].planes.planes);
+        let planes = planes.max().expect("at least one part");
         i64::from(self.input.largest()) * i64::from(levels(planes)) * i64::from(self.convolution.fan_in())
     }
 
@@ -346,51 +339,5 @@ impl Recorder {
                 Ok(result)
             }
         }
-    }
-}
-
-/// What the host reads from the device to compute one layer's thresholds.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FoldValues {
-    pub scale: Vec<f32>,
-    pub bias: Vec<f32>,
-    pub mean: Vec<f32>,
-    pub variance: Vec<f32>,
-    pub gamma: Vec<f32>,
-    pub beta: Vec<f32>,
-}
-
-impl Fold {
-    /// Threshold words `[1 + n][channel]`: 1 for ascending or 0 for descending, then the thresholds.
-    pub(crate) fn thresholds(&self, values: &FoldValues) -> Vec<u32> {
-        let channels = self.channels as usize;
-        let mut words = vec![0; (1 + levels(self.quantizer.bits()) as usize) * channels];
-        for channel in 0..channels {
-            let at = |vector: &[f32], index: usize, default: f64| {
-                vector.get(index).map_or(default, |&v| f64::from(v))
-            };
-            let scale_at = match &self.scale {
-                Some((_, ScaleIndex { by: By::Column, div })) => channel / *div as usize,
-                _ => 0,
-            };
-            let norm = threshold::BatchNormChannel {
-                scale: f64::from(self.factor) * at(&values.scale, scale_at, 1.0),
-                // A constant before the normalization moves its mean.
-                mean: at(&values.mean, channel, 0.0) - at(&values.bias, channel, 0.0),
-                var: at(&values.variance, channel, 1.0),
-                gamma: at(&values.gamma, channel, 1.0),
-                beta: at(&values.beta, channel, 0.0),
-                eps: self.batch_norm.map_or(0.0, |n| f64::from(n.epsilon)),
-            };
-            let folded = self
-                .quantizer
-                .thresholds(&norm, -self.range..=self.range)
-                .expect("a convolution is folded only behind a rule with thresholds");
-            let thresholds = folded.thresholds.iter().map(|t| t.cast_unsigned());
-            for (row, word) in [u32::from(folded.ascending)].into_iter().chain(thresholds).enumerate() {
-                words[row * channels + channel] = word;
-            }
-        }
-        words
     }
 }

@@ -92,6 +92,8 @@ pub enum DeployedOperation {
         groups: u32,
         /// Groups of planes of the weights, in the order in which they are added.
         weights: Vec<DeployedGroup>,
+        /// Equal runs of output channels with groups of planes of their own: those of the first run are the first in the list.
+        runs: u32,
         /// Weights of one output channel.
         fan_in: u32,
     },
@@ -297,11 +299,27 @@ pub(crate) fn bit_convolution(
     let mut tensors = Vec::new();
     let mut weights = Vec::new();
     let of_part = channels / parts.len() as u32;
-    for (at, group) in parts[0].1.groups.iter().enumerate() {
+    // Parts differ in their planes and the scales of their channels alone, but for weights whose runs of channels have groups
+    // of their own.
+    let is_column = |group: &Group| group.scale.is_some_and(|(_, index)| index.by == By::Column);
+    let same = |group: &Group, other: &Group| {
+        (group.planes, group.factor.to_bits()) == (other.planes, other.factor.to_bits())
+            && (group.scale == other.scale || is_column(group) && is_column(other))
+    };
+    let (_, first) = &parts[0];
+    let common = |(_, weight): &(ChannelPart, Operand)| {
+        weight.groups.len() == first.groups.len()
+            && weight.groups.iter().zip(&first.groups).all(|(group, other)| same(group, other))
+    };
+    let runs = if parts.iter().all(common) { 1 } else { parts.len() };
+    for (at, group) in parts[..runs].iter().flat_map(|(_, weight)| weight.groups.iter().enumerate()) {
         let (scales, holders) = match group.scale {
             None => (0, 0),
-            Some((_, ScaleIndex { by: By::One, .. })) => (1, 1),
-            Some((_, ScaleIndex { by: By::Column, div })) if of_part.is_multiple_of(div) => {
+            Some((scale, ScaleIndex { by: By::One, .. })) => {
+                tensors.push(("scale", scale));
+                (1, 0)
+            }
+            Some((_, ScaleIndex { by: By::Column, div })) if runs == 1 && of_part.is_multiple_of(div) => {
                 (channels / div, parts.len())
             }
             Some(_) => return None,
@@ -312,7 +330,7 @@ pub(crate) fn bit_convolution(
         weights.push(DeployedGroup { planes: group.planes, factor: group.factor, scales });
     }
     for (_, weight) in parts {
-        if weight.kind != Kind::Sign || weight.groups.len() != weights.len() {
+        if weight.kind != Kind::Sign || weight.groups.len() != weights.len() / runs {
             return None;
         }
         tensors.push(("planes", weight.buffer));
@@ -322,6 +340,7 @@ pub(crate) fn bit_convolution(
         channels,
         groups: convolution.groups,
         weights,
+        runs: runs as u32,
         fan_in: convolution.fan_in(),
     };
     Some((operation, tensors))

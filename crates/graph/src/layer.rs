@@ -89,14 +89,15 @@ pub trait Layer: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The same layer with learned bit lengths, where it has such a form; its other parameters keep names and shapes.
-    fn with_learned_bits(&self, _form: LengthForm) -> Option<Arc<dyn Layer>> {
+    /// The same layer with `groups` learned bit lengths for equally many channels each, where it has such a form; its other
+    /// parameters keep names and shapes.
+    fn with_learned_bits(&self, _form: LengthForm, _groups: u32) -> Option<Arc<dyn Layer>> {
         None
     }
 
-    /// The layer as a saved state wants it recorded, where that is not how it is; `read` gives the first value of one of its
+    /// The layer as a saved state wants it recorded, where that is not how it is; `read` gives the values of one of its
     /// parameters.
-    fn for_state(&self, _read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn Layer>> {
+    fn for_state(&self, _read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn Layer>> {
         None
     }
 

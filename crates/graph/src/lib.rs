@@ -19,6 +19,7 @@ mod deploy;
 mod deployed;
 mod embed;
 mod error;
+mod fold;
 mod fusion;
 mod heads;
 mod heterogeneous;

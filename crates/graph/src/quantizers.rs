@@ -63,14 +63,24 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The rule with a learned bit length, where it has such a form.
-    fn with_learned_bits(&self, _form: LengthForm) -> Option<Arc<dyn WeightQuantizer>> {
+    /// The rule with `groups` learned bit lengths for equally many output channels each, where it has such a form.
+    fn with_learned_bits(&self, _form: LengthForm, _groups: u32) -> Option<Arc<dyn WeightQuantizer>> {
         None
     }
 
-    /// The rule as a saved state wants it recorded, where that is not how it is; `read` gives the first value of one of the
+    /// Groups of equally many output channels that have rules of their own.
+    fn channel_groups(&self) -> u32 {
+        1
+    }
+
+    /// The rule that packs the weights of group `at`, where groups have rules of their own.
+    fn of_group(&self, _at: u32) -> Option<Arc<dyn WeightQuantizer>> {
+        None
+    }
+
+    /// The rule as a saved state wants it recorded, where that is not how it is; `read` gives the values of one of the
     /// rule's parameters.
-    fn for_state(&self, _read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn WeightQuantizer>> {
+    fn for_state(&self, _read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn WeightQuantizer>> {
         None
     }
 
@@ -152,14 +162,14 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The rule with a learned bit length, where it has such a form.
-    fn with_learned_bits(&self, _form: LengthForm) -> Option<Arc<dyn ActivationQuantizer>> {
+    /// The rule with `groups` learned bit lengths for equally many channels each, where it has such a form.
+    fn with_learned_bits(&self, _form: LengthForm, _groups: u32) -> Option<Arc<dyn ActivationQuantizer>> {
         None
     }
 
-    /// The rule as a saved state wants it recorded, where that is not how it is; `read` gives the first value of one of the
+    /// The rule as a saved state wants it recorded, where that is not how it is; `read` gives the values of one of the
     /// rule's parameters.
-    fn for_state(&self, _read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn ActivationQuantizer>> {
+    fn for_state(&self, _read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn ActivationQuantizer>> {
         None
     }
 

@@ -15,7 +15,7 @@ pub(crate) use self::{
     reuse::SharedKey,
 };
 use crate::{
-    GraphError, KernelPlan, Parameter, ProductKey, arena::Arena, deploy::Fold, deployed::Deployment,
+    GraphError, KernelPlan, Parameter, ProductKey, arena::Arena, deployed::Deployment, fold::Fold,
     scan::Scan, tap::Tap,
 };
 

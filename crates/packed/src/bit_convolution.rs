@@ -121,10 +121,17 @@ impl BitConvolution {
         Self { pairs: pairs.collect(), ..new }
     }
 
-    /// The integer sums of the only pair.
+    /// The integer sums of the only pair that a channel belongs to; all others add nothing to it.
     pub fn run(&self, level: Level, codes: &[u8], sums: &mut [i32], scratch: &mut Scratch) {
         Layout::of(self).pack(codes, &mut scratch.planes);
         self.pair(level, &self.pairs[0], sums, scratch);
+        let mut others = std::mem::take(&mut scratch.sums);
+        others.resize(sums.len(), 0);
+        for pair in &self.pairs[1..] {
+            self.pair(level, pair, &mut others, scratch);
+            sums.iter_mut().zip(&others).for_each(|(sum, other)| *sum += other);
+        }
+        scratch.sums = others;
     }
 
     /// The sums of all pairs with their factors, and with one of each output position where there are any.

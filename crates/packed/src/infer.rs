@@ -106,7 +106,9 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
         }
         Operation::BitConvolution(conv) => {
             let kind = match one.kind {
-                Kind::Codes(code) if code.groups().len() == 1 && conv.weights.len() <= 1 => Kind::Sums,
+                Kind::Codes(code) if code.groups().len() == 1 && (conv.apart || conv.weights.len() <= 1) => {
+                    Kind::Sums
+                }
                 Kind::Codes(_) => Kind::Values,
                 Kind::Values if !conv.weights.is_empty() => Kind::Values,
                 _ => return wrong(),
@@ -167,6 +169,11 @@ fn planes(layer: &Layer, conv: &BitConvolution, one: Map) -> Result<Vec<Need>, E
         Kind::Codes(code) => code.groups().iter().map(|group| levels(group.planes)).max().unwrap_or(1),
         _ => 1,
     };
+    let of_channels =
+        |group: &crate::manifest::WeightGroup| group.mask.is_some_and(|mask| u64::from(mask.run) == fan_in);
+    if conv.apart && !(groups.len() > 1 && groups.iter().all(of_channels)) {
+        return fail("has groups apart whose masks are not by channels".to_owned());
+    }
     let mut list = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         let bits = width_of(layer, group.planes)?;

@@ -33,4 +33,4 @@ pub use file::{File, Tensor};
 pub use manifest::FORMAT;
 pub use network::Network;
 pub use run::Trace;
-pub use weights::Group;
+pub use weights::{Group, group_of};

@@ -251,7 +251,7 @@ impl Manifest {
         let of = |layer: &Layer| match &layer.operation {
             Operation::ClipTo { .. } | Operation::MagnitudeTo { .. } => 3,
             Operation::ChannelMagnitude | Operation::WindowMean(_) | Operation::ScalePositions => 3,
-            Operation::BitConvolution(_) if layer.inputs.len() > 1 => 3,
+            Operation::BitConvolution(conv) if conv.apart || layer.inputs.len() > 1 => 3,
             Operation::Convolution(conv) if !is_zero_border(&conv.outside) => 3,
             Operation::Magnitude | Operation::WeightedSum | Operation::Bias => 2,
             Operation::Quantize(quantize) if quantize.rule.is_some() || quantize.codes.is_some() => 2,

@@ -261,7 +261,12 @@ fn work(file: &File, at: usize) -> Work {
                 unreachable!("sums are those of codes")
             };
             let groups = weights::groups(file, &conv_layer.name, conv, file.input(before));
-            Work::Rescale(channel_factors(&code.groups()[0], &groups[0], output.channels as usize))
+            let channels = output.channels as usize;
+            let all: Vec<Vec<f32>> =
+                groups.iter().map(|group| channel_factors(&code.groups()[0], group, channels)).collect();
+            let of = |channel| if conv.apart { weights::group_of(&groups, channel, channels) } else { 0 };
+            let own = |channel| all[of(channel)][channel];
+            Work::Rescale((0..channels).map(own).collect())
         }
     }
 }

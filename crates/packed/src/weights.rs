@@ -21,9 +21,14 @@ pub struct Group {
 }
 
 impl Group {
+    /// The group reaches weight `at`.
+    fn reaches(&self, at: usize) -> bool {
+        self.mask.as_ref().is_none_or(|mask| mask[at])
+    }
+
     /// The integer of weight `at`.
     fn integer(&self, at: usize) -> i32 {
-        if self.mask.as_ref().is_some_and(|mask| !mask[at]) {
+        if !self.reaches(at) {
             return 0;
         }
         let code = self.planes.iter().fold(0, |code, plane| 2 * code + i32::from(plane[at]));
@@ -36,9 +41,15 @@ impl Group {
     }
 
     /// The scale of an output channel of `channels`.
-    pub(crate) fn scale(&self, channel: usize, channels: usize) -> f32 {
+    pub fn scale(&self, channel: usize, channels: usize) -> f32 {
         self.scales[channel / (channels / self.scales.len())]
     }
+}
+
+/// Which of groups that are apart an output channel of `channels` belongs to.
+pub fn group_of(groups: &[Group], channel: usize, channels: usize) -> usize {
+    let reaches = |group: &Group| group.reaches(channel * (group.planes[0].len() / channels));
+    groups.iter().position(reaches).expect("every channel is checked to belong to one")
 }
 
 /// Weights of a convolution over `input`, and those of one output channel.
@@ -91,16 +102,21 @@ pub fn dense(groups: &[Group], channels: usize, count: usize) -> Vec<f32> {
     weights
 }
 
-/// Masks reach as many weights as they say, and behind the last bit of masks and planes there are zeros.
+/// Masks reach as many weights as they say, those of groups apart every channel once, and behind the last bit of masks and
+/// planes there are zeros.
 pub fn check(file: &File, layer: &str, conv: &BitConvolution, input: Map) -> Result<(), Error> {
     let (count, fan_in) = sizes(conv, input);
     let channels = conv.channels as usize;
+    let mut groups_of = vec![usize::from(!conv.apart); channels];
     for (at, group) in conv.groups_of_planes().into_iter().enumerate() {
         let mut reached = count;
         if let Some(mask) = group.mask {
             let name = conv.tensor("mask", at);
             let (bits, run) = (file.bytes(layer, &name), mask.run as usize);
             let runs = fan_in.div_ceil(run);
+            if conv.apart {
+                groups_of.iter_mut().enumerate().for_each(|(at, of)| *of += usize::from(bit(bits, at)));
+            }
             let sizes = (0..channels * runs).filter(|&place| bit(bits, place)).map(|place| {
                 // The last run of a channel may be shorter.
                 run.min(fan_in - place % runs * run)
@@ -118,7 +134,12 @@ pub fn check(file: &File, layer: &str, conv: &BitConvolution, input: Map) -> Res
             return Err(Error::tensor(&format!("{layer}.{name}"), "has bits behind its last weight"));
         }
     }
-    Ok(())
+    match groups_of.iter().position(|&groups| groups != 1) {
+        Some(channel) => {
+            Err(Error::layer(layer, format!("has channel {channel} in {} groups", groups_of[channel])))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A bit of the last byte behind the first `count` of all bits is 1.

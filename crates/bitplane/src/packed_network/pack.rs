@@ -13,7 +13,7 @@ use packed::manifest::{
 };
 use packed::{File, Tensor};
 
-use super::plane_bits::PlaneBits;
+use super::{channel_runs, plane_bits::PlaneBits};
 use crate::checkpoint::Checkpoint;
 use crate::exit::Failure;
 use crate::identity::Identity;
@@ -133,10 +133,14 @@ fn pack_layers(layers: &[DeployedLayer], grouped: bool) -> Packed {
     for layer in layers {
         let input_name = |at: &Option<usize>| at.map_or(IMAGE.to_owned(), |at| layers[at].name.clone());
         let (operation, tensors) = match &layer.operation {
-            DeployedOperation::BitConvolution { window, channels, groups, weights, fan_in } => {
+            DeployedOperation::BitConvolution { window, channels, groups, weights, runs, fan_in } => {
                 let sizes = [*channels, *groups, *fan_in];
                 let grouped = grouped || !reads_codes(layer);
-                let (conv, tensors) = bit_convolution(layer, packed_window(window), sizes, weights, grouped);
+                let window = packed_window(window);
+                let (conv, tensors) = match runs {
+                    1 => bit_convolution(layer, window, sizes, weights, grouped),
+                    runs => channel_runs::pack(layer, window, sizes, (weights, *runs)),
+                };
                 (Operation::BitConvolution(conv), tensors)
             }
             other => (operation(other), pack_tensors(layer)),
@@ -237,7 +241,7 @@ pub(super) fn packed_window(window: &kernels::Window) -> Window {
     }
 }
 
-fn floats(words: &[u32]) -> Vec<f32> {
+pub(super) fn floats(words: &[u32]) -> Vec<f32> {
     words.iter().map(|word| f32::from_bits(*word)).collect()
 }
 
@@ -306,7 +310,7 @@ fn bit_convolution(
     });
     let weights: Vec<WeightGroup> = list.collect();
     let weight_bits = weights.iter().map(|group| group.planes).sum();
-    let conv = BitConvolution { channels, groups, weight_bits, window, weights };
+    let conv = BitConvolution { channels, groups, weight_bits, window, weights, apart: false };
     let plain = BitConvolution { weights: Vec::new(), ..conv.clone() };
     match conv.weights.as_slice() {
         [group] if !grouped && group.mask.is_none() && group.scales < 2 => {

@@ -18,6 +18,21 @@ impl PlaneBits<'_> {
         word >> (k % 32) & 1 == 1
     }
 
+    /// Bits of planes of the part that each row belongs to, one behind the other, of the rows that are kept: the most
+    /// significant plane first.
+    pub fn bytes_of_rows(&self, planes: std::ops::Range<u32>, kept: impl Fn(u32) -> bool) -> Vec<u8> {
+        let plane = |plane| {
+            packed_bits(self.each().filter(|(row, _)| kept(*row)).map(|(row, k)| self.bit(plane, row, k)))
+        };
+        planes.rev().flat_map(plane).collect()
+    }
+
+    /// The mask of whole rows.
+    pub fn mask_of_rows(&self, kept: impl Fn(u32) -> bool) -> (Mask, Vec<u8>) {
+        let rows = (0..self.rows).filter(|row| kept(*row)).count() as u64;
+        (Mask { run: self.k, weights: rows * u64::from(self.k) }, packed_bits((0..self.rows).map(kept)))
+    }
+
     fn each(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
         let k = self.k;
         (0..self.rows).flat_map(move |row| (0..k).map(move |at| (row, at)))

@@ -18,7 +18,7 @@ use packed::manifest::{
     BitConvolution, CodeGroup, Codes, Form, IMAGE, Operation, Planes, Rounding as FileRounding, Window,
 };
 
-use super::plane_bits::Placed;
+use super::{channel_runs, plane_bits::Placed};
 use crate::exit::Failure;
 
 /// Rows and columns of the largest pool that the adapter's kernels are written for.
@@ -134,7 +134,8 @@ fn add(
             Arc::new(Quantize { quantizer: quantizer(name, quantize, &codes, widths)? })
         }
         Operation::BitConvolution(conv) => {
-            let (out_channels, groups, weights) = (conv.channels, conv.groups, weight_groups(conv));
+            let (out_channels, groups) = (conv.channels, conv.groups);
+            let (weights, _) = channel_runs::merged(conv, (weight_groups(conv), file.groups(name)));
             if weights.iter().any(|group| group.scales > 1 && !group.scales.is_multiple_of(groups)) {
                 let message = "has scales that span groups of channels".to_owned();
                 return Err(refused(name, message).into());
@@ -286,7 +287,7 @@ fn unpack_tensors(file: &File, layer: &packed::manifest::Layer) -> Vec<(String, 
             vec![(format!("{name}.lambda"), words(file.floats(name, "factors")))]
         }
         Operation::BitConvolution(conv) => {
-            let (written, groups) = (weight_groups(conv), file.groups(name));
+            let (written, groups) = channel_runs::merged(conv, (weight_groups(conv), file.groups(name)));
             let k = (groups[0].planes[0].len() / conv.channels as usize) as u32;
             let planes = PackedConv2d::planes(&written);
             let mut placed = Placed::new([planes, conv.channels, k], conv.groups);

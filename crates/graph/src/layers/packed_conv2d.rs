@@ -144,7 +144,7 @@ impl Layer for PackedConv2d {
         };
         if let Value::Packed(packed) = &inputs[0] {
             let convolution = self.convolution(&place.name, Kind::dense(packed.shape))?;
-            let parts = convolution.parts(u64::MAX).into_iter();
+            let parts = convolution.parts(u64::MAX, 1).into_iter();
             let weights: Vec<_> = (0..).zip(parts).map(|(at, part)| (part, operand(recorder, at))).collect();
             let Some(factors) = inputs.get(1) else {
                 let deferred = Deferred::new(&place.name, convolution, packed.clone(), weights, None);
@@ -160,7 +160,7 @@ impl Layer for PackedConv2d {
         }
         let input = recorder.dense(&inputs[0])?;
         let convolution = self.convolution(&place.name, Kind::dense(input.shape))?;
-        let parts: Vec<ChannelPart> = convolution.parts(u64::MAX);
+        let parts: Vec<ChannelPart> = convolution.parts(u64::MAX, 1);
         let weights = recorder.once(|recorder| {
             let dense = |(at, part)| {
                 let operand = operand(recorder, at);

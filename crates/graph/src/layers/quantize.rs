@@ -47,11 +47,11 @@ impl Layer for Quantize {
         Some(Arc::new(Self { quantizer: self.quantizer.cut(bits)? }))
     }
 
-    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { quantizer: self.quantizer.with_learned_bits(form)? }))
+    fn with_learned_bits(&self, form: LengthForm, groups: u32) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { quantizer: self.quantizer.with_learned_bits(form, groups)? }))
     }
 
-    fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn Layer>> {
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn Layer>> {
         Some(Arc::new(Self { quantizer: self.quantizer.for_state(read)? }))
     }
 

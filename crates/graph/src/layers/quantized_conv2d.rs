@@ -74,6 +74,8 @@ impl QuantizedConv2d {
             WeightRows::ByInput if part.reads_all_inputs() => part.convolution.flattened(),
             _ => part.convolution,
         };
+        let of_group = quantizer.of_group(part.group_of(quantizer.channel_groups()));
+        let quantizer = of_group.as_deref().unwrap_or(quantizer);
         let mut operand = quantizer.pack(recorder, &share, &own, &convolution, rows)?;
         for group in operand.groups.iter_mut().filter(|_| !part.is_whole()) {
             match group.scale {
@@ -117,6 +119,15 @@ impl QuantizedConv2d {
         parts.iter().map(dense).collect()
     }
 
+    /// Parts of the outputs that have weights of their own rules, or that fit a binding.
+    fn parts(&self, recorder: &Recorder, convolution: &Convolution) -> Vec<ChannelPart> {
+        convolution.parts(recorder.most_weights(), self.channel_groups())
+    }
+
+    fn channel_groups(&self) -> u32 {
+        self.weight.as_ref().map_or(1, |weight| weight.channel_groups())
+    }
+
     fn weight_planes(&self) -> Option<u32> {
         self.weight.as_ref().map(|w| w.planes())
     }
@@ -132,7 +143,13 @@ impl Layer for QuantizedConv2d {
     }
 
     fn infer(&self, name: &str, inputs: &[Kind]) -> Result<Kind, GraphError> {
-        Ok(Kind::dense(self.convolution(name, single(name, inputs)?.shape)?.output))
+        let convolution = self.convolution(name, single(name, inputs)?.shape)?;
+        let (own, groups) = (self.channel_groups(), self.groups);
+        if !own.is_multiple_of(groups) && !groups.is_multiple_of(own) {
+            let message = format!("{own} groups of weights and {groups} groups of channels overlap");
+            return Err(GraphError::layer(name, message));
+        }
+        Ok(Kind::dense(convolution.output))
     }
 
     fn parameters(&self, inputs: &[Kind]) -> Vec<ParameterSpec> {
@@ -182,12 +199,12 @@ impl Layer for QuantizedConv2d {
         Some(Arc::new(Self { weight, ..self.clone() }))
     }
 
-    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn Layer>> {
-        let weight = Some(self.weight.as_ref()?.with_learned_bits(form)?);
+    fn with_learned_bits(&self, form: LengthForm, groups: u32) -> Option<Arc<dyn Layer>> {
+        let weight = Some(self.weight.as_ref()?.with_learned_bits(form, groups)?);
         Some(Arc::new(Self { weight, ..self.clone() }))
     }
 
-    fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn Layer>> {
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn Layer>> {
         let weight = Some(self.weight.as_ref()?.for_state(read)?);
         Some(Arc::new(Self { weight, ..self.clone() }))
     }
@@ -210,7 +227,7 @@ impl Layer for QuantizedConv2d {
             Value::Deferred(deferred) => deferred.shape,
         };
         let convolution = self.convolution(&place.name, shape)?;
-        let parts = convolution.parts(recorder.most_weights());
+        let parts = self.parts(recorder, &convolution);
         let bias = self.bias.then(|| recorder.parameter("bias"));
 
         let (output, input, dense_weights) = match (&inputs[0], &self.weight) {
@@ -257,7 +274,7 @@ impl Layer for QuantizedConv2d {
                     _ => None,
                 };
                 let (whole, around) = bordered(recorder, &convolution, &dense_input, &packed)?;
-                let dense_parts = whole.parts(recorder.most_weights());
+                let dense_parts = self.parts(recorder, &whole);
                 let mut output = dense_forward(recorder, &whole, &dense_parts, &around, &weights)?;
                 let planes: Option<Vec<Operand>> = planes.into_iter().collect();
                 let described = match planes {

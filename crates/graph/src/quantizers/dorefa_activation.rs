@@ -54,7 +54,7 @@ impl ActivationQuantizer for DorefaActivation {
         (bits <= self.bits).then(|| Arc::new(Self { bits, rounding, ..*self }) as Arc<_>)
     }
 
-    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn ActivationQuantizer>> {
+    fn with_learned_bits(&self, form: LengthForm, _: u32) -> Option<Arc<dyn ActivationQuantizer>> {
         Some(Arc::new(LearnedActivation::new(form, self.bits)))
     }
 

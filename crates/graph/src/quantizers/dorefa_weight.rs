@@ -86,8 +86,8 @@ impl WeightQuantizer for DorefaWeight {
         can.then(|| Arc::new(NestedWeight { widest: self.bits, bits, form, scaled: false }) as Arc<_>)
     }
 
-    fn with_learned_bits(&self, form: LengthForm) -> Option<Arc<dyn WeightQuantizer>> {
-        Some(Arc::new(LearnedWeight::new(form, self.bits)))
+    fn with_learned_bits(&self, form: LengthForm, groups: u32) -> Option<Arc<dyn WeightQuantizer>> {
+        Some(Arc::new(LearnedWeight::new(form, self.bits, groups)))
     }
 
     fn stored_bits(&self) -> f64 {

@@ -63,22 +63,8 @@ impl Recorded {
         if self.of == Of::Weight { WEIGHT } else { ACTIVATION }
     }
 
-    /// The length, and what it is recorded as.
-    pub fn parameters(&self) -> Vec<ParameterSpec> {
-        let Names { length, base, frozen } = self.names();
-        let of_length = |spec: ParameterSpec| ParameterSpec { is_length: true, ..spec };
-        let start = split(f64::from(self.start)).0 as f32;
-        vec![
-            of_length(ParameterSpec::vector(length, 1, self.start as f32)),
-            of_length(ParameterSpec::statistic(base, 1, start)),
-            of_length(ParameterSpec::statistic(frozen, 1, 0.0)),
-        ]
-    }
-
-    /// The same length as the saved state has it, where that is not how it is recorded.
-    pub fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Self> {
-        let names = self.names();
-        let (base, frozen) = (read(names.base)?, read(names.frozen)? != 0.0);
+    /// The same length at base `base` of a saved state, where that is not how it is recorded.
+    fn at_base(&self, base: f32, frozen: bool) -> Option<Self> {
         let most = if frozen { MOST_LENGTH } else { MOST_LENGTH - 1.0 };
         let base = f64::from(base).clamp(LEAST_LENGTH, most) as u32;
         let whole = Self { base, frozen, ..*self };
@@ -119,39 +105,38 @@ impl Recorded {
         }
     }
 
-    /// Records the scales of the two groups, or of frozen weights the one that makes a code's step `1 / n`.
-    pub fn scales(&self, recorder: &mut Recorder, range: BufferSlice) -> Result<BufferSlice, GraphError> {
-        let terms = if self.frozen {
-            let n = f64::from(levels(self.base));
-            let step =
-                (n * self.rule().value(1, 1.0, self.base) - n * self.rule().value(0, 1.0, self.base)) / 2.0;
-            LengthTerms { base: self.base as f32, groups: [[step as f32, 0.0], [0.0; 2]] }
-        } else {
-            LengthTerms::of(self.rule(), self.base)
-        };
-        let length = recorder.parameter(self.names().length);
-        let table = recorder.constant("terms of the length", LengthTerms::words(&[terms]));
-        let drawn = self.form == LengthForm::Stochastic && !matches!(recorder.mode(), Mode::Evaluate { .. });
-        let kernel = LengthScales { len: 1, draw: drawn, tensor: DRAW_STREAMS | length.position };
-        let scales = recorder.transient("scales of the length", 2 * u64::from(LengthScales::SPREAD));
-        let step = recorder.step();
-        recorder.dispatch(kernel, &[length.value, range, step, table, scales])?;
-        Ok(scales)
+    /// What the integers of a frozen tensor stand for, over its range.
+    fn unit(&self) -> f64 {
+        (self.rule().value(1, 1.0, self.base) - self.rule().value(0, 1.0, self.base)) / 2.0
     }
 
-    /// The groups with scales that [`Recorded::scales`] recorded.
-    pub fn groups(&self, scales: BufferSlice) -> Vec<Group> {
-        let group = |([first_plane, planes], at): ([u32; 2], u64)| {
-            let offset = scales.offset + at * u64::from(LengthScales::SPREAD);
+    /// What the kernel of the scales computes: of frozen codes the constant beside [`Recorded::factor`].
+    fn terms(&self, alone: bool) -> LengthTerms {
+        if !self.frozen {
+            return LengthTerms::of(self.rule(), self.base);
+        }
+        let steps = if alone { f64::from(levels(self.base)) } else { 1.0 };
+        let scale = (steps * self.unit()) as f32;
+        LengthTerms { base: self.base as f32, groups: [[scale, 0.0], [0.0; 2]] }
+    }
+
+    /// The constant factor of a group: one length for a tensor has steps of `1 / n` once it is frozen, as other codes have.
+    fn factor(&self, alone: bool) -> f32 {
+        if self.frozen && alone { 1.0 / levels(self.base) as f32 } else { 1.0 }
+    }
+
+    /// The groups of planes of length `at` among `of`, with scales that [`scales`] recorded.
+    pub fn groups(&self, scales: BufferSlice, (at, of): (usize, usize)) -> Vec<Group> {
+        let group = |([first_plane, planes], number): ([u32; 2], u64)| {
+            let place = 2 * at as u64 + number;
+            let offset = scales.offset + place * u64::from(LengthScales::SPREAD);
             let scale = BufferSlice { offset, words: 1, ..scales };
             let planes = PlaneGroup { first_plane, planes, mask: None };
-            Group { planes, factor: 1.0, scale: Some((scale, ScaleIndex { by: kernels::By::One, div: 1 })) }
+            let scale = Some((scale, ScaleIndex { by: kernels::By::One, div: 1 }));
+            Group { planes, factor: self.factor(of == 1), scale }
         };
-        if self.frozen {
-            let factor = 1.0 / levels(self.base) as f32;
-            return vec![Group { factor, ..group(([0, self.base], 0)) }];
-        }
-        self.runs().into_iter().zip(0..).map(group).collect()
+        let runs = if self.frozen { vec![[0, self.base]] } else { self.runs().to_vec() };
+        runs.into_iter().zip(0..).map(group).collect()
     }
 
     /// Records the sums of `grad * dQ/dn` of one matrix of planes over groups of rows, column by column.
@@ -174,10 +159,56 @@ impl Recorded {
         recorder.dispatch(kernel, &[planes, grad, range, table, partials])
     }
 
-    /// The length's parameter.
+    /// The parameter that holds the length, with those of other groups.
     pub fn length(&self, recorder: &Recorder) -> Parameter {
         recorder.parameter(self.names().length)
     }
+}
+
+/// The lengths of a tensor's groups of channels, and what they are recorded as.
+pub(crate) fn parameters(lengths: &[Recorded]) -> Vec<ParameterSpec> {
+    let Names { length, base, frozen } = lengths[0].names();
+    let of_length = |spec: ParameterSpec| ParameterSpec { is_length: true, ..spec };
+    let (count, start) = (lengths.len() as u32, lengths[0].start);
+    vec![
+        of_length(ParameterSpec::vector(length, count, start as f32)),
+        of_length(ParameterSpec::statistic(base, count, split(f64::from(start)).0 as f32)),
+        of_length(ParameterSpec::statistic(frozen, count, 0.0)),
+    ]
+}
+
+/// The same lengths as the saved state has them, where that is not how they are recorded.
+pub(crate) fn for_state(
+    lengths: &[Recorded],
+    read: &dyn Fn(&str) -> Option<Vec<f32>>,
+) -> Option<Vec<Recorded>> {
+    let names = lengths[0].names();
+    let (bases, frozen) = (read(names.base)?, read(names.frozen)?);
+    let pairs = bases.into_iter().zip(frozen.into_iter().map(|frozen| frozen != 0.0));
+    let changed: Vec<Recorded> = lengths
+        .iter()
+        .zip(pairs)
+        .map(|(length, (base, frozen))| length.at_base(base, frozen).unwrap_or(*length))
+        .collect();
+    (changed.len() == lengths.len() && changed != lengths).then_some(changed)
+}
+
+/// Records the scales of both groups of planes of every length, of values in `range`.
+pub(crate) fn scales(
+    recorder: &mut Recorder,
+    lengths: &[Recorded],
+    range: BufferSlice,
+) -> Result<BufferSlice, GraphError> {
+    let terms: Vec<LengthTerms> = lengths.iter().map(|length| length.terms(lengths.len() == 1)).collect();
+    let (len, parameter) = (lengths.len() as u32, lengths[0].length(recorder));
+    let table = recorder.constant("terms of the length", LengthTerms::words(&terms));
+    let draw = lengths[0].form == LengthForm::Stochastic && !matches!(recorder.mode(), Mode::Evaluate { .. });
+    let kernel = LengthScales { len, draw, tensor: DRAW_STREAMS | parameter.position };
+    let words = 2 * u64::from(LengthScales::SPREAD) * u64::from(len);
+    let scales = recorder.transient("scales of the length", words);
+    let step = recorder.step();
+    recorder.dispatch(kernel, &[parameter.value, range, step, table, scales])?;
+    Ok(scales)
 }
 
 /// Records the copy of `words` words.

@@ -8,7 +8,7 @@ use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm_
 
 use super::{
     ActivationQuantizer, DorefaActivation,
-    learned::{Recorded, copy, put},
+    learned::{Recorded, copy, for_state, parameters, put, scales},
 };
 use crate::{
     CodeRule, GraphError, Packed, ParameterSpec, Recorder, Tensor,
@@ -39,8 +39,8 @@ impl LearnedActivation {
 }
 
 impl ActivationQuantizer for LearnedActivation {
-    fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn ActivationQuantizer>> {
-        self.0.for_state(read).map(|recorded| Arc::new(Self(recorded)) as _)
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn ActivationQuantizer>> {
+        for_state(&[self.0], read).map(|recorded| Arc::new(Self(recorded[0])) as _)
     }
 
     fn cut(&self, bits: u32) -> Option<Arc<dyn ActivationQuantizer>> {
@@ -60,12 +60,12 @@ impl ActivationQuantizer for LearnedActivation {
             return Ok(vec![Group::codes(self.0.base, self.factor())]);
         }
         let one = recorder.one();
-        let scales = recorder.once(|recorder| self.0.scales(recorder, one))?;
-        Ok(self.0.groups(scales))
+        let scales = recorder.once(|recorder| scales(recorder, &[self.0], one))?;
+        Ok(self.0.groups(scales, (0, 1)))
     }
 
     fn parameters(&self) -> Vec<ParameterSpec> {
-        self.0.parameters()
+        parameters(&[self.0])
     }
 
     fn thresholds(

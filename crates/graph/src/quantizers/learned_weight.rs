@@ -1,4 +1,4 @@
-//! Weights of a learned bit length (BitPruning).
+//! Weights of learned bit lengths (BitPruning).
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use reference::bit_length::Tensor as Of;
 
 use super::{
     WeightQuantizer, WeightRows,
-    learned::{Recorded, copy, put},
+    learned::{self, Recorded, copy, put},
 };
 use crate::{
     Convolution, GraphError, Parameter, ParameterSpec, Recorder,
     bit_length::LengthForm,
+    channel_parts::group,
     planes::Operand,
     reduction::{reduce_pieces, reduce_to_one},
 };
@@ -20,72 +21,125 @@ use crate::{
 /// Rows whose products share one partial sum of a length's gradient.
 const PARTIAL_ROWS: u32 = 1024;
 
-/// Weights in `[-m, m]`, `m = max |w|`, on the grids of [`reference::bit_length`]. The gradient passes unchanged, and `m` is
-/// a constant of the backward pass.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LearnedWeight(pub(crate) Recorded);
+/// Weights in `[-m, m]`, `m = max |w|` of the whole tensor, on the grids of [`reference::bit_length`]. The gradient passes
+/// unchanged, and `m` is a constant of the backward pass.
+///
+/// Groups of output channels may have lengths of their own. Each is then packed and multiplied by itself, with as many planes as
+/// its length asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnedWeight {
+    /// The length of all weights, or those of equally many output channels each.
+    lengths: Vec<Recorded>,
+    /// The only group whose weights are packed.
+    only: Option<usize>,
+}
 
 impl LearnedWeight {
-    /// A length that begins at `bits` whole bits.
-    pub fn new(form: LengthForm, bits: u32) -> Self {
-        Self(Recorded::new(form, Of::Weight, bits))
+    /// `groups` lengths that begin at `bits` whole bits.
+    pub fn new(form: LengthForm, bits: u32, groups: u32) -> Self {
+        let length = Recorded::new(form, Of::Weight, bits);
+        Self { lengths: vec![length; groups as usize], only: None }
     }
 
-    /// The planes of all groups, of the matrix that `by` packs in a given width.
-    fn planes(
+    /// The length of the weights that are packed.
+    fn packed(&self) -> Recorded {
+        self.lengths[self.only.unwrap_or(0)]
+    }
+
+    /// Records the gradient of length `at` in word `at` of `target`.
+    fn length_gradient(
         &self,
         recorder: &mut Recorder,
-        (weight, range): (BufferSlice, BufferSlice),
-        by: impl Fn(u32, WeightRule) -> QuantizeWeight,
-    ) -> Result<BufferSlice, GraphError> {
-        let rule = WeightRule::linear(self.0.form.grid());
-        let row_words = |kernel: &QuantizeWeight| kernel.rows * kernels::words_for(kernel.k);
-        let words = self.0.planes() * row_words(&by(1, rule));
-        let buffer = recorder.transient("weight planes", u64::from(words));
-        let mut first = 0;
-        for bits in self.0.widths() {
-            let kernel = by(bits, rule);
-            let own = bits * row_words(&kernel);
-            if own == words {
-                recorder.dispatch(kernel, &[weight, range, buffer])?;
-            } else {
-                let part = recorder.transient("weight planes of one width", u64::from(own));
-                recorder.dispatch(kernel, &[weight, range, part])?;
-                put(recorder, part, (buffer, words), first)?;
-            }
-            first += own;
-        }
-        Ok(buffer)
+        at: u32,
+        [weight, grad, range]: [BufferSlice; 3],
+        (rows, k): (u32, u32),
+        target: BufferSlice,
+    ) -> Result<(), GraphError> {
+        let (length, all) = (self.lengths[at as usize], self.lengths.len() as u32);
+        let rows = rows / all;
+        let [weight, grad] = match all {
+            1 => [weight, grad],
+            _ => [group(recorder, weight, (at, all))?, group(recorder, grad, (at, all))?],
+        };
+        let planes = planes(recorder, length, (weight, range), |bits, rule| {
+            QuantizeWeight::by_output([rows, 1, k], bits, rule)
+        })?;
+        let summed = rows.min(PARTIAL_ROWS);
+        let len = rows.div_ceil(summed) * k;
+        let partials = recorder.transient("partials of the length's gradient", u64::from(len));
+        length.partial_sums(recorder, (planes, grad, range), (rows, k, summed), partials)?;
+        let map = ReduceMap::Identity;
+        let sums = Reduce { rows: 1, len, map, op: ReduceOp::Sum, factor: 1.0 };
+        let sum = reduce_to_one(recorder, "gradient of the length", sums, partials, None)?;
+        put(recorder, sum, (target, all), at)
     }
 }
 
+/// The planes of all groups of planes, of the matrix that `by` packs in a given width.
+fn planes(
+    recorder: &mut Recorder,
+    length: Recorded,
+    (weight, range): (BufferSlice, BufferSlice),
+    by: impl Fn(u32, WeightRule) -> QuantizeWeight,
+) -> Result<BufferSlice, GraphError> {
+    let rule = WeightRule::linear(length.form.grid());
+    let row_words = |kernel: &QuantizeWeight| kernel.rows * kernels::words_for(kernel.k);
+    let words = length.planes() * row_words(&by(1, rule));
+    let buffer = recorder.transient("weight planes", u64::from(words));
+    let mut first = 0;
+    for bits in length.widths() {
+        let kernel = by(bits, rule);
+        let own = bits * row_words(&kernel);
+        if own == words {
+            recorder.dispatch(kernel, &[weight, range, buffer])?;
+        } else {
+            let part = recorder.transient("weight planes of one width", u64::from(own));
+            recorder.dispatch(kernel, &[weight, range, part])?;
+            put(recorder, part, (buffer, words), first)?;
+        }
+        first += own;
+    }
+    Ok(buffer)
+}
+
 impl WeightQuantizer for LearnedWeight {
-    fn for_state(&self, read: &dyn Fn(&str) -> Option<f32>) -> Option<Arc<dyn WeightQuantizer>> {
-        self.0.for_state(read).map(|recorded| Arc::new(Self(recorded)) as _)
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn WeightQuantizer>> {
+        let lengths = learned::for_state(&self.lengths, read)?;
+        Some(Arc::new(Self { lengths, ..self.clone() }))
+    }
+
+    fn channel_groups(&self) -> u32 {
+        self.lengths.len() as u32
+    }
+
+    fn of_group(&self, at: u32) -> Option<Arc<dyn WeightQuantizer>> {
+        (self.lengths.len() > 1).then(|| Arc::new(Self { only: Some(at as usize), ..self.clone() }) as _)
     }
 
     fn cut(&self, bits: u32) -> Option<Arc<dyn WeightQuantizer>> {
-        self.0.cut(bits).map(|recorded| Arc::new(Self(recorded)) as _)
+        let lengths = self.lengths.iter().map(|length| length.cut(bits)).collect::<Option<_>>()?;
+        Some(Arc::new(Self { lengths, ..self.clone() }))
     }
 
     fn stored_bits(&self) -> f64 {
-        f64::from(self.0.bits())
+        let bits: u32 = self.lengths.iter().map(Recorded::bits).sum();
+        f64::from(bits) / self.lengths.len() as f64
     }
 
     fn planes(&self) -> u32 {
-        self.0.bits()
+        self.lengths.iter().map(Recorded::bits).max().expect("at least one length")
     }
 
     fn parameters(&self, _: &Convolution) -> Vec<ParameterSpec> {
-        self.0.parameters()
+        learned::parameters(&self.lengths)
     }
 
-    /// The largest magnitude, and the scales of the groups.
+    /// The largest magnitude, and the scales of the groups of planes.
     fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError> {
         let first =
             Reduce { rows: 1, len: weight.len(), map: ReduceMap::Abs, op: ReduceOp::Max, factor: 1.0 };
         let range = reduce_pieces(recorder, "largest weight", first, weight.value)?;
-        Ok(vec![range, self.0.scales(recorder, range)?])
+        Ok(vec![range, learned::scales(recorder, &self.lengths, range)?])
     }
 
     fn pack(
@@ -97,22 +151,23 @@ impl WeightQuantizer for LearnedWeight {
         rows: WeightRows,
     ) -> Result<Operand, GraphError> {
         let shape = [convolution.output.channels, convolution.taps(), convolution.input.channels];
+        let length = self.packed();
         let source = (weight.value, prepared[0]);
-        let buffer = self.planes(recorder, source, |bits, rule| match rows {
+        let buffer = planes(recorder, length, source, |bits, rule| match rows {
             WeightRows::ByOutput => QuantizeWeight::by_output(shape, bits, rule),
             WeightRows::ByInput => QuantizeWeight::by_input(shape, bits, rule),
         })?;
-        let groups = self.0.groups(prepared[1]);
-        if let (WeightRows::ByOutput, [group]) = (rows, groups.as_slice()) {
-            let kernel = QuantizeWeight::by_output(shape, self.0.base, WeightRule::Linear);
+        let groups = length.groups(prepared[1], (self.only.unwrap_or(0), self.lengths.len()));
+        if let (WeightRows::ByOutput, None, [group]) = (rows, self.only, groups.as_slice()) {
+            let kernel = QuantizeWeight::by_output(shape, length.base, WeightRule::Linear);
             let scale = group.scale.map(|(scale, _)| scale);
-            recorder.tap_weight_codes(buffer, (kernel.rows, kernel.k), self.0.base, scale);
+            recorder.tap_weight_codes(buffer, (kernel.rows, kernel.k), length.base, scale);
         }
         Ok(Operand { buffer, kind: Kind::Sign, groups })
     }
 
     fn passes_gradient(&self) -> bool {
-        self.0.frozen
+        self.packed().frozen
     }
 
     fn backward(
@@ -127,17 +182,9 @@ impl WeightQuantizer for LearnedWeight {
             copy(recorder, *source, *target)?;
         }
         let rows = u32::try_from(weight.spec.shape[0]).expect("channels");
-        let (k, group) = (weight.len() / rows, rows.min(PARTIAL_ROWS));
-        let planes = self.planes(recorder, (weight.value, prepared[0]), |bits, rule| {
-            QuantizeWeight::by_output([rows, 1, k], bits, rule)
-        })?;
-        let len = rows.div_ceil(group) * k;
-        let partials = recorder.transient("partials of the length's gradient", u64::from(len));
-        let sources = (planes, grad_quantized, prepared[0]);
-        self.0.partial_sums(recorder, sources, (rows, k, group), partials)?;
-        let all = Reduce { rows: 1, len, map: ReduceMap::Identity, op: ReduceOp::Sum, factor: 1.0 };
-        let sum = reduce_to_one(recorder, "gradient of the length", all, partials, None)?;
-        let length = self.0.length(recorder);
-        copy(recorder, sum, length.gradient)
+        let (sources, size) = ([weight.value, grad_quantized, prepared[0]], (rows, weight.len() / rows));
+        let target = self.packed().length(recorder).gradient;
+        let all = 0..self.channel_groups();
+        all.into_iter().try_for_each(|at| self.length_gradient(recorder, at, sources, size, target))
     }
 }

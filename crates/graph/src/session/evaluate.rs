@@ -3,7 +3,7 @@
 use recording::{BufferSlice, Executor, ExecutorError, Ticket};
 
 use super::{Evaluation, RING, Session};
-use crate::{GraphError, Input, Phase, deploy::FoldValues};
+use crate::{GraphError, Input, Phase, fold::FoldValues};
 
 /// Fills the hits before an evaluation; no kernel writes it, so where it is left nothing was evaluated.
 const UNSEEN: u32 = u32::MAX;
@@ -28,7 +28,7 @@ impl<E: Executor> Session<E> {
         self.run(Phase::Freeze).await?;
         for fold in self.schedule.recorder.folds.clone() {
             let mut values = FoldValues::default();
-            for scale in fold.scale.iter().flat_map(|(scales, _)| scales) {
+            for (scale, _) in &fold.scales {
                 values.scale.extend(self.read_f32(*scale).await?);
             }
             if let Some(bias) = fold.bias {

@@ -1,5 +1,7 @@
 //! Learned bit lengths of a session: what they are, and recording the network again for what they have become.
 
+use std::collections::BTreeMap;
+
 use recording::{BufferId, Executor};
 use reference::bit_length::split;
 
@@ -24,7 +26,7 @@ impl<E: Executor> Session<E> {
         let mut lengths = self.network.bit_lengths();
         for length in &mut lengths {
             let slice = self.schedule.recorder.parameters[&length.name].value;
-            length.length = self.read_f32(slice).await?[0];
+            length.length = self.read_f32(slice).await?[length.group.0];
         }
         Ok(lengths)
     }
@@ -38,33 +40,36 @@ impl<E: Executor> Session<E> {
         if self.network.lengths.is_none_or(|lengths| lengths.frozen) {
             return Ok(false);
         }
-        let mut wanted = Vec::new();
+        let mut wanted: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for BitLength { name, length, .. } in self.bit_lengths().await? {
             let (layer, suffix) = name.rsplit_once('.').expect("a layer and a parameter");
             let names = if suffix == WEIGHT.length { WEIGHT } else { ACTIVATION };
             let whole = length.ceil();
             let base = if freeze { whole } else { split(f64::from(length)).0 as f32 };
-            let at = |name: &str| format!("{layer}.{name}");
-            wanted.push((at(names.base), base));
-            wanted.push((at(names.frozen), f32::from(u8::from(freeze))));
+            // Lengths of one parameter follow each other.
+            let mut want = |name: &str, value| {
+                wanted.entry(format!("{layer}.{name}")).or_default().push(value);
+            };
+            want(names.base, base);
+            want(names.frozen, f32::from(u8::from(freeze)));
             if freeze {
-                wanted.push((name.clone(), whole));
+                want(names.length, whole);
             }
         }
-        let tensor = |(name, value): &(String, f32)| NamedTensor {
+        let tensor = |(name, values): (&String, &Vec<f32>)| NamedTensor {
             name: name.clone(),
-            shape: vec![1],
-            values: vec![*value],
+            shape: vec![values.len()],
+            values: values.clone(),
         };
         let asked: Vec<NamedTensor> = wanted.iter().map(tensor).collect();
         if self.network.for_state(&asked)?.is_none() {
             return Ok(false);
         }
         let mut state = self.state().await?;
-        for (name, value) in wanted {
+        for (name, values) in wanted {
             let tensor =
                 state.iter_mut().find(|tensor| tensor.name == name).expect("it is part of the state");
-            tensor.values[0] = value;
+            tensor.values = values;
         }
         self.load_state(&state)?;
         Ok(true)

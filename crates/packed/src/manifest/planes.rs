@@ -134,6 +134,10 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// Sizes of a convolution with planes of weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,6 +154,9 @@ pub struct BitConvolution {
     /// where there are several planes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<WeightGroup>,
+    /// Each output channel belongs to one of the groups with all of its weights, so that codes of one group become sums.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub apart: bool,
 }
 
 impl BitConvolution {

@@ -167,6 +167,17 @@ fn plane_groups_that_make_no_sense_are_refused_with_the_layer() {
     groups(|conv| conv.weights[1].mask.as_mut().expect("a mask").weights += 1, "weights, not");
     groups(|conv| conv.weights[1].mask = None, "is not U8");
     changed_of(second_draft(), |_, t| drop(t.remove("conv1.mask.1")), "`conv1.mask.1` is missing");
+    let unmasked =
+        |manifest: &mut Manifest, _: &mut BTreeMap<String, Tensor>| match operation(manifest, "bits1") {
+            Operation::BitConvolution(conv) => conv.apart = true,
+            other => panic!("{other:?}"),
+        };
+    changed_of(third_draft(), unmasked, "not by channels");
+    let twice = |_: &mut Manifest, tensors: &mut BTreeMap<String, Tensor>| {
+        // Channel 1 moves to the group of channels 0, 2 and 4, as one of them to the other.
+        tensors.insert("bits2.mask.0".into(), Tensor::U8(vec![0b010110]));
+    };
+    changed_of(third_draft(), twice, "has channel 0 in 0 groups");
     for width in [0, 3, 8] {
         let bits = Tensor::U8(vec![1, width, 1, 1, 1, 1]);
         changed_of(second_draft(), |_, t| drop(t.insert("act5.bits".into(), bits)), "divide 4 in channel 1");

@@ -77,11 +77,19 @@ impl Draft {
             self.tensor(&format!("{name}.planes"), Tensor::U8(planes));
             self.tensor(&format!("{name}.scale"), Tensor::F32(vec![0.5]));
         }
+        let (apart, channels, all) = (conv.apart, conv.channels, conv.weights.len());
         for (at, group) in conv.weights.iter_mut().enumerate() {
             let mut reached = weights;
             if let Some(mask) = &mut group.mask {
                 let runs = fan_in.div_ceil(u64::from(mask.run));
-                let bits = self.random_bits(1, u64::from(conv.channels) * runs);
+                let bits = match apart {
+                    // Every channel belongs to one group.
+                    true => {
+                        let own = (0..channels as usize).filter(|channel| channel % all == at);
+                        vec![own.fold(0, |bits, channel| bits | 1 << channel)]
+                    }
+                    false => self.random_bits(1, u64::from(channels) * runs),
+                };
                 let kept = |weight: &u64| {
                     let place = weight / fan_in * runs + weight % fan_in / u64::from(mask.run);
                     bits[place as usize / 8] >> (place % 8) & 1 == 1
@@ -144,13 +152,13 @@ impl Draft {
 
 /// One group of planes whose values are those of the first version of the format.
 pub fn plain(channels: u32, groups: u32, weight_bits: u32, window: Window) -> BitConvolution {
-    BitConvolution { channels, groups, weight_bits, window, weights: Vec::new() }
+    BitConvolution { channels, groups, weight_bits, window, weights: Vec::new(), apart: false }
 }
 
 /// Planes in groups with a factor each.
 pub fn grouped(channels: u32, window: Window, weights: Vec<WeightGroup>) -> BitConvolution {
     let weight_bits = weights.iter().map(|group| group.planes).sum();
-    BitConvolution { channels, groups: 1, weight_bits, window, weights }
+    BitConvolution { channels, groups: 1, weight_bits, window, weights, apart: false }
 }
 
 pub fn weights(planes: u32, factor: f32, scales: u32, run: Option<u32>) -> WeightGroup {
@@ -314,7 +322,11 @@ pub fn third_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.layers.last_mut().expect("a layer").inputs.push("factors1".into());
     draft.add("magnitude2", &["bits0"], Operation::MagnitudeTo { limit: 0.5 });
     draft.add("sum", &["magnitude2", "bits1"], Operation::Add);
-    draft.add("mean", &["sum"], Operation::GlobalAveragePool);
+    let apart = vec![weights(3, 0.5, 1, Some(81)), weights(1, 0.25, 2, Some(81))];
+    draft.bits("bits2", "signs", BitConvolution { apart: true, ..grouped(6, half, apart) }, 9);
+    draft.add("values2", &["bits2"], Operation::Rescale);
+    draft.add("sum2", &["sum", "values2"], Operation::Add);
+    draft.add("mean", &["sum2"], Operation::GlobalAveragePool);
     float(&mut draft, "fc", "mean", pointwise(4), 6);
     (draft.manifest([6, 5, 2], [6, 5], 4), draft.tensors)
 }

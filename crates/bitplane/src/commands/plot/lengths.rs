@@ -25,7 +25,7 @@ pub fn draw(subject: &Subject) -> Result<Drawn, Failure> {
         Mark::Curve { points: points.collect(), style: Style::of(at), faint: false }
     };
     let panel = |of_weights: bool| {
-        let own = |(_, name): &(usize, &&String)| name.ends_with(".weight_length") == of_weights;
+        let own = |(_, name): &(usize, &&String)| name.contains(".weight_length") == of_weights;
         Panel {
             title: if of_weights { "weights" } else { "activations" }.to_owned(),
             x_name: "epoch".to_owned(),
@@ -35,7 +35,10 @@ pub fn draw(subject: &Subject) -> Result<Drawn, Failure> {
             marks: names.iter().enumerate().filter(own).map(mark).collect(),
         }
     };
-    let short = |name: &str| name.rsplit_once('.').map_or(name, |(layer, _)| layer).to_owned();
+    let short = |name: &str| {
+        let (layer, parameter) = name.rsplit_once('.').unwrap_or((name, ""));
+        format!("{layer}{}", parameter.find('[').map_or("", |group| &parameter[group..]))
+    };
     let legend = names.iter().enumerate().map(|(at, name)| (short(name), Style::of(at)));
     let chart = Chart {
         title: title(std::slice::from_ref(subject)),

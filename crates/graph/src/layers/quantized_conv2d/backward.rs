@@ -130,7 +130,8 @@ impl Saved {
                 if positions * self.convolution.segment_samples(recorder, &planes[0], packed)
                     >= MIN_BIT_POSITIONS =>
             {
-                for part in &self.parts {
+                // Both operands are those of all weights, whatever rules these have.
+                for part in &self.convolution.parts(recorder.most_weights(), 1) {
                     part.record_weight(recorder, target, |recorder, target| {
                         for chunk in recorder.chunks() {
                             // Kept since the forward pass, the patches would take many times the memory of the codes.
@@ -150,7 +151,7 @@ impl Saved {
                 let reason = both_quantized
                     .then(|| format!("{positions} positions a sample, fewer than {MIN_BIT_POSITIONS}"));
                 let (convolution, input) = bordered(recorder, &self.convolution, &input, &self.input.packed)?;
-                for part in &convolution.parts(recorder.most_weights()) {
+                for part in &convolution.parts(recorder.most_weights(), 1) {
                     let dense = part.dense_gradient(recorder, &dense)?;
                     let input = part.input(recorder, &input)?;
                     let reason = reason.clone();
