@@ -4,6 +4,7 @@
 //! its exit code. [`trainer`] is the training loop; what a run leaves behind is written by [`run`], [`store`] and
 //! [`checkpoint`] through [`storage`]. [`models`] has one file per network. The library part exists for `xtask` and tests.
 
+pub mod average_bits;
 pub mod batches;
 pub mod bit_masks;
 pub mod checkpoint;

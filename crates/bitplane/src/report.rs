@@ -146,9 +146,12 @@ pub struct TrainReport {
     pub parameters: u64,
     /// Products and their kernels.
     pub layers: Vec<LayerReport>,
-    /// Bits of the mean weight under `--bit-mix`.
+    /// Bits of the mean weight under `--bit-mix`, or of learned lengths at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_bits: Option<f64>,
+    /// Bits of the mean activation of learned lengths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_activation_bits: Option<f64>,
     /// Planes of the mean packed word, where a product skips empty mask words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executed_planes: Option<f64>,

@@ -10,6 +10,7 @@ use std::path::Path;
 use graph::{Cut, FULL_PRECISION, LayerSummary, MaskCost, ProductNote};
 use serde::Serialize;
 
+use crate::average_bits::AverageBits;
 use crate::bit_masks;
 use crate::cli::SummaryArgs;
 use crate::complexity::Complexity;
@@ -106,6 +107,9 @@ struct Report {
     /// Of activations whose channels have bits of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     activation_mix: Option<ActivationMixCost>,
+    /// Learned lengths of a run in its last epoch, mean over layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned_bits: Option<AverageBits>,
     /// Of a network made of bases, where all products are on bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed_up: Option<SpeedUp>,
@@ -126,6 +130,11 @@ pub fn run(args: &SummaryArgs) -> Result<(), Failure> {
     let layers = engine.network().summary();
     let mut report = report(&config, &input, &layers, &products);
     report.heterogeneous = HeterogeneousCost::of(&config, &layers, masks);
+    if let (Some(run), Some(_)) = (&args.run, config.learned_bits) {
+        let records = run::read_metrics(run)?;
+        let lengths = records.last().and_then(|record| record.bits.as_ref());
+        report.learned_bits = AverageBits::of(&config, lengths);
+    }
     for (at, &bits) in config.trained_widths().iter().enumerate() {
         let engine = Engine::cut(&config, &input, 1, Some(&Cut::uniform(bits)))?;
         let products = engine.products().unwrap_or_default();
@@ -201,6 +210,7 @@ fn report(config: &Config, input: &ModelInput, summary: &[LayerSummary], product
         widths: Vec::new(),
         heterogeneous: None,
         activation_mix: ActivationMixCost::of(config),
+        learned_bits: None,
         speed_up: config.structure().and_then(|structure| SpeedUp::of(&structure, summary)),
         layers,
     }

@@ -258,6 +258,8 @@ fn train(
     };
     signal::install();
     let Outcome { records, best, recoveries } = Trainer::new(setup, &engine, session, store, start)?.run()?;
+    let lengths = records.last().and_then(|record| record.bits.as_ref());
+    let learned = |of_weights| lengths.and_then(|lengths| lengths.layer_mean(of_weights));
     Ok(TrainReport {
         schema: SCHEMA,
         model: identity.model,
@@ -267,7 +269,8 @@ fn train(
         device,
         parameters,
         layers,
-        average_bits: masks.map(|cost| cost.average_bits()),
+        average_bits: masks.map(|cost| cost.average_bits()).or(learned(true)),
+        average_activation_bits: learned(false),
         executed_planes: masks.map(|cost| cost.executed_planes()),
         epochs: records,
         best_test_accuracy: best.map_or(0.0, |best| best.accuracy()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::point::Point;
+use crate::average_bits::AverageBits;
 use crate::commands::resolve;
 use crate::exit::Exit;
 use crate::output::shown;
@@ -52,6 +53,8 @@ pub struct Measured {
     pub seconds: f64,
     /// Highest test accuracy at each width of a FlexNet.
     pub widths: BTreeMap<u32, f64>,
+    /// Bits on average; none where a run has not written its learned lengths.
+    pub bits: Option<AverageBits>,
 }
 
 /// How far a point is.
@@ -175,7 +178,10 @@ impl Folder {
         store.manifest()?.checkpoints.iter().find(|entry| entry.epoch >= epochs)?;
         let records = run::read_metrics(&run).unwrap_or_default();
         let records = records.get(..epochs as usize)?;
-        let best = records.iter().rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
+        // What is learned is measured once it is whole.
+        let frozen = point.config.learned_bits.map_or(0, |learned| learned.bits_freeze_epoch);
+        let counted = records.iter().filter(|record| record.epoch >= frozen.min(epochs));
+        let best = counted.rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
         let mut widths: BTreeMap<u32, f64> = BTreeMap::new();
         for width in records.iter().flat_map(|record| &record.widths) {
             let best = widths.entry(width.bits).or_insert(width.test_accuracy);
@@ -183,6 +189,7 @@ impl Folder {
         }
         Some(Measured {
             widths,
+            bits: AverageBits::of(&point.config, best.bits.as_ref()),
             best_accuracy: best.test_accuracy,
             best_epoch: best.epoch,
             final_loss: records.last()?.train_loss,

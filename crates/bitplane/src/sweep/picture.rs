@@ -189,6 +189,7 @@ mod tests {
             mean: (!accuracies.is_empty()).then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64),
             deviation: None,
             published: None,
+            average_bits: None,
         }
     }
 

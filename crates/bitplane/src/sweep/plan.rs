@@ -10,6 +10,7 @@ use super::folder::run_folder;
 use super::plans;
 use super::point::{INIT, Point, shown};
 use super::source::{Line, MAX_POINTS, Source, canonical};
+use crate::average_bits;
 use crate::exit::Failure;
 use crate::output::{self, printable_lines};
 use crate::settings::{Settings, SettingsError};
@@ -152,7 +153,8 @@ impl Plan {
             shared.clone().into_iter().chain(line).chain(flags.clone()).collect()
         })?;
         link(&mut points, &place, &source)?;
-        let baselines = content.baseline.iter().map(|line| source.single(line)).collect::<Result<_, _>>()?;
+        let baselines =
+            content.baseline.iter().map(|line| source.baseline(line)).collect::<Result<_, _>>()?;
         let published = content.published.iter().map(|line| -> Result<Published, PlanError> {
             let Published { settings, accuracy } = source.published(line)?;
             Ok(Published { settings: shared.clone().into_iter().chain(settings).collect(), accuracy })
@@ -194,6 +196,11 @@ impl Plan {
     pub fn published(&self, group: &[(String, String)]) -> Option<f64> {
         let fits = |row: &&Published| group.iter().all(|(key, value)| shown(row.settings.get(key)) == *value);
         self.published.iter().find(fits).map(|row| row.accuracy)
+    }
+
+    /// Whether points have bits on average, which their widths do not say.
+    pub fn has_averages(&self) -> bool {
+        self.points.iter().any(|point| average_bits::differ(&point.config))
     }
 
     /// Whether there are published accuracies at all.

@@ -115,6 +115,26 @@ fn a_baseline_is_the_group_with_its_settings_in_place() {
     assert_eq!(inline(&plan.baselines[0]), "bits 8,8,8");
 }
 
+/// A base that has none of what the others vary.
+#[test]
+fn a_baseline_may_leave_settings_out() {
+    let plan = parse(
+        "[[point]]\nbits = '8,8,32'\n[[point]]\nbits = '8,8,32'\nlearn-bits = 'layer'\nbits-gamma = [0.5, 2.0]\n\
+         [[baseline]]\nlearn-bits = ''\nbits-gamma = ''",
+    )
+    .unwrap();
+    assert!(
+        plan.points[1..]
+            .iter()
+            .all(|point| with(&point.group(), &plan.baselines[0]) == plan.points[0].group())
+    );
+    assert_eq!(inline(&plan.baselines[0]), "bits-gamma off, learn-bits off");
+    assert!(plan.has_averages() && !parse("[grid]\nbits = ['1,2,4']").unwrap().has_averages());
+    let learned = Plan::read("bitpruning-svhn-d".as_ref(), &Settings::default(), None).unwrap();
+    let base = learned.points[0].group();
+    assert!(learned.points.iter().all(|point| with(&point.group(), &learned.baselines[0]) == base));
+}
+
 #[test]
 fn the_programs_own_plans_are_those_of_the_paper_and_its_figures_belong_to_points() {
     let counts = [

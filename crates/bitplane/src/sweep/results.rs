@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::folder::{Folder, State};
 use super::plan::{Plan, inline, with};
+use crate::average_bits::AverageBits;
 use crate::report::SCHEMA;
 
 /// One point.
@@ -35,6 +36,9 @@ pub struct Row {
     pub images_per_second: Option<f64>,
     /// Seconds of training and evaluation.
     pub seconds: Option<f64>,
+    /// Bits on average, where a plan has points whose widths do not say it.
+    #[serde(flatten)]
+    pub average_bits: Option<AverageBits>,
     /// Highest test accuracy at each width of a FlexNet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub widths: BTreeMap<u32, f64>,
@@ -60,6 +64,9 @@ pub struct Group {
     pub deviation: Option<f64>,
     /// The accuracy that the plan quotes.
     pub published: Option<f64>,
+    /// Bits on average, mean over the finished points.
+    #[serde(flatten)]
+    pub average_bits: Option<AverageBits>,
 }
 
 /// Differences between two groups, seed by seed.
@@ -100,7 +107,10 @@ pub struct Results {
 impl Results {
     /// Reads the run folders of all points.
     pub fn gather(folder: &Folder, plan: &Plan) -> Self {
-        let points: Vec<Row> = plan.points.iter().map(|point| row(folder, point)).collect();
+        let mut points: Vec<Row> = plan.points.iter().map(|point| row(folder, point)).collect();
+        if !plan.has_averages() {
+            points.iter_mut().for_each(|row| row.average_bits = None);
+        }
         let mut groups: Vec<Group> = Vec::new();
         for (settings, seed, accuracy) in
             plan.points.iter().zip(&points).flat_map(|(p, row)| measured(p, row))
@@ -113,12 +123,15 @@ impl Results {
                     mean: None,
                     deviation: None,
                     published,
+                    average_bits: None,
                 });
                 groups.len() - 1
             });
             groups[index].accuracies.extend(accuracy.map(|accuracy| (seed, accuracy)));
         }
         for group in &mut groups {
+            let own = plan.points.iter().zip(&points).filter(|(point, _)| point.group() == group.settings);
+            group.average_bits = AverageBits::mean(own.filter_map(|(_, row)| row.average_bits));
             let accuracies: Vec<f64> = group.accuracies.values().copied().collect();
             (group.mean, group.deviation) = mean_and_deviation(&accuracies);
         }
@@ -176,6 +189,7 @@ fn row(folder: &Folder, point: &super::point::Point) -> Row {
         final_loss: None,
         images_per_second: None,
         seconds: None,
+        average_bits: None,
         widths: BTreeMap::new(),
         exit_code: None,
         message: None,
@@ -194,6 +208,7 @@ fn row(folder: &Folder, point: &super::point::Point) -> Row {
             row.final_loss = Some(measured.final_loss);
             row.images_per_second = Some(measured.images_per_second);
             row.seconds = Some(measured.seconds);
+            row.average_bits = measured.bits;
             row.widths = measured.widths;
         }
     }
@@ -237,7 +252,14 @@ mod tests {
 
     fn group(accuracies: &[f64]) -> Group {
         let accuracies = (0..).zip(accuracies.iter().copied()).collect();
-        Group { settings: Vec::new(), accuracies, mean: None, deviation: None, published: None }
+        Group {
+            settings: Vec::new(),
+            accuracies,
+            mean: None,
+            deviation: None,
+            published: None,
+            average_bits: None,
+        }
     }
 
     fn order(own: &[f64], base: &[f64]) -> Option<&'static str> {

@@ -53,6 +53,18 @@ impl Source<'_> {
             .collect()
     }
 
+    /// Settings of a baseline, in which an empty text stands for what is not set.
+    ///
+    /// # Errors
+    /// As [`Source::single`].
+    pub fn baseline(&self, line: &Line) -> Result<Table, PlanError> {
+        let is_open = |value: &Value| value.as_str() == Some("");
+        let (open, set): (Line, Line) =
+            line.clone().into_iter().partition(|(_, value)| is_open(value.get_ref()));
+        let open = open.into_iter().map(|(key, value)| (key, value.into_inner()));
+        Ok(self.single(&set)?.into_iter().chain(open).collect())
+    }
+
     /// All combinations of the listed values.
     ///
     /// # Errors

@@ -6,10 +6,14 @@ use super::folder::Folder;
 use super::picture;
 use super::plan::Plan;
 use super::results::{Comparison, Group, Results, Row};
+use crate::average_bits::AverageBits;
 use crate::exit::Failure;
 use crate::lock::Lock;
 use crate::output::shown;
 use crate::storage::{Disk, replace};
+
+/// Columns of bits on average.
+const AVERAGES: [&str; 2] = ["weight bits", "activation bits"];
 
 /// Reads all run folders and replaces the four files; each is always whole. Sweeps of other shards in the same folder wait.
 ///
@@ -20,7 +24,7 @@ pub fn write(folder: &Folder, plan: &Plan) -> Result<(), Failure> {
     let results = Results::gather(folder, plan);
     let json = |row: &Row| serde_json::to_string(row).expect("rows are plain values") + "\n";
     let files = [
-        ("results.csv", csv(&results, &plan.axes)),
+        ("results.csv", csv(&results, &plan.axes, plan.has_averages())),
         ("results.jsonl", results.points.iter().map(json).collect()),
         ("results.md", markdown(&results, plan)),
         ("results.svg", picture::svg(&results)),
@@ -31,16 +35,20 @@ pub fn write(folder: &Folder, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn csv(results: &Results, axes: &[String]) -> String {
+fn csv(results: &Results, axes: &[String], averages: bool) -> String {
     let names = ["point", "model", "bits", "seed"].into_iter().chain(axes.iter().map(String::as_str));
     let measured = ["best_accuracy", "best_epoch", "final_loss", "images_per_second", "seconds"];
+    let bits = if averages { &["average_weight_bits", "average_activation_bits"][..] } else { &[] };
     let ending = ["status", "exit_code", "message", "run"];
-    let mut text = names.chain(measured).chain(ending).collect::<Vec<_>>().join(",") + "\n";
+    let header = names.chain(measured).chain(bits.iter().copied()).chain(ending);
+    let mut text = header.collect::<Vec<_>>().join(",") + "\n";
     for row in &results.points {
         let mut cells = vec![row.point.clone(), row.model.clone(), row.bits.clone(), row.seed.to_string()];
         cells.extend(row.axes.values().cloned());
         cells.extend([open(row.best_accuracy), open(row.best_epoch), open(row.final_loss)]);
-        cells.extend([open(row.images_per_second), open(row.seconds), row.status.to_owned()]);
+        cells.extend([open(row.images_per_second), open(row.seconds)]);
+        cells.extend(averages.then(|| AverageBits::cells(row.average_bits)).into_iter().flatten());
+        cells.push(row.status.to_owned());
         cells.extend([open(row.exit_code), open(row.message.clone()), row.run.clone()]);
         text.push_str(&cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(","));
         text.push('\n');
@@ -92,7 +100,9 @@ pub fn markdown(results: &Results, plan: &Plan) -> String {
 
 /// One line a group of seeds.
 pub fn groups(groups: &[Group], plan: &Plan) -> String {
+    let averages = plan.has_averages();
     let mut header = varied(plan);
+    header.extend(averages.then_some(AVERAGES).into_iter().flatten().map(str::to_owned));
     header.extend(["seeds", "mean", "deviation", "range"].map(str::to_owned));
     header.extend(plan.has_published().then(|| "published".to_owned()));
     let row = |group: &Group| {
@@ -101,6 +111,7 @@ pub fn groups(groups: &[Group], plan: &Plan) -> String {
             (values.iter().copied().reduce(f64::min), values.iter().copied().reduce(f64::max));
         let range = least.zip(most).map(|(least, most)| format!("{least:.4} to {most:.4}"));
         let mut cells: Vec<String> = group.settings.iter().map(|(_, value)| value.clone()).collect();
+        cells.extend(averages.then(|| AverageBits::cells(group.average_bits)).into_iter().flatten());
         cells.extend([values.len().to_string(), digits(group.mean), digits(group.deviation), open(range)]);
         cells.extend(
             plan.has_published().then(|| group.published.map_or(String::new(), |p| format!("{p:.3}"))),
@@ -125,12 +136,15 @@ fn comparisons(compared: &[&Comparison], plan: &Plan) -> String {
 }
 
 fn points(results: &Results, plan: &Plan) -> String {
+    let averages = plan.has_averages();
     let mut header = varied(plan);
+    header.extend(averages.then_some(AVERAGES).into_iter().flatten().map(str::to_owned));
     let measured = ["seed", "best accuracy", "in epoch", "final loss", "images/s", "seconds", "status"];
     header.extend(measured.map(str::to_owned));
     let row = |row: &Row| {
         let mut cells = vec![row.model.clone(), row.bits.clone()];
         cells.extend(row.axes.values().cloned());
+        cells.extend(averages.then(|| AverageBits::cells(row.average_bits)).into_iter().flatten());
         let status = match (row.exit_code, &row.message) {
             (Some(code), Some(message)) => format!("failed, exit code {code}: {message}"),
             (None, Some(message)) => format!("failed: {message}"),

@@ -18,6 +18,7 @@ mod histograms;
 #[cfg(unix)]
 mod hostile_files;
 mod initial;
+mod learned_bits;
 mod method;
 mod packed_file;
 mod plots;

@@ -145,6 +145,13 @@ fn lines(report: &Report) -> Vec<[String; 2]> {
     }));
     lines.extend(report.heterogeneous.iter().flat_map(|cost| cost.lines()));
     lines.extend(report.activation_mix.iter().map(|cost| cost.line()));
+    lines.extend(report.learned_bits.map(|bits| {
+        let text = format!(
+            "{:.2} of weights, {:.2} of activations, mean over layers",
+            bits.weights, bits.activations
+        );
+        line("learned bits", text)
+    }));
     lines
 }
 
