@@ -22,13 +22,13 @@ pub fn differ(config: &Config) -> bool {
 }
 
 impl AverageBits {
-    /// Of a training by `config` that ended with these lengths; none where learned lengths are not known.
+    /// Of a training by `config` that ended with these lengths; none where learned lengths are not known, or were cut.
     pub fn of(config: &Config, lengths: Option<&LengthRecord>) -> Option<Self> {
-        if config.learned_bits.is_some() && lengths.is_none() {
+        if config.learned_bits.is_some() && lengths.is_none() || config.cut_to.is_some() && differ(config) {
             return None;
         }
         let learned = |of_weights| lengths.and_then(|lengths| lengths.layer_mean(of_weights));
-        let bits = config.bits();
+        let bits = config.computed_bits();
         let mixed = config.heterogeneous().map(|rule| rule.mix.average());
         let weights = learned(true).or(mixed).unwrap_or(f64::from(bits.weight));
         let mixed = config.channel_bits().map(|rule| rule.mix.average());

@@ -92,6 +92,10 @@ impl Network {
     /// The same network with learned lengths where layers have quantized weights and activations of at most 8 bits.
     pub(crate) fn with_learned_bits(self, method: LearnedBits) -> Result<Self, GraphError> {
         let groups = |layer: &NetworkLayer| -> Result<u32, GraphError> {
+            // Activations have one length a layer.
+            if !layer.parameters.iter().any(|spec| spec.name == "weight") {
+                return Ok(1);
+            }
             let channels = layer.output.shape.channels;
             let of_group = method.channels.unwrap_or(channels).min(channels);
             match channels.is_multiple_of(of_group) {
@@ -124,8 +128,10 @@ impl Network {
             |layer: &str, name: &str| values.get(format!("{layer}.{name}").as_str()).map(|v| v.to_vec());
         let changes = self.changes(|layer| layer.layer.for_state(&|name| read(&layer.name, name)));
         let frozen = |layer: &NetworkLayer| {
-            let known = [WEIGHT, ACTIVATION].iter().filter_map(|names| read(&layer.name, names.frozen));
-            known.map(|frozen| frozen[0] == 1.0).reduce(|one, other| one || other)
+            let known = [WEIGHT, ACTIVATION]
+                .iter()
+                .filter_map(|names| Some(*read(&layer.name, names.frozen)?.first()? == 1.0));
+            known.reduce(|one, other| one || other)
         };
         // What says nothing about lengths leaves them, and those of a teacher do not move anyway.
         let known = self.layers.iter().filter(|layer| !layer.frozen).filter_map(frozen);

@@ -180,7 +180,7 @@ impl Folder {
         let records = records.get(..epochs as usize)?;
         // What is learned is measured once it is whole.
         let frozen = point.config.learned_bits.map_or(0, |learned| learned.bits_freeze_epoch);
-        let counted = records.iter().filter(|record| record.epoch >= frozen.min(epochs));
+        let counted = records.iter().filter(|record| record.epoch >= frozen || frozen > epochs);
         let best = counted.rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
         let mut widths: BTreeMap<u32, f64> = BTreeMap::new();
         for width in records.iter().flat_map(|record| &record.widths) {

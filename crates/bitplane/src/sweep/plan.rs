@@ -179,6 +179,12 @@ impl Plan {
     fn check_baselines(&self, source: &Source<'_>) -> Result<(), PlanError> {
         let groups: BTreeSet<_> = self.points.iter().map(Point::group).collect();
         for baseline in &self.baselines {
+            let missing = |key: &str| !self.points.iter().any(|point| point.settings.contains_key(key));
+            let left_out = baseline.iter().filter(|(_, value)| value.as_str() == Some(""));
+            if let Some((key, _)) = left_out.into_iter().find(|(key, _)| missing(key)) {
+                let message = format!("a baseline leaves out {}, which no point sets", data::printable(key));
+                return Err(source.parse_error(message));
+            }
             if !groups.iter().any(|group| groups.contains(&with(group, baseline))) {
                 return Err(source.parse_error(format!("no point is the baseline {}", inline(baseline))));
             }

@@ -78,6 +78,11 @@ fn what_is_wrong_is_named_with_its_line() {
             "[grid]\nseed = [0, 1]\n[[baseline]]\nbits = '32,32,32'",
             &["no point is the baseline bits 32,32,32"],
         ),
+        ("[grid]\nseed = [0, 1]\n[[baseline]]\nlern-bits = ''", &["leaves out lern-bits"]),
+        (
+            "[grid]\nbits = ['1,2,4', '32,32,32']\n[[point]]\nbits = '2,2,4'\ninit-from = '@32,32,32'\ncut-to = '1'",
+            &["cut-to needs the folder of a run"],
+        ),
         ("published = [{ bits = '1,2,4', accuracy = 97.5 }]", &["0.0 to 1.0"]),
     ];
     for (text, words) in cases {

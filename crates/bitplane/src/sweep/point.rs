@@ -41,6 +41,11 @@ impl Point {
         if settings.get(INIT).and_then(toml::Value::as_str) == Some("") {
             settings.remove(INIT);
         }
+        let from = settings.get(INIT).and_then(toml::Value::as_str);
+        if from.is_some_and(|from| from.starts_with('@')) && settings.contains_key("cut-to") {
+            let message = "cut-to needs the folder of a run; `init-from = \"@W,A,G\"` names one that is not trained yet";
+            return Err(crate::exit::Failure::Usage { message: message.to_owned() });
+        }
         let checked: Settings = settings.clone().try_into().expect("every setting was checked");
         let config = crate::commands::resolve(checked, Settings::default())?;
         let axes: Vec<_> = axes.iter().map(|key| (key.clone(), shown(settings.get(key)))).collect();

@@ -83,4 +83,6 @@ fn what_cannot_be_learned_is_refused_by_name() {
         run(folder.path(), &format!("train --output-dir run {flags}")).expect(2, &[said]);
         assert!(!folder.path().join("run").exists(), "{flags}");
     }
+    // Groups are those of weights: activations of 12 channels before them do not matter.
+    run(folder.path(), "summary --model svhn-c --learn-bits channel:8").expect(0, &[]);
 }

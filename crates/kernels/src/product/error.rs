@@ -1,6 +1,6 @@
 //! Products that cannot be computed.
 
-/// Why a [`Product`] cannot be computed.
+/// Why a [`Product`](super::Product) cannot be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProductError {
     /// An integer sum may leave 32 bits.
