@@ -3,8 +3,9 @@
 //! A [`plan`] names its points. Each point is one training in a run folder of its own ([`folder`]) by a process of its own
 //! ([`child`]), so that whatever ends one training leaves the others alone; [`runner`] hands the points out. What is measured is
 //! always read back from the run folders ([`results`]), so that it does not matter which process trained what, or when, and is
-//! written as tables and a picture ([`tables`], [`picture`]) after every point.
+//! written as tables and pictures ([`tables`], [`picture`], [`average_picture`]) after every point.
 
+pub mod average_picture;
 pub mod child;
 pub mod folder;
 pub mod picture;

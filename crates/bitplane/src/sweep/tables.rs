@@ -1,7 +1,9 @@
-//! The files of a sweep's results: `results.csv`, `results.jsonl`, `results.md` and `results.svg`.
+//! The files of a sweep's results: `results.csv`, `results.jsonl`, `results.md` and `results.svg`, and `average-bits.svg` where
+//! points have bits on average.
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
+use super::average_picture;
 use super::folder::Folder;
 use super::picture;
 use super::plan::Plan;
@@ -12,10 +14,13 @@ use crate::lock::Lock;
 use crate::output::shown;
 use crate::storage::{Disk, replace};
 
+/// Accuracy over bits on average.
+const AVERAGE_PICTURE: &str = "average-bits.svg";
+
 /// Columns of bits on average.
 const AVERAGES: [&str; 2] = ["weight bits", "activation bits"];
 
-/// Reads all run folders and replaces the four files; each is always whole. Sweeps of other shards in the same folder wait.
+/// Reads all run folders and replaces the files; each is always whole. Sweeps of other shards in the same folder wait.
 ///
 /// # Errors
 /// The file system's.
@@ -29,10 +34,16 @@ pub fn write(folder: &Folder, plan: &Plan) -> Result<(), Failure> {
         ("results.md", markdown(&results, plan)),
         ("results.svg", picture::svg(&results)),
     ];
-    for (name, text) in files {
+    let over_bits = averages(&results, plan).map(|text| (AVERAGE_PICTURE, text));
+    for (name, text) in files.into_iter().chain(over_bits) {
         replace(&Disk, &folder.path().join(name), text.as_bytes())?;
     }
     Ok(())
+}
+
+/// Where a plan has points with bits on average and some are measured.
+fn averages(results: &Results, plan: &Plan) -> Option<String> {
+    plan.has_averages().then(|| average_picture::svg(results)).flatten()
 }
 
 fn csv(results: &Results, axes: &[String], averages: bool) -> String {
@@ -191,7 +202,8 @@ fn duration(seconds: f64) -> String {
 
 /// What the program says at the end.
 pub fn closing(results: &Results, plan: &Plan, folder: &Folder) -> String {
-    let files =
-        ["md", "csv", "jsonl", "svg"].map(|kind| shown(&folder.path().join(format!("results.{kind}"))));
-    format!("{}\n\n{}", groups(&results.groups, plan), files.join("\n"))
+    let over_bits = averages(results, plan).map(|_| AVERAGE_PICTURE.to_owned());
+    let files = ["md", "csv", "jsonl", "svg"].map(|kind| format!("results.{kind}"));
+    let files = files.into_iter().chain(over_bits).map(|file| shown(&folder.path().join(file)));
+    format!("{}\n\n{}", groups(&results.groups, plan), files.collect::<Vec<_>>().join("\n"))
 }

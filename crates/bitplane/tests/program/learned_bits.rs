@@ -59,6 +59,7 @@ fn a_sweep_tells_average_bits() {
     let bits =
         |row: &Value| ["weight", "activation"].map(|of| row[format!("average_{of}_bits")].as_f64().unwrap());
     assert_eq!((bits(&rows[0]), bits(&rows[1])), ([8.0, 8.0], [3.0, 4.0]), "{rows:?}");
+    assert!(read("average-bits.svg").contains("mean of the average bits of weights and activations"));
     let table = read("results.md");
     for text in
         ["weight bits | activation bits", "Differences to bits 8,8,32, bits-freeze-epoch off, learn-bits off"]
