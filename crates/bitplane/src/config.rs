@@ -1,29 +1,28 @@
 //! The resolved settings of a run: nothing is left open, and the file saved with the run holds exactly this.
 
 mod bit_mix;
+mod computation;
 mod group_net;
 mod identity;
+mod resolve;
 
-use graph::{BitMix, Bits, Cut, Method, Optimizer};
+use graph::{Bits, Cut};
 pub use identity::hex;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Augment;
 use crate::cut;
-use crate::fetch;
 use crate::kernel_choice::KernelChoice;
 use crate::learned_bits::LearnedBitsConfig;
 use crate::method::{
     ActivationForm, BinaryActivations, BitOrder, FlexBatchNorm, FlexTraining, GradientScale, MaskGranularity,
     NestedForm, Rounding, StraightThrough, WeightScale, is_default,
 };
-use crate::models::Recipe;
 use crate::plateau::PlateauRule;
 use crate::preprocess::Preprocess;
 use crate::schedule::{Schedule, SchedulerKind};
 use crate::settings::{EpsilonForm, OptimizerKind, Settings};
 use crate::structure::{BaseScales, Shortcut};
-use crate::teacher;
 
 /// The network that is trained when none is named.
 pub const DEFAULT_MODEL: &str = "digits";
@@ -37,8 +36,6 @@ pub const DEFAULT_BITS: Bits = Bits { weight: 1, activation: 2, gradient: 4 };
 
 /// The widths that lengths start at when none are given, with gradients as the paper has them.
 pub const DEFAULT_LEARNED_BITS: Bits = Bits { weight: 8, activation: 8, gradient: 32 };
-
-const ADAM_BETAS: (f32, f32) = (0.9, 0.999);
 
 /// Settings of a training, all decided. The keys are those of [`Settings`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,9 +177,6 @@ fn is_min_delta(delta: &f64) -> bool {
     delta.to_bits() == min_delta().to_bits()
 }
 
-/// Factor of a decay on a plateau.
-const PLATEAU_GAMMA: f64 = 0.1;
-
 fn every() -> u32 {
     1
 }
@@ -192,122 +186,6 @@ fn is_every(count: &u32) -> bool {
 }
 
 impl Config {
-    /// Fills what `settings` leave open from the model's recipe. The settings must have been checked.
-    pub fn resolve(settings: Settings, recipe: &Recipe) -> Self {
-        let (opt, momentum, nesterov, weight_decay, epsilon, form) = optimizer_defaults(&recipe.optimizer);
-        // Another optimizer than the recipe's starts from that optimizer's usual values.
-        let opt_given = settings.opt.unwrap_or(opt);
-        let lr = if opt_given == opt {
-            recipe.lr
-        } else {
-            match opt_given {
-                OptimizerKind::Sgd => 0.1,
-                OptimizerKind::Adam => 1e-3,
-            }
-        };
-        let taught = settings.teacher.is_some();
-        let matched = settings.distill_features.as_ref().filter(|names| taught && !names.is_empty());
-        let matched = matched.map(|_| teacher::DEFAULT_FEATURE_WEIGHT);
-        let mix = |text: &Option<String>| {
-            text.as_deref().map(|text| text.parse::<BitMix>().expect("it was checked"))
-        };
-        let [weight_mix, activation_mix] = [&settings.bit_mix, &settings.activation_mix].map(mix);
-        let usual = Bits {
-            weight: weight_mix.map_or(DEFAULT_BITS.weight, |mix| mix.widest()),
-            activation: activation_mix.map_or(DEFAULT_BITS.activation, |mix| mix.widest()),
-            ..DEFAULT_BITS
-        };
-        let structure = settings.structure().structure().expect("the structure was checked");
-        let usual = if settings.learn_bits.is_some() { DEFAULT_LEARNED_BITS } else { usual };
-        let lr = settings.lr.unwrap_or(lr);
-        let epochs = settings.epochs.unwrap_or(recipe.epochs);
-        let learned_bits = LearnedBitsConfig::resolve(&settings, epochs, lr);
-        let given: Bits =
-            settings.bits.as_deref().map_or(usual, |text| text.parse().expect("bits were checked"));
-        let widths = settings.widths.unwrap_or_default();
-        // The gradients have their own width, the weights and activations the widest of several.
-        let bits =
-            widths.first().map_or(given, |&widest| Bits { weight: widest, activation: widest, ..given });
-        Self {
-            data: absolute(settings.data.as_deref().unwrap_or(DEFAULT_DATA)),
-            model: settings.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
-            bits: bits.to_string(),
-            epochs,
-            learned_bits,
-            batch_size: settings.batch_size.unwrap_or(recipe.batch_size),
-            opt: opt_given,
-            lr,
-            momentum: settings.momentum.unwrap_or(momentum),
-            nesterov: settings.nesterov.unwrap_or(nesterov),
-            weight_decay: settings.weight_decay.unwrap_or(weight_decay),
-            adam_epsilon: settings.adam_epsilon.unwrap_or(epsilon),
-            adam_epsilon_form: settings.adam_epsilon_form.unwrap_or(form),
-            lr_scheduler: settings.lr_scheduler.unwrap_or(recipe.lr_scheduler),
-            lr_step_size: settings.lr_step_size.unwrap_or(recipe.lr_step_size),
-            lr_gamma: settings.lr_gamma.unwrap_or(match settings.lr_scheduler {
-                Some(SchedulerKind::Plateau) => PLATEAU_GAMMA,
-                _ => recipe.lr_gamma,
-            }),
-            lr_milestones: settings.lr_milestones.unwrap_or_else(|| recipe.lr_milestones.clone()),
-            lr_warmup_epochs: settings.lr_warmup_epochs.unwrap_or(recipe.lr_warmup_epochs),
-            lr_patience: settings.lr_patience.unwrap_or_else(patience),
-            lr_min_delta: settings.lr_min_delta.unwrap_or_else(min_delta),
-            augment: settings.augment.unwrap_or(recipe.augment),
-            crop_padding: settings.crop_padding.unwrap_or(recipe.crop_padding),
-            preprocess: Some(settings.preprocess.unwrap_or(recipe.preprocess))
-                .filter(|chosen| *chosen != Preprocess::Plain || recipe.preprocess != Preprocess::Plain),
-            skip_bad: settings.skip_bad.unwrap_or(false),
-            seed: settings.seed.unwrap_or(0),
-            device: settings.device,
-            kernels: settings.kernels.unwrap_or_default(),
-            limit_train_batches: settings.limit_train_batches,
-            limit_test_batches: settings.limit_test_batches,
-            print_freq: settings.print_freq.unwrap_or(50),
-            checkpoint_interval: settings.checkpoint_interval.unwrap_or(300),
-            calibration_batches: settings.calibration_batches.unwrap_or(DEFAULT_CALIBRATION_BATCHES),
-            histograms: settings.histograms.unwrap_or_default(),
-            histogram_every: settings.histogram_every.unwrap_or_else(every),
-            tensorboard: settings.tensorboard.map(|folder| absolute_folder(&folder)),
-            activation_form: settings.activation_form.unwrap_or_default(),
-            rounding: settings.rounding.unwrap_or_default(),
-            max_gradient: settings.max_gradient.unwrap_or(false),
-            wgrad_scale: settings.wgrad_scale.unwrap_or_default(),
-            quantize_first: settings.quantize_first.unwrap_or(false),
-            quantize_last: settings.quantize_last.unwrap_or(false),
-            widths,
-            flex_training: settings.flex_training.unwrap_or_default(),
-            flex_batch_norm: settings.flex_batch_norm.unwrap_or_default(),
-            nested_form: settings.nested_form.unwrap_or_default(),
-            bit_mix: weight_mix.map(|mix| mix.to_string()),
-            activation_mix: activation_mix.map(|mix| mix.to_string()),
-            bit_order: settings.bit_order.unwrap_or_default(),
-            mask_granularity: settings.mask_granularity.unwrap_or_default(),
-            bases: structure.as_ref().map(|structure| structure.bases),
-            structure: structure.map(|structure| structure.partition.to_string()),
-            base_scales: settings.base_scales.filter(|scales| *scales != BaseScales::default()),
-            shortcut: settings.shortcut.filter(|shortcut| *shortcut != Shortcut::default()),
-            weight_scale: settings.weight_scale.unwrap_or_default(),
-            clip: settings.clip,
-            binary_activations: settings.binary_activations.unwrap_or_default(),
-            ste: settings.ste.unwrap_or_default(),
-            activation_scale: settings.activation_scale.unwrap_or(false),
-            soft: settings.soft.unwrap_or(false),
-            init_from: settings.init_from.as_deref().map(absolute_path),
-            cut_to: settings.cut_to.map(|text| cut::parse(&text).expect("it was checked").to_string()),
-            init_sha256: settings.init_sha256.map(|sum| sum.to_ascii_lowercase()),
-            // Without a teacher they are kept as they were given, and refused.
-            distill_weight: settings.distill_weight.or(taught.then_some(teacher::DEFAULT_WEIGHT)),
-            distill_temperature: settings
-                .distill_temperature
-                .or(taught.then_some(teacher::DEFAULT_TEMPERATURE)),
-            distill_feature_weight: settings.distill_feature_weight.or(matched),
-            distill_features: settings.distill_features.unwrap_or_default(),
-            teacher: settings.teacher.as_deref().map(absolute_path),
-            teacher_sha256: settings.teacher_sha256.map(|sum| sum.to_ascii_lowercase()),
-            allow_nonfinite: settings.allow_nonfinite.unwrap_or(false),
-        }
-    }
-
     /// The widths.
     pub fn bits(&self) -> Bits {
         self.bits.parse().expect("bits were checked")
@@ -333,55 +211,9 @@ impl Config {
         if self.cut_to.is_some() { &[] } else { &self.widths }
     }
 
-    /// What quantizers and nonlinearities compute.
-    pub fn method(&self) -> Method {
-        Method {
-            activation_form: match self.activation_form {
-                ActivationForm::Clip | ActivationForm::Tanh => graph::ActivationForm::Clip,
-                ActivationForm::Cabs => graph::ActivationForm::Cabs,
-            },
-            rounding: match self.rounding {
-                Rounding::Even => graph::Rounding::Even,
-                Rounding::Floor => graph::Rounding::Floor,
-            },
-            tanh: self.activation_form == ActivationForm::Tanh,
-            max_gradient: self.max_gradient,
-            gradient_scale: match self.wgrad_scale {
-                GradientScale::Sample => graph::GradientScale::Sample,
-                GradientScale::Pow2 => graph::GradientScale::Pow2,
-                GradientScale::Batch => graph::GradientScale::Batch,
-            },
-            first: self.quantize_first.then(|| self.bits()),
-            nested: (!self.widths.is_empty()).then_some(match self.nested_form {
-                NestedForm::Midrise => graph::NestedForm::MidRise,
-                NestedForm::Shift => graph::NestedForm::Shift,
-            }),
-            learned_bits: self.learned_bits.map(|learned| learned.method(self.lr)),
-            group_net: self.group_net(),
-            last: self.quantize_last.then(|| self.bits()),
-            heterogeneous: self.heterogeneous(),
-            channel_bits: self.channel_bits(),
-        }
-    }
-
-    /// The optimizer.
-    pub fn optimizer(&self) -> Optimizer {
-        let weight_decay = self.weight_decay as f32;
-        match self.opt {
-            OptimizerKind::Sgd => {
-                Optimizer::Sgd { momentum: self.momentum as f32, nesterov: self.nesterov, weight_decay }
-            }
-            OptimizerKind::Adam => Optimizer::Adam {
-                beta1: ADAM_BETAS.0,
-                beta2: ADAM_BETAS.1,
-                epsilon: self.adam_epsilon as f32,
-                form: match self.adam_epsilon_form {
-                    EpsilonForm::Uncorrected => graph::EpsilonForm::Uncorrected,
-                    EpsilonForm::Corrected => graph::EpsilonForm::Corrected,
-                },
-                weight_decay,
-            },
-        }
+    /// How bit lengths are learned, if they are; those of a cut stay as they are.
+    pub fn trained_lengths(&self) -> Option<LearnedBitsConfig> {
+        self.learned_bits.filter(|_| self.cut_to.is_none())
     }
 
     /// How pictures become the network's input.
@@ -439,50 +271,4 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("settings are plain values")
     }
-}
-
-type OptimizerDefaults = (OptimizerKind, f64, bool, f64, f64, EpsilonForm);
-
-fn optimizer_defaults(optimizer: &Optimizer) -> OptimizerDefaults {
-    match *optimizer {
-        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-            let (momentum, weight_decay) = (decimal(momentum), decimal(weight_decay));
-            (OptimizerKind::Sgd, momentum, nesterov, weight_decay, 1e-8, EpsilonForm::Corrected)
-        }
-        Optimizer::Adam { epsilon, form, weight_decay, .. } => {
-            let form = match form {
-                graph::EpsilonForm::Uncorrected => EpsilonForm::Uncorrected,
-                graph::EpsilonForm::Corrected => EpsilonForm::Corrected,
-            };
-            (OptimizerKind::Adam, 0.9, false, decimal(weight_decay), decimal(epsilon), form)
-        }
-    }
-}
-
-/// The shortest decimal number that is `value` in f32, so that saved settings read 1e-5 and not 9.99999974737875e-6.
-fn decimal(value: f32) -> f64 {
-    value.to_string().parse().expect("a float's text is a number")
-}
-
-/// The whole path of a folder, or nothing for the run's own.
-fn absolute_folder(folder: &str) -> String {
-    let full = std::path::absolute(folder).map(|path| path.display().to_string());
-    if folder.is_empty() { String::new() } else { full.unwrap_or_else(|_| folder.to_owned()) }
-}
-
-/// The data set's description with an absolute path, so that it is found from any folder later; a public set without a path
-/// is the one that was fetched.
-fn absolute(spec: &str) -> String {
-    let spec = &fetch::located(spec);
-    match spec.split_once(':') {
-        Some((kind, path)) if !path.is_empty() => {
-            format!("{kind}:{}", absolute_path(path))
-        }
-        _ => spec.to_owned(),
-    }
-}
-
-fn absolute_path(path: &str) -> String {
-    let full = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    full.display().to_string()
 }

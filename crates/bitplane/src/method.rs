@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The word by which a setting is written.
+pub fn named(value: impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
 /// What limits activations to [0, 1].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +105,16 @@ pub enum MaskGranularity {
     Word,
     /// The weights of an output channel
     Channel,
+}
+
+impl From<MaskGranularity> for graph::MaskGranularity {
+    fn from(granularity: MaskGranularity) -> Self {
+        match granularity {
+            MaskGranularity::Element => Self::Element,
+            MaskGranularity::Word => Self::Word,
+            MaskGranularity::Channel => Self::Channel,
+        }
+    }
 }
 
 /// What a scale of binary weights spans.

@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod precedence;
 
 use std::path::Path;
 
@@ -331,93 +332,6 @@ impl Settings {
             file: String::new(),
             line: 0,
         })
-    }
-
-    /// These settings, and those of `other` where these leave something open.
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            data: self.data.or(other.data),
-            model: self.model.or(other.model),
-            bits: self.bits.or(other.bits),
-            epochs: self.epochs.or(other.epochs),
-            batch_size: self.batch_size.or(other.batch_size),
-            opt: self.opt.or(other.opt),
-            lr: self.lr.or(other.lr),
-            momentum: self.momentum.or(other.momentum),
-            nesterov: self.nesterov.or(other.nesterov),
-            weight_decay: self.weight_decay.or(other.weight_decay),
-            adam_epsilon: self.adam_epsilon.or(other.adam_epsilon),
-            adam_epsilon_form: self.adam_epsilon_form.or(other.adam_epsilon_form),
-            lr_scheduler: self.lr_scheduler.or(other.lr_scheduler),
-            lr_step_size: self.lr_step_size.or(other.lr_step_size),
-            lr_gamma: self.lr_gamma.or(other.lr_gamma),
-            lr_milestones: self.lr_milestones.or(other.lr_milestones),
-            lr_warmup_epochs: self.lr_warmup_epochs.or(other.lr_warmup_epochs),
-            lr_patience: self.lr_patience.or(other.lr_patience),
-            lr_min_delta: self.lr_min_delta.or(other.lr_min_delta),
-            augment: self.augment.or(other.augment),
-            crop_padding: self.crop_padding.or(other.crop_padding),
-            preprocess: self.preprocess.or(other.preprocess),
-            skip_bad: self.skip_bad.or(other.skip_bad),
-            seed: self.seed.or(other.seed),
-            device: self.device.or(other.device),
-            kernels: self.kernels.or(other.kernels),
-            limit_train_batches: self.limit_train_batches.or(other.limit_train_batches),
-            limit_test_batches: self.limit_test_batches.or(other.limit_test_batches),
-            print_freq: self.print_freq.or(other.print_freq),
-            checkpoint_interval: self.checkpoint_interval.or(other.checkpoint_interval),
-            calibration_batches: self.calibration_batches.or(other.calibration_batches),
-            histograms: self.histograms.or(other.histograms),
-            histogram_every: self.histogram_every.or(other.histogram_every),
-            tensorboard: self.tensorboard.or(other.tensorboard),
-            activation_form: self.activation_form.or(other.activation_form),
-            rounding: self.rounding.or(other.rounding),
-            max_gradient: self.max_gradient.or(other.max_gradient),
-            wgrad_scale: self.wgrad_scale.or(other.wgrad_scale),
-            quantize_first: self.quantize_first.or(other.quantize_first),
-            quantize_last: self.quantize_last.or(other.quantize_last),
-            widths: self.widths.or(other.widths),
-            flex_training: self.flex_training.or(other.flex_training),
-            flex_batch_norm: self.flex_batch_norm.or(other.flex_batch_norm),
-            nested_form: self.nested_form.or(other.nested_form),
-            bit_mix: self.bit_mix.or(other.bit_mix),
-            bit_order: self.bit_order.or(other.bit_order),
-            mask_granularity: self.mask_granularity.or(other.mask_granularity),
-            activation_mix: self.activation_mix.or(other.activation_mix),
-            structure: self.structure.or(other.structure),
-            bases: self.bases.or(other.bases),
-            base_scales: self.base_scales.or(other.base_scales),
-            shortcut: self.shortcut.or(other.shortcut),
-            learn_bits: self.learn_bits.or(other.learn_bits),
-            bits_mode: self.bits_mode.or(other.bits_mode),
-            bits_penalty: self.bits_penalty.or(other.bits_penalty),
-            bits_gamma: self.bits_gamma.or(other.bits_gamma),
-            bits_lr: self.bits_lr.or(other.bits_lr),
-            bits_freeze_epoch: self.bits_freeze_epoch.or(other.bits_freeze_epoch),
-            weight_scale: self.weight_scale.or(other.weight_scale),
-            clip: self.clip.or(other.clip),
-            binary_activations: self.binary_activations.or(other.binary_activations),
-            ste: self.ste.or(other.ste),
-            activation_scale: self.activation_scale.or(other.activation_scale),
-            soft: self.soft.or(other.soft),
-            // The sum belongs to the file that is named beside it.
-            init_sha256: self.init_sha256.or(match &self.init_from {
-                Some(path) if other.init_from.as_ref() != Some(path) => None,
-                _ => other.init_sha256,
-            }),
-            init_from: self.init_from.or(other.init_from),
-            cut_to: self.cut_to.or(other.cut_to),
-            teacher_sha256: self.teacher_sha256.or(match &self.teacher {
-                Some(path) if other.teacher.as_ref() != Some(path) => None,
-                _ => other.teacher_sha256,
-            }),
-            teacher: self.teacher.or(other.teacher),
-            distill_weight: self.distill_weight.or(other.distill_weight),
-            distill_temperature: self.distill_temperature.or(other.distill_temperature),
-            distill_features: self.distill_features.or(other.distill_features),
-            distill_feature_weight: self.distill_feature_weight.or(other.distill_feature_weight),
-            allow_nonfinite: self.allow_nonfinite.or(other.allow_nonfinite),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use graph::{Heterogeneous, quantizers::HbnnActivation};
 
 use super::Config;
-use crate::method::{BitOrder, MaskGranularity};
+use crate::method::BitOrder;
 
 impl Config {
     /// How weights get bits of their own, where they do.
@@ -15,12 +15,7 @@ impl Config {
             BitOrder::BottomUp => graph::BitOrder::BottomUp,
             BitOrder::Random => graph::BitOrder::Random,
         };
-        let granularity = match self.mask_granularity {
-            MaskGranularity::Element => graph::MaskGranularity::Element,
-            MaskGranularity::Word => graph::MaskGranularity::Word,
-            MaskGranularity::Channel => graph::MaskGranularity::Channel,
-        };
-        Some(Heterogeneous { mix, order, granularity })
+        Some(Heterogeneous { mix, order, granularity: self.mask_granularity.into() })
     }
 
     /// How channels of activations get bits of their own, where they do.

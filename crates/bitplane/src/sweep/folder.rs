@@ -179,7 +179,7 @@ impl Folder {
         let records = run::read_metrics(&run).unwrap_or_default();
         let records = records.get(..epochs as usize)?;
         // What is learned is measured once it is whole.
-        let frozen = point.config.learned_bits.map_or(0, |learned| learned.bits_freeze_epoch);
+        let frozen = point.config.trained_lengths().map_or(0, |learned| learned.bits_freeze_epoch);
         let counted = records.iter().filter(|record| record.epoch >= frozen || frozen > epochs);
         let best = counted.rev().max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))?;
         let mut widths: BTreeMap<u32, f64> = BTreeMap::new();

@@ -180,8 +180,8 @@ impl Plan {
         let groups: BTreeSet<_> = self.points.iter().map(Point::group).collect();
         for baseline in &self.baselines {
             let missing = |key: &str| !self.points.iter().any(|point| point.settings.contains_key(key));
-            let left_out = baseline.iter().filter(|(_, value)| value.as_str() == Some(""));
-            if let Some((key, _)) = left_out.into_iter().find(|(key, _)| missing(key)) {
+            let mut left_out = baseline.iter().filter(|(_, value)| value.as_str() == Some(""));
+            if let Some((key, _)) = left_out.find(|(key, _)| missing(key)) {
                 let message = format!("a baseline leaves out {}, which no point sets", data::printable(key));
                 return Err(source.parse_error(message));
             }

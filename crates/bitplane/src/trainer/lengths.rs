@@ -4,18 +4,13 @@ use pollster::block_on;
 
 use super::{Backend, OPEN, Trainer};
 use crate::exit::Failure;
-use crate::learned_bits::{FOLLOW_STEPS, LearnedBitsConfig, LengthRecord};
+use crate::learned_bits::{FOLLOW_STEPS, LengthRecord};
 
 impl<B: Backend> Trainer<'_, B> {
-    /// How lengths are learned, if they are. Those of a cut are no longer learned, and its products have fewer bits.
-    fn learned(&self) -> Option<LearnedBitsConfig> {
-        self.setup.config.learned_bits.filter(|_| self.setup.config.cut_to.is_none())
-    }
-
     /// True where the network may have to be recorded again before the next step. Doing so twice changes nothing, so that a
     /// resumed run does it again.
     pub(super) fn is_follow_due(&self) -> bool {
-        self.learned().is_some()
+        self.setup.config.trained_lengths().is_some()
             && self.position.step > 0
             && (self.position.step + self.in_flight()).is_multiple_of(FOLLOW_STEPS)
     }
@@ -29,7 +24,7 @@ impl<B: Backend> Trainer<'_, B> {
     /// What an epoch's end does to the lengths: after the last one that learns them they are rounded up, and the best
     /// evaluation is searched from there on.
     pub(super) fn end_epoch_of_lengths(&mut self) -> Result<(), Failure> {
-        let Some(learned) = self.learned() else { return Ok(()) };
+        let Some(learned) = self.setup.config.trained_lengths() else { return Ok(()) };
         let freeze = self.position.epoch + 1 == learned.bits_freeze_epoch;
         if freeze {
             self.position.best = None;
@@ -39,7 +34,7 @@ impl<B: Backend> Trainer<'_, B> {
 
     /// The lengths for the epoch's record.
     pub(super) fn length_record(&mut self) -> Result<Option<LengthRecord>, Failure> {
-        if self.learned().is_none() {
+        if self.setup.config.trained_lengths().is_none() {
             return Ok(None);
         }
         Ok(LengthRecord::of(&block_on(self.session.as_mut().expect(OPEN).bit_lengths())?))

@@ -3,10 +3,9 @@
 use kernels::{SoftGate, SoftGateBackward};
 use recording::BufferSlice;
 
-use super::weighted_sum::{combine, dots_by_sample};
+use super::weighted_sum::{combine, described_sum, dots_by_sample};
 use crate::{
     GraphError, Parameter, ParameterSpec, Recorder, Tensor,
-    deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     reduction::sum_partials,
     tensor::{Kind, Value},
@@ -53,10 +52,7 @@ impl Layer for SoftConnection {
             recorder.dispatch(SoftGate, &[theta.value, gate])?;
             Ok(gate)
         })?;
-        let output = combine(recorder, "output", &pair, gate, 0)?;
-        let origins: Vec<Origin> = pair.iter().map(|tensor| Origin::Buffer(tensor.chunks[0])).collect();
-        let (operation, factors) = (DeployedOperation::WeightedSum, vec![("factors", gate)]);
-        recorder.describe(&place.name, operation, &origins, factors, Some(output.chunks[0]));
+        let output = described_sum(recorder, place, &pair, gate)?;
         let needs_grad = place.needs_grad.clone();
         let backward: Backward = Box::new(move |recorder, grad| {
             if theta.spec.trainable {

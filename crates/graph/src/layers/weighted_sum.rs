@@ -58,10 +58,7 @@ impl Layer for WeightedSum {
             Some(lambda) => lambda.value,
             None => recorder.constant("average", vec![(1.0 / bases.len() as f32).to_bits(); bases.len()]),
         };
-        let sum = combine(recorder, "output", &bases, weights, 0)?;
-        let inputs: Vec<Origin> = bases.iter().map(|base| Origin::Buffer(base.chunks[0])).collect();
-        let (operation, tensors) = (DeployedOperation::WeightedSum, vec![("factors", weights)]);
-        recorder.describe(&place.name, operation, &inputs, tensors, Some(sum.chunks[0]));
+        let sum = described_sum(recorder, place, &bases, weights)?;
         let needs_grad = place.needs_grad.clone();
         let backward: Backward = Box::new(move |recorder, grad| {
             if let Some(lambda) = lambda.as_ref().filter(|lambda| lambda.spec.trainable) {
@@ -87,6 +84,20 @@ impl Layer for WeightedSum {
         });
         Ok((Value::Dense(sum), backward))
     }
+}
+
+/// Records `sum over i of weights[i] * tensors[i]`, the output of a layer, and describes it for a packed network.
+pub(super) fn described_sum(
+    recorder: &mut Recorder,
+    place: &Place,
+    tensors: &[Tensor],
+    weights: BufferSlice,
+) -> Result<Tensor, GraphError> {
+    let sum = combine(recorder, "output", tensors, weights, 0)?;
+    let inputs: Vec<Origin> = tensors.iter().map(|tensor| Origin::Buffer(tensor.chunks[0])).collect();
+    let (operation, factors) = (DeployedOperation::WeightedSum, vec![("factors", weights)]);
+    recorder.describe(&place.name, operation, &inputs, factors, Some(sum.chunks[0]));
+    Ok(sum)
 }
 
 /// Records `sum over i of weights[first + i] * tensors[i]`.

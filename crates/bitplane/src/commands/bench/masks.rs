@@ -1,6 +1,5 @@
 //! `bench masks`: products of weights with bits of their own beside that of 1-bit weights.
 
-use clap::ValueEnum;
 use graph::{BitOrder, Heterogeneous, MaskCost, ProductKey, Sample, TrialBench};
 use kernels::{Random, ResidualCodes};
 use pollster::block_on;
@@ -11,7 +10,7 @@ use super::context::Bench;
 use super::rows::Row;
 use crate::cli::bench::MasksArgs;
 use crate::exit::Failure;
-use crate::method::MaskGranularity;
+use crate::method::named;
 use crate::output::note;
 use crate::spread::Spread;
 
@@ -51,15 +50,9 @@ pub fn run(bench: &mut Bench, args: &MasksArgs) -> Result<(), Failure> {
     note(&format!("and {m}x{n}x{k}, {planes} planes by weights of {mix} bits"));
     let one = Heterogeneous::of("1:1".parse().expect("a mix"));
     let mut subjects = vec![subject(bench, args, &one, "1 bit".to_owned())?];
-    for granularity in &args.mask_granularity {
-        let name = granularity.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
-        let granularity = match granularity {
-            MaskGranularity::Element => graph::MaskGranularity::Element,
-            MaskGranularity::Word => graph::MaskGranularity::Word,
-            MaskGranularity::Channel => graph::MaskGranularity::Channel,
-        };
-        let rule = Heterogeneous { mix: *mix, order: BitOrder::Random, granularity };
-        subjects.push(subject(bench, args, &rule, name)?);
+    for &granularity in &args.mask_granularity {
+        let rule = Heterogeneous { mix: *mix, order: BitOrder::Random, granularity: granularity.into() };
+        subjects.push(subject(bench, args, &rule, named(granularity))?);
     }
     let prepared: Vec<&gpu::Prepared> = subjects.iter().map(|subject| &subject.prepared).collect();
     let (times, clock) = bench.in_turns(&prepared)?;

@@ -4,6 +4,7 @@ use graph::{FULL_PRECISION, Heterogeneous, LayerSummary, MaskCost};
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::method::named;
 use crate::report::bytes;
 
 /// The cost of all layers with a `--bit-mix`.
@@ -112,9 +113,4 @@ impl ActivationMixCost {
 
 fn text(rule: &Heterogeneous, config: &Config) -> String {
     format!("{}, {}, by {}", rule.mix, named(config.bit_order), named(config.mask_granularity))
-}
-
-/// The word by which a setting is written.
-fn named(value: impl clap::ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
