@@ -1,11 +1,15 @@
 //! A trained network within another one: it teaches and stays as it is.
 
 use bitplane::models::Model;
-use graph::{FeatureMatch, NamedTensor, Network, Phase, Session, SessionOptions, SoftTarget};
+use graph::{
+    FeatureMatch, LearnedBits, LengthForm, NamedTensor, Network, Optimizer, Penalty, Phase, Session,
+    SessionOptions, SoftTarget,
+};
 use pollster::block_on;
 use recording::Executor;
-use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options};
+use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, train};
 
+use crate::bit_lengths::{LEARNED, learned};
 use crate::structures::{built, structure};
 
 const SAMPLES: u32 = 5;
@@ -147,6 +151,44 @@ fn a_teacher_drops_nothing_out() {
     let layers: Vec<&str> = dropping.map(|dispatch| dispatch.scope.layer.as_str()).collect();
     assert_eq!(layers.len(), 1, "{layers:?}");
     assert!(!layers[0].starts_with("teacher"));
+}
+
+/// The penalty on products counts those of the student, at the student's lengths.
+#[test]
+fn lengths_of_a_teacher_cost_nothing() {
+    let stepped = |gamma| {
+        let own = learned([4, 4, 4], LearnedBits { penalty: Penalty::BitOps, gamma, ..LEARNED });
+        let teacher = learned([6, 6, 4], LEARNED);
+        let model = Model { network: taught(own.network, &teacher.network, 0.5, &[]), ..own };
+        let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false };
+        let mut session = gpu_session(&model, &SessionOptions { optimizer, ..options(&model, SAMPLES) })?;
+        train(&mut session, &Pictures::new(&model, SAMPLES, 11).batch(), 0, 1);
+        Some(block_on(session.bit_lengths()).expect("lengths"))
+    };
+    let (Some(without), Some(with)) = (stepped(0.0), stepped(2.0)) else { return };
+    assert!(with.len() >= 4);
+    let products: u64 = with.iter().filter(|l| l.name.ends_with("weight_length")).map(|l| l.macs).sum();
+    for (with, without) in with.iter().zip(&without) {
+        let moved = f64::from(without.length - with.length);
+        let want = 2.0 * 4.0 * with.macs as f64 / products as f64 * 1e-3 * LEARNED.rate;
+        assert!((moved - want).abs() < 1e-5, "{with:?}: {moved}, not {want}");
+    }
+}
+
+/// Lengths that training draws at random are in a teacher what evaluations take.
+#[test]
+fn a_teacher_draws_no_lengths() {
+    let stochastic = LearnedBits { form: LengthForm::Stochastic, ..LEARNED };
+    let teacher = learned([4, 4, 4], stochastic);
+    let student = model("digits", 8, bits([2, 2, 32]));
+    let model = Model { network: taught(student.network, &teacher.network, 0.5, &[]), ..student };
+    let Some(session) = gpu_session(&model, &options(&model, SAMPLES)) else { return };
+    let recorded = session.recording(Phase::Forward).expect("a recording").dispatches.iter();
+    let scales: Vec<String> = recorded
+        .filter(|dispatch| dispatch.kernel.name() == "length_scales")
+        .map(|dispatch| format!("{:?}", dispatch.kernel))
+        .collect();
+    assert!(scales.len() >= 4 && scales.iter().all(|kernel| kernel.contains("draw: false")), "{scales:?}");
 }
 
 #[test]

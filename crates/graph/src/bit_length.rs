@@ -205,6 +205,7 @@ impl Network {
     fn costs(&self, recorder: &Recorder, arena: &Arena, method: LearnedBits) -> Vec<LengthCost> {
         let words = |name: &str| {
             let value = recorder.parameters[name].value;
+            assert_eq!(value.buffer, arena.value.buffer, "a length that is trained lies in the arena");
             let word = |word: u64| u32::try_from(word - arena.value.offset).expect("few lengths");
             word(value.offset)..word(value.offset + value.words)
         };
@@ -245,8 +246,9 @@ impl Network {
             let before = self.length_before(layer).map(|at| &self.layers[at].name);
             (weight, before.map(|name| words(&format!("{name}.{}", ACTIVATION.length))))
         };
+        // A teacher's lengths stay what they are.
         let learned: Vec<&NetworkLayer> =
-            self.layers.iter().filter(|layer| sides(layer) != (None, None)).collect();
+            self.layers.iter().filter(|layer| !layer.frozen && sides(layer) != (None, None)).collect();
         let all: f64 = learned.iter().map(|layer| macs(layer) as f64).sum();
         for layer in learned {
             let coefficient = gamma * macs(layer) as f64 / all;

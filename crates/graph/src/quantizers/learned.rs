@@ -202,7 +202,8 @@ pub(crate) fn scales(
     let terms: Vec<LengthTerms> = lengths.iter().map(|length| length.terms(lengths.len() == 1)).collect();
     let (len, parameter) = (lengths.len() as u32, lengths[0].length(recorder));
     let table = recorder.constant("terms of the length", LengthTerms::words(&terms));
-    let draw = lengths[0].form == LengthForm::Stochastic && !matches!(recorder.mode(), Mode::Evaluate { .. });
+    let expected = matches!(recorder.mode(), Mode::Evaluate { .. } | Mode::Frozen);
+    let draw = lengths[0].form == LengthForm::Stochastic && !expected;
     let kernel = LengthScales { len, draw, tensor: DRAW_STREAMS | parameter.position };
     let words = 2 * u64::from(LengthScales::SPREAD) * u64::from(len);
     let scales = recorder.transient("scales of the length", words);
