@@ -103,7 +103,7 @@ impl Storage for Disk {
 
 /// A failed access to a file of a run.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}{}", shown(.path), hint(.source))]
+#[error("cannot {action} {}: {source}{}", shown(.path), hint(.action, .source))]
 pub struct StorageError {
     /// What was tried, as a verb.
     pub action: &'static str,
@@ -121,8 +121,11 @@ impl StorageError {
     }
 }
 
-fn hint(error: &io::Error) -> &'static str {
+fn hint(action: &str, error: &io::Error) -> &'static str {
     match error.kind() {
+        io::ErrorKind::FileTooLarge if action == "read" => {
+            "; no file of this kind is that large, name another"
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room or choose another --output-dir, what was saved before is intact"
         }
@@ -261,7 +264,10 @@ mod tests {
         let path = folder.path().join("file");
         replace(&Disk, &path, b"12345").unwrap();
         assert_eq!(Disk.read(&path, 5).unwrap(), b"12345");
-        assert_eq!(Disk.read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let error = Disk.read(&path, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let message = StorageError::at("read", &path)(error).to_string();
+        assert!(message.contains("no file of this kind is that large"), "{message}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
     }
 }

@@ -32,14 +32,15 @@ pub fn resolve(flags: Settings, file: Settings) -> Result<Config, Failure> {
     flags.check_flags()?;
     let settings = retraining::completed(flags.or(file))?;
     settings.structure().structure()?;
+    learned_bits::check_settings(&settings)?;
     let recipe = models::recipe(settings.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     flexnet::check(&settings)?;
     let refined = settings.bit_order.is_some() || settings.mask_granularity.is_some();
     let config = Config::resolve(settings, &recipe);
     learned_bits::check(&config)?;
+    config.check_group_net().map_err(|message| Failure::Usage { message })?;
     check_mixes(&config, refined)?;
     check_first(&config)?;
-    config.check_group_net().map_err(|message| Failure::Usage { message })?;
     Ok(config)
 }
 

@@ -74,6 +74,12 @@ fn candidates(args: &SearchArgs) -> Result<Vec<Candidate>, Failure> {
     if blocks == 0 || blocks > MOST_BLOCKS {
         return Err(usage(format!("{} has {blocks} blocks; 1 to {MOST_BLOCKS} are searched", config.model)));
     }
+    if structure.soft && blocks == 1 {
+        return Err(usage(format!(
+            "--soft joins the blocks of a group, and {} has one; leave it away",
+            config.model
+        )));
+    }
     let all = (1u64 << (blocks - 1)) * bases.len() as u64;
     let make = |number: u64| -> Result<Candidate, Failure> {
         let partition = partition(number / bases.len() as u64, blocks);

@@ -28,8 +28,11 @@ struct Drawn {
 pub fn run(args: &PlotArgs) -> Result<(), Failure> {
     let format = Format::of("--output", &args.output)?;
     // A file that cannot be written is known before anything is read.
-    place(&args.output)?;
-    args.data.as_deref().map(place).transpose()?;
+    let picture = place(&args.output)?;
+    if args.data.as_deref().map(place).transpose()? == Some(picture) {
+        let message = "--output and --data name the same file; give each its own".to_owned();
+        return Err(Failure::Usage { message });
+    }
     let subjects = args.runs.iter().map(|run| Subject::read(run)).collect::<Result<Vec<_>, _>>()?;
     let Drawn { mut chart, lines } = draw(args, &subjects)?;
     if let Some(title) = &args.title {

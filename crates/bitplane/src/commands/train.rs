@@ -16,7 +16,6 @@ use crate::exit::Failure;
 use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::initial::{self, Initial};
-use crate::learned_bits;
 use crate::method::ActivationForm;
 use crate::models::ModelInput;
 use crate::output::{self, note, shown};
@@ -56,9 +55,6 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         signal::follow_stdin();
     }
     let settings = args.settings.or(file);
-    if args.resume.is_none() {
-        learned_bits::check_settings(&settings)?;
-    }
     let resume = args
         .resume
         .as_deref()
@@ -225,6 +221,9 @@ fn train(
         note(&format!("  cut to {cut} bits; batch norm alone is trained, {trained} of these parameters"));
     }
     show(&layers);
+    if let Some(events) = &events {
+        make_events_folder(storage, events)?;
+    }
     folder.begin(storage, config, resumed.is_none())?;
     if let Some(choices) = engine.choices() {
         folder.write_kernels(storage, &choices)?;
@@ -340,6 +339,14 @@ fn refuse_present(folder: &Path) -> Result<(), Failure> {
         return Err(Failure::Usage { message });
     }
     Ok(())
+}
+
+/// Makes the folder that `--tensorboard` names while nothing of the run is written yet.
+fn make_events_folder(storage: &dyn Storage, folder: &Path) -> Result<(), Failure> {
+    storage.create_dir_all(folder).map_err(|error| {
+        let source = std::io::Error::new(error.kind(), format!("{error}; choose another --tensorboard"));
+        Failure::Write { path: folder.to_owned(), source }
+    })
 }
 
 /// Says on standard error what is about to be trained.

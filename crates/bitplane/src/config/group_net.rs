@@ -26,12 +26,23 @@ impl Config {
     /// A sentence that names the settings.
     pub fn check_group_net(&self) -> Result<(), String> {
         let (bits, signs) = (self.bits(), self.binary_activations == BinaryActivations::Sign);
+        let channel = self.weight_scale == WeightScale::Channel;
+        let (nested, learned) = (!self.widths.is_empty(), self.learned_bits.is_some());
         let refused = [
+            (nested && channel, "--weight-scale channel has no codes for --widths"),
+            (nested && signs, "--binary-activations sign has no codes for --widths"),
             (
-                self.weight_scale == WeightScale::Channel && bits.weight != 1,
-                "--weight-scale channel takes weights of 1 bit",
+                learned && (signs || self.clip.is_some() || channel),
+                "--learn-bits has quantizers of its own; leave --weight-scale, --binary-activations and --clip away",
             ),
-            (signs && bits.activation != 1, "--binary-activations sign takes activations of 1 bit"),
+            (
+                self.bit_mix.is_some() && channel,
+                "--weight-scale channel does not go together with --bit-mix, whose levels have scales of their own",
+            ),
+            (
+                self.activation_mix.is_some() && (signs || self.clip.is_some()),
+                "--activation-mix has activations in [0, 1]; leave --binary-activations and --clip away",
+            ),
             (
                 signs && self.activation_form == ActivationForm::Cabs,
                 "--binary-activations sign has no --activation-form cabs",
@@ -43,27 +54,11 @@ impl Config {
             ),
             (!signs && self.activation_scale, "--activation-scale takes --binary-activations sign"),
             (
-                !self.widths.is_empty() && self.weight_scale == WeightScale::Channel,
-                "--weight-scale channel has no codes for --widths",
-            ),
-            (
-                self.learned_bits.is_some()
-                    && (signs || self.clip.is_some() || self.weight_scale == WeightScale::Channel),
-                "--learn-bits has quantizers of its own; leave --weight-scale, --binary-activations and --clip away",
-            ),
-            (
                 self.clip.is_some() && self.activation_form == ActivationForm::Tanh,
                 "--clip does not go together with --activation-form tanh, which ends at 1 by itself",
             ),
-            (!self.widths.is_empty() && signs, "--binary-activations sign has no codes for --widths"),
-            (
-                self.bit_mix.is_some() && self.weight_scale == WeightScale::Channel,
-                "--weight-scale channel does not go together with --bit-mix, whose levels have scales of their own",
-            ),
-            (
-                self.activation_mix.is_some() && (signs || self.clip.is_some()),
-                "--activation-mix has activations in [0, 1]; leave --binary-activations and --clip away",
-            ),
+            (channel && bits.weight != 1, "--weight-scale channel takes weights of 1 bit"),
+            (signs && bits.activation != 1, "--binary-activations sign takes activations of 1 bit"),
         ];
         let found = refused.into_iter().find(|(refused, _)| *refused);
         found.map_or(Ok(()), |(_, why)| Err(format!("{why}; --bits is {bits}")))

@@ -34,7 +34,8 @@ impl Config {
         hex(&Sha256::digest(text.as_bytes()))
     }
 
-    /// Differences to `other` in what [`Config::hash`] covers, as `key: this, not that`.
+    /// Differences to `other` in what [`Config::hash`] covers, and in the places of what a training starts with or learns from,
+    /// as `key: this, not that`.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let fields = |config: &Self| {
             let config = Self { data: config.data_kind().to_owned(), ..config.clone() };

@@ -205,8 +205,14 @@ impl Folder {
         let run = self.run(point);
         let stored = resolve(Settings::default(), run::read_settings(&run).ok()?).ok()?;
         let mut differences = point.config.differences(&stored);
-        // A run keeps the sum of the weights it started with; a plan names their place only.
-        differences.retain(|difference| !difference.starts_with("init-sha256: not set"));
+        // A run keeps the sums of the weights it started with and of its teacher's; a plan names their place only, and that of
+        // the sweep's own points moves with the sweep.
+        let own = point.after.is_some();
+        differences.retain(|difference| {
+            let is_sum = difference.contains("-sha256: not set");
+            let is_moved = own && difference.starts_with("init-from: ");
+            !(is_sum || is_moved)
+        });
         if point.config.limit_test_batches != stored.limit_test_batches {
             differences.push("limit-test-batches".to_owned());
         }

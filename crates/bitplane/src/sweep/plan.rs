@@ -194,13 +194,21 @@ impl Plan {
 
     /// The command that runs the sweep.
     pub fn command(&self) -> String {
-        let flags = self.flags.iter().map(|(key, value)| format!(" --{key} {}", shown(Some(value))));
+        let flags = self.flags.iter().map(|(key, value)| format!(" --{key} {}", argument(value)));
         data::printable(&format!("{}{}", self.verb, flags.collect::<String>()))
     }
 
     /// The published accuracy of a group of points.
     pub fn published(&self, group: &[(String, String)]) -> Option<f64> {
-        let fits = |row: &&Published| group.iter().all(|(key, value)| shown(row.settings.get(key)) == *value);
+        // A row that leaves out the model or the bits is of what the plan has there.
+        let is_usual =
+            |row: &Published, key: &str| ["model", "bits"].contains(&key) && !row.settings.contains_key(key);
+        let fits = |row: &&Published| {
+            let equal = |(key, value): &(String, String)| {
+                is_usual(row, key) || shown(row.settings.get(key)) == *value
+            };
+            group.iter().all(equal)
+        };
         self.published.iter().find(fits).map(|row| row.accuracy)
     }
 
@@ -279,6 +287,21 @@ pub fn with(group: &[(String, String)], baseline: &Table) -> Vec<(String, String
         }
     }
     group
+}
+
+/// A flag's value as a shell takes it.
+fn argument(value: &toml::Value) -> String {
+    let text = match value {
+        toml::Value::Array(values) => values.iter().map(argument).collect::<Vec<_>>().join(","),
+        toml::Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@+=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// A table as one line, `bits 32,32,32`.

@@ -84,6 +84,7 @@ fn what_is_wrong_is_named_with_its_line() {
             &["cut-to needs the folder of a run"],
         ),
         ("published = [{ bits = '1,2,4', accuracy = 97.5 }]", &["0.0 to 1.0"]),
+        ("[grid]\nbits-gamma = [0.1, 1.0]", &["--bits-gamma goes with --learn-bits"]),
     ];
     for (text, words) in cases {
         let message = refusal(text);
@@ -107,6 +108,54 @@ fn flags_win_but_not_over_what_varies() {
     let flags = Settings { seed: Some(3), ..Settings::default() };
     let message = Plan::parse(text, "plan.toml", "sweeps/plan".into(), &flags).unwrap_err().to_string();
     assert!(message.contains("--seed is what plan.toml varies"), "{message}");
+}
+
+/// What the tables show can be given to a shell.
+#[test]
+fn the_command_is_the_one_that_was_given() {
+    let flags = Settings {
+        lr_milestones: Some(vec![2, 3]),
+        nesterov: Some(false),
+        data: Some("cifar10:my pictures".to_owned()),
+        ..Settings::default()
+    };
+    let plan = Plan::parse("[grid]\nseed = [0]", "plan.toml", "sweeps/plan".into(), &flags).unwrap();
+    let found = plan.command();
+    for flag in [" --lr-milestones 2,3", " --nesterov false", " --data 'cifar10:my pictures'"] {
+        assert!(found.contains(flag), "{flag} is not in {found}");
+    }
+}
+
+#[test]
+fn names_are_no_longer_than_files_may_have_and_still_differ() {
+    let names = |folder: &str| -> Vec<String> {
+        let settings = format!(
+            "init-from = '{0}/a', teacher = '{0}/b', device = '{0}', histograms = [['{0}']]",
+            "x".repeat(99)
+        );
+        let text = format!("[[point]]\n{}\ntensorboard = '{folder}'", settings.replace(", ", "\n"));
+        parse(&text).unwrap().points.into_iter().map(|point| point.name).collect()
+    };
+    let (one, other) = (names("one"), names("other"));
+    assert_eq!((one[0].len(), other[0].len()), (200, 200), "{one:?}");
+    assert!(one != other && one[0].starts_with("digits-digits-1-2-4-s0"), "{one:?}");
+}
+
+#[test]
+fn lists_that_are_one_setting_stay_whole() {
+    let plan =
+        parse("[[point]]\nhistograms = ['conv1', 'conv2']\ndistill-features = ['bn1']\nteacher = 'run'")
+            .unwrap();
+    assert_eq!(plan.points.len(), 1);
+    assert_eq!(plan.points[0].config.histograms, ["conv1", "conv2"]);
+}
+
+#[test]
+fn a_published_row_is_of_the_usual_model_where_it_names_none() {
+    let plan =
+        parse("published = [{ bits = '1,2,4', accuracy = 0.9 }]\n[grid]\nbits = ['1,2,4', '2,2,4']").unwrap();
+    let found: Vec<_> = plan.points.iter().map(|point| plan.published(&point.group())).collect();
+    assert_eq!(found, [Some(0.9), None]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One training of a sweep.
 
-use crate::config::Config;
+use sha2::{Digest, Sha256};
+
+use crate::config::{Config, hex};
 use crate::settings::Settings;
 
 /// A setting as a table's cell shows it; a switch that is off or an empty list is as good as not set.
@@ -27,6 +29,9 @@ pub struct Point {
     /// Number of the point whose weights it starts with, where it is one of the sweep's.
     pub after: Option<usize>,
 }
+
+/// Bytes of a point's name; a file name has at most 255 on most systems, with its ending.
+const LONGEST_NAME: usize = 200;
 
 /// The setting that names the weights to start with.
 pub const INIT: &str = "init-from";
@@ -64,7 +69,7 @@ impl Point {
                 _ => name.push_str(&format!("-{key}-{}", plain(value))),
             }
         }
-        Ok(Self { name: name.trim_end_matches('-').to_owned(), settings, config, axes, after: None })
+        Ok(Self { name: short(name.trim_end_matches('-')), settings, config, axes, after: None })
     }
 
     /// What the point shares with its repetitions at other seeds: model, bits, and the other axes.
@@ -76,6 +81,16 @@ impl Point {
             .chain(self.axes.clone())
             .collect()
     }
+}
+
+/// A name that files and folders can have: what is too long for that ends in digits of its SHA-256.
+fn short(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let sum = hex(&Sha256::digest(name.as_bytes()));
+    let kept: String = name.chars().take(LONGEST_NAME - 17).collect();
+    format!("{kept}-{}", &sum[..16])
 }
 
 /// A value as a part of a file name.

@@ -13,7 +13,7 @@ pub const MAX_POINTS: usize = 10_000;
 const OUTER: [&str; 3] = ["data", "model", "bits"];
 const INNERMOST: &str = "seed";
 /// Settings that are lists themselves; a plan varies them by a list of lists.
-const LISTS: [&str; 2] = ["lr-milestones", "widths"];
+const LISTS: [&str; 4] = ["distill-features", "histograms", "lr-milestones", "widths"];
 
 /// Settings, or lists of them, with their places.
 pub type Line = BTreeMap<String, Spanned<Value>>;

@@ -192,6 +192,8 @@ fn whole(value: Option<f64>) -> String {
 
 /// `4000` as `1 h 07 min`.
 fn duration(seconds: f64) -> String {
+    // The sum of no times is -0.
+    let seconds = seconds + 0.0;
     let minutes = seconds / 60.0;
     match minutes {
         minutes if minutes < 2.0 => format!("{seconds:.0} s"),

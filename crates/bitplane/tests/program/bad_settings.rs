@@ -26,6 +26,7 @@ fn flags_out_of_range_name_flag_and_range() {
         ("--opt adamw", ["adamw", "sgd", "adam"]),
         ("--learning-rate 1", ["--learning-rate", "", ""]),
         ("--overwrite", ["--output-dir", "", ""]),
+        ("--bits-gamma 1", ["--bits-gamma", "--learn-bits", ""]),
         ("--config none.toml", ["none.toml", "does not exist", ""]),
         ("--resume", ["no run", "runs", "--resume RUN"]),
     ] {

@@ -153,6 +153,10 @@ fn settings_of_collection_are_checked() {
 fn event_files_of_two_runs_are_not_mixed() {
     let folder = tempfile::tempdir().unwrap();
     let short = "train --epochs 1 --limit-train-batches 2 --batch-size 25 --lr-scheduler constant";
+    fs::write(folder.path().join("file"), "").unwrap();
+    run(folder.path(), &format!("{short} --tensorboard file --output-dir c/run"))
+        .expect(7, &["file/run", "--tensorboard"]);
+    assert!(!folder.path().join("c/run").exists(), "nothing was trained");
     run(folder.path(), &format!("{short} --tensorboard boards --output-dir a/run")).expect(0, &[]);
     let file = folder.path().join("boards/run/events.out.tfevents.bitplane");
     let before = fs::read(&file).unwrap();

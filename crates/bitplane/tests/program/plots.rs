@@ -66,6 +66,8 @@ fn what_cannot_be_drawn_is_named() {
     run(folder.path(), "plot run nothing --output a.svg").expect(3, &["nothing is not a run folder"]);
     run(folder.path(), "plot run --output missing/a.svg").expect(7, &["missing/a.svg"]);
     run(folder.path(), "plot run --output a.svg --data missing/a.jsonl").expect(7, &["missing/a.jsonl"]);
+    run(folder.path(), "plot run --output a.svg --data ./a.svg")
+        .expect(2, &["--output and --data", "same file"]);
     let metrics = folder.path().join("run/metrics.jsonl");
     let text = fs::read_to_string(&metrics).unwrap();
     fs::write(&metrics, text.replace("\"epoch\":2", "\"epoch\":9")).unwrap();

@@ -219,6 +219,9 @@ fn a_point_waits_for_the_one_whose_weights_it_starts_with() {
             .unwrap();
     assert!(config.contains("digits-digits-32-32-32-s0") && config.contains("init-sha256"), "{config}");
     run(folder.path(), "sweep plan.toml").expect(0, &["2 of them done already"]);
+    // Elsewhere its runs count too, as the plan says whose weights they started with.
+    fs::rename(&sweep, folder.path().join("moved")).unwrap();
+    run(folder.path(), "sweep plan.toml --output-dir moved").expect(0, &["2 of them done already"]);
     // Without the origin there is nothing to start from.
     write_plan(
         folder.path(),

@@ -40,6 +40,16 @@ fn a_taught_run_resumes_to_the_same_bytes_and_only_with_its_teacher() {
 }
 
 #[test]
+fn points_of_a_sweep_have_a_teacher() {
+    let folder = copy_of_run();
+    let plan = "[settings]\nepochs = 1\nlimit-train-batches = 3\nlimit-test-batches = 1\nbatch-size = 25\n\
+                bits = '1,1,4'\n[grid]\nteacher = ['run']\nseed = [0]\n";
+    fs::write(folder.path().join("plan.toml"), plan).unwrap();
+    run(folder.path(), "sweep plan.toml").expect(0, &["0 of them done already"]);
+    run(folder.path(), "sweep plan.toml").expect(0, &["1 of them done already"]);
+}
+
+#[test]
 fn what_cannot_teach_is_refused_by_name() {
     let folder = copy_of_run();
     let path = folder.path();

@@ -35,12 +35,11 @@ fn choice(word: &str) -> Result<Choice, Failure> {
         ("all", _) => Ok(Choice::All),
         ("twin", _) => Ok(Choice::Twin),
         (_, Ok(choice)) => Ok(Choice::Session(choice)),
-        ("f32", _) => Ok(Choice::Twin),
         _ => word.parse().map(Choice::Tactic).map_err(|_| {
             let known: Vec<String> = KernelChoice::value_variants().iter().map(ToString::to_string).collect();
             let (word, known) = (data::printable(word), known.join(", "));
             let names = "names of kernels such as register, subgroup:8x4x32 or tile:16x16x4x4:carry-save";
-            let message = format!("unknown kernels `{word}`; known are {known}, f32, twin, all and {names}");
+            let message = format!("unknown kernels `{word}`; known are {known}, twin, all and {names}");
             Failure::Usage { message }
         }),
     }
