@@ -133,6 +133,25 @@ fn a_resume_across_new_recordings_is_bit_exact() {
     }
 }
 
+/// A device keeps what it has allocated, so that what one recording does not need is kept for the next.
+#[test]
+fn new_recordings_use_the_same_memory_again() {
+    let model = learned([8, 8, 4], LEARNED);
+    let Some(mut session) = gpu_session(&model, &options(&model, 5)) else { return };
+    let wide = state(&mut session);
+    let mut narrow = wide.clone();
+    let is_length = |name: &str| name.ends_with("length") || name.ends_with("base");
+    narrow.iter_mut().filter(|tensor| is_length(&tensor.name)).for_each(|tensor| tensor.values.fill(2.0));
+    let mut allocated = Vec::new();
+    for _ in 0..4 {
+        for lengths in [&narrow, &wide] {
+            session.load_state(lengths).expect("a state");
+        }
+        allocated.push(session.executor_mut().allocated_bytes());
+    }
+    assert!(allocated.iter().all(|bytes| *bytes == allocated[0]), "{allocated:?}");
+}
+
 /// After the freeze a network is one of fixed widths: with both ends on the grid, activations are DoReFa-Net's.
 #[test]
 fn frozen_lengths_are_whole_stay_and_give_single_plane_groups() {

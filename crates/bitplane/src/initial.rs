@@ -1,6 +1,6 @@
 //! `--init-from`: the weights and statistics of another training of the same model, at any widths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use graph::{NamedTensor, Network};
@@ -57,7 +57,8 @@ pub fn read(config: &Config, input: &ModelInput) -> Result<Option<Initial>, Fail
         return Err(unfit(data::printable(&differences.join("; "))).into());
     }
     let names: BTreeMap<String, Vec<usize>> = model.network.parameters().into_iter().collect();
-    let wanted = |name: &String| names.contains_key(name) && !is_assigned(config, name);
+    let own = own_parameters(config, &model.network);
+    let wanted = |name: &String| names.contains_key(name) && !own.contains(name);
     let tensors: Vec<NamedTensor> =
         checkpoint.tensors.into_iter().filter(|tensor| wanted(&tensor.name)).collect();
     if !config.allow_nonfinite {
@@ -84,6 +85,14 @@ fn find(given: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
     Ok((intact.path, intact.bytes))
 }
 
+/// What a training does not start with, whatever was found: masks that it chooses, and lengths that it learns from those of
+/// `--bits` on.
+fn own_parameters(config: &Config, network: &Network) -> BTreeSet<String> {
+    let lengths = config.trained_lengths().map(|_| network.length_parameters());
+    let names = network.parameters().into_iter().map(|(name, _)| name);
+    names.filter(|name| is_assigned(config, name)).chain(lengths.into_iter().flatten()).collect()
+}
+
 /// How what was found differs from what `network`, of the model that `config` names, needs.
 fn differences(found: &Checkpoint, network: &Network, config: &Config) -> Vec<String> {
     let mut differences = Vec::new();
@@ -97,10 +106,11 @@ fn differences(found: &Checkpoint, network: &Network, config: &Config) -> Vec<St
     let given: BTreeMap<&str, &[usize]> =
         found.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
     let lengths = network.length_parameters();
+    let own = own_parameters(config, network);
     let tensors: Vec<String> = network
         .parameters()
         .into_iter()
-        .filter(|(name, _)| !is_assigned(config, name))
+        .filter(|(name, _)| !own.contains(name))
         .filter_map(|(name, shape)| match given.get(name.as_str()) {
             // A training may start with weights whose bits were not learned.
             None if lengths.contains(&name) => None,

@@ -14,7 +14,7 @@ use crate::settings::Settings;
 pub const FOLLOW_STEPS: u32 = 100;
 
 /// Weight of the penalty where none is given.
-const DEFAULT_GAMMA: f64 = 0.5;
+const DEFAULT_GAMMA: f64 = 0.03;
 /// Learning rate of lengths over that of weights where none is given: a length has to cross whole bits.
 const DEFAULT_RATE: f64 = 10.0;
 

@@ -13,6 +13,7 @@ use crate::config::{Config, hex};
 use crate::identity::Identity;
 use crate::manifest::{Entry, Manifest, file_name};
 use crate::output::shown;
+use crate::position::{Best, Position};
 use crate::storage::{Storage, StorageError, replace};
 
 /// The manifest's file name.
@@ -193,18 +194,25 @@ impl<'a> Store<'a> {
         Ok(path)
     }
 
-    /// Makes `file` the last checkpoint, dropping those saved after it, which training will save again.
+    /// Makes `file`, which stands at `position`, the last checkpoint, dropping those saved after it, which training will save
+    /// again. Where the best one by then is gone, `position` forgets it, and the next evaluation is the best.
     ///
     /// # Errors
     /// [`StoreError::Storage`].
-    pub fn rewind(&mut self, file: &str) -> Result<(), StoreError> {
+    pub fn rewind(&mut self, file: &str, position: &mut Position) -> Result<(), StoreError> {
         let Some(old) = &self.manifest else { return Ok(()) };
         let Some(index) = old.checkpoints.iter().position(|entry| entry.file == file) else { return Ok(()) };
+        let checkpoints = old.checkpoints[..=index].to_vec();
+        let listed = |name: &String| checkpoints.iter().any(|entry| entry.file == *name);
+        let of_epoch = |best: Best| file_name(&Position { epoch: best.epoch, ..Position::default() });
+        let own = position.best.map(of_epoch).filter(listed);
+        if own.is_none() {
+            position.best = None;
+        }
         if old.last == file {
             return Ok(());
         }
-        let checkpoints = old.checkpoints[..=index].to_vec();
-        let best = old.best.clone().filter(|best| checkpoints.iter().any(|entry| entry.file == *best));
+        let best = old.best.clone().filter(listed).or(own);
         self.commit(Manifest { format: FORMAT, last: file.to_owned(), best, checkpoints })
     }
 

@@ -44,9 +44,25 @@ fn rewinding_drops_what_came_later() {
     for epoch in 1..=4 {
         store.save(&at(epoch), epoch == 1 || epoch == 4).unwrap();
     }
-    store.rewind("epoch-0003.safetensors").unwrap();
+    let mut position = Position { best: Some(Best { epoch: 1, correct: 1, total: 2 }), ..at(3).position };
+    store.rewind("epoch-0003.safetensors", &mut position).unwrap();
     assert_eq!(names(folder.path()), ["epoch-0003.safetensors", MANIFEST]);
-    assert_eq!(store.manifest().unwrap().best, None);
+    assert_eq!((store.manifest().unwrap().best.as_ref(), position.best), (None, None));
+}
+
+/// The best checkpoint by then is the best again.
+#[test]
+fn rewinding_finds_the_best_of_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&Disk, folder.path()).unwrap();
+    for epoch in 1..=3 {
+        store.save(&at(epoch), true).unwrap();
+    }
+    let best = Some(Best { epoch: 2, correct: 1, total: 2 });
+    let mut position = Position { best, ..at(2).position };
+    store.rewind("epoch-0002.safetensors", &mut position).unwrap();
+    assert_eq!(store.manifest().unwrap().best.as_deref(), Some("epoch-0002.safetensors"));
+    assert_eq!(position.best, best);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Session<E: Executor> {
     schedule: Schedule,
     plan: MemoryPlan,
     buffers: Vec<BufferId>,
+    /// All buffers and their words, also those that the network as it is recorded now has no use for.
+    allocated: Vec<(u64, BufferId)>,
     recordings: BTreeMap<Phase, Recording>,
     prepared: BTreeMap<Phase, E::Prepared>,
     /// Forward, backward and apply as one.
@@ -83,6 +85,7 @@ impl<E: Executor> Session<E> {
             .iter()
             .map(|(label, words)| executor.allocate(label, *words))
             .collect::<Result<Vec<_>, _>>()?;
+        let allocated = plan.slots.iter().map(|slot| slot.1).zip(buffers.iter().copied()).collect();
         let mut session = Self {
             recordings: BTreeMap::new(),
             prepared: BTreeMap::new(),
@@ -106,6 +109,7 @@ impl<E: Executor> Session<E> {
             schedule,
             plan,
             buffers,
+            allocated,
         };
         session.prepare()?;
         session.initialize()?;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use data::Dataset;
 use gpu::Gpu;
-use graph::{Change, Session};
+use graph::{Change, NamedTensor, Session};
 
 use super::config::resolve;
 use super::products::{all, show};
 use crate::bit_masks;
+use crate::checkpoint::Checkpoint;
 use crate::cli::TrainArgs;
 use crate::config::Config;
 use crate::engine::{self, Engine};
@@ -190,7 +191,7 @@ fn train(
     let identity = Identity::new(config, image, dataset.classes.clone());
     let input = model_input(dataset);
     let (resumed, initial) = match origin {
-        Origin::Run(which) => (Some(go_on(which, folder, (&identity, config, &input))?), None),
+        Origin::Run(which) => (Some(Resumed::read(which, folder, (&identity, config, &input))?), None),
         Origin::New(initial) => (None, initial.map(|initial| initial.tensors)),
     };
     let in_files = dataset.train.files.is_some() || dataset.test.files.is_some();
@@ -229,7 +230,7 @@ fn train(
         folder.write_kernels(storage, &choices)?;
     }
     let (store, mut start) = match resumed {
-        Some(resumed) => resumed,
+        Some(resumed) => resumed.rewind(folder)?,
         // What an overwritten run had there, damaged or not, is gone by now.
         None => (Store::open(storage, &folder.checkpoints())?, Start { initial, ..Start::default() }),
     };
@@ -280,36 +281,54 @@ fn train(
     })
 }
 
-/// Loads the checkpoint and brings manifest and metrics back to where it stands.
-fn go_on(
-    which: &Which,
-    folder: &RunFolder,
-    (identity, config, input): (&Identity, &Config, &ModelInput),
-) -> Result<(Store<'static>, Start), Failure> {
-    let mut store = Store::open(&Disk, &folder.checkpoints())?;
-    if store.manifest().is_none() && *which == Which::Last {
-        note("note: the run holds no checkpoint yet, training starts anew");
-        folder.rewind_metrics(&Disk, 0)?;
-        folder.rewind_logs(&Disk, 0)?;
-        let initial = initial::read(config, input)?.map(|initial| initial.tensors);
-        return Ok((store, Start { initial, ..Start::default() }));
+/// What a training goes on from.
+struct Resumed {
+    store: Store<'static>,
+    /// The checkpoint and its file; none where the run holds none yet.
+    loaded: Option<(Checkpoint, String)>,
+    initial: Option<Vec<NamedTensor>>,
+}
+
+impl Resumed {
+    /// Loads the checkpoint. Nothing of the run is changed, as the training may still be refused.
+    fn read(
+        which: &Which,
+        folder: &RunFolder,
+        (identity, config, input): (&Identity, &Config, &ModelInput),
+    ) -> Result<Self, Failure> {
+        let store = Store::open(&Disk, &folder.checkpoints())?;
+        if store.manifest().is_none() && *which == Which::Last {
+            note("note: the run holds no checkpoint yet, training starts anew");
+            let initial = initial::read(config, input)?.map(|initial| initial.tensors);
+            return Ok(Self { store, loaded: None, initial });
+        }
+        let loaded = store.load(which, identity)?;
+        for warning in &loaded.warnings {
+            note(&format!("warning: {warning}; going on from {}", loaded.file));
+        }
+        let position = loaded.checkpoint.position;
+        note(&format!(
+            "resuming {} from {}: epoch {}, step {}",
+            shown(folder.path()),
+            loaded.file,
+            position.epoch + 1,
+            position.step
+        ));
+        Ok(Self { store, loaded: Some((loaded.checkpoint, loaded.file)), initial: None })
     }
-    let loaded = store.load(which, identity)?;
-    for warning in &loaded.warnings {
-        note(&format!("warning: {warning}; going on from {}", loaded.file));
+
+    /// Brings manifest and metrics back to where the checkpoint stands.
+    fn rewind(mut self, folder: &RunFolder) -> Result<(Store<'static>, Start), Failure> {
+        let epoch = self.loaded.as_ref().map_or(0, |(checkpoint, _)| checkpoint.position.epoch);
+        let records = folder.rewind_metrics(&Disk, epoch)?;
+        folder.rewind_logs(&Disk, epoch)?;
+        let mut checkpoint = None;
+        if let Some((mut loaded, file)) = self.loaded {
+            self.store.rewind(&file, &mut loaded.position)?;
+            checkpoint = Some(loaded);
+        }
+        Ok((self.store, Start { checkpoint, initial: self.initial, records }))
     }
-    let position = loaded.checkpoint.position;
-    note(&format!(
-        "resuming {} from {}: epoch {}, step {}",
-        shown(folder.path()),
-        loaded.file,
-        position.epoch + 1,
-        position.step
-    ));
-    let records = folder.rewind_metrics(&Disk, position.epoch)?;
-    folder.rewind_logs(&Disk, position.epoch)?;
-    store.rewind(&loaded.file)?;
-    Ok((store, Start { checkpoint: Some(loaded.checkpoint), initial: None, records }))
 }
 
 /// The layers that `--histograms` names, in the network's order.

@@ -40,6 +40,16 @@ fn groups_of_channels_learn_freeze_and_leave_as_they_are() {
     let [all, part] = ["whole", "part"].map(|name| last_checkpoint(&folder.path().join(name)));
     assert_eq!(all, part);
 
+    // Another training starts with the weights, and learns lengths of its own.
+    let line = LINE.replace("channel:16", "layer").replace("--bits-freeze-epoch 1", "--bits-freeze-epoch 2");
+    let line = line.replace("--bits-lr 0.5", "--bits-lr 0.1");
+    let report = run(folder.path(), &format!("{line} --epochs 1 --init-from whole --output-dir next --json"));
+    let next = json(&report.expect(0, &["starting with the weights"]).stdout);
+    let next = next["epochs"][0]["bits"]["lengths"].as_object().expect("lengths").clone();
+    let is_learned =
+        |length: &Value| length.as_f64().is_some_and(|length| length < 4.0 && length.fract() > 0.0);
+    assert!(next.contains_key("conv1.weight_length") && next.values().all(is_learned), "{next:?}");
+
     run(folder.path(), "export whole --output net.safetensors").expect(0, &[]);
     let [of_run, of_file] = ["whole", "net.safetensors"]
         .map(|what| json(&run(folder.path(), &format!("eval {what} --json")).expect(0, &[]).stdout));
@@ -50,8 +60,8 @@ fn groups_of_channels_learn_freeze_and_leave_as_they_are() {
 fn a_sweep_tells_average_bits() {
     let folder = tempfile::tempdir().unwrap();
     let plan = "[settings]\nepochs = 1\nlimit-train-batches = 2\nlimit-test-batches = 1\n\
-                [[point]]\nbits = '8,8,32'\n[[point]]\nbits = '3,4,32'\nlearn-bits = 'channel:32'\nbits-freeze-epoch = 1\n\
-                [[baseline]]\nbits = '8,8,32'\nlearn-bits = ''\nbits-freeze-epoch = ''\n";
+                [[point]]\nbits = '8,8,32'\n[[point]]\nbits = '3,4,32'\nlearn-bits = 'channel:32'\nbits-freeze-epoch = 1\nbits-gamma = 0.5\n\
+                [[baseline]]\nbits = '8,8,32'\nlearn-bits = ''\nbits-freeze-epoch = ''\nbits-gamma = ''\n";
     fs::write(folder.path().join("plan.toml"), plan).unwrap();
     run(folder.path(), "sweep plan.toml --output-dir out").expect(0, &[]);
     let read = |name: &str| fs::read_to_string(folder.path().join("out").join(name)).unwrap();
@@ -61,9 +71,10 @@ fn a_sweep_tells_average_bits() {
     assert_eq!((bits(&rows[0]), bits(&rows[1])), ([8.0, 8.0], [3.0, 4.0]), "{rows:?}");
     assert!(read("average-bits.svg").contains("mean of the average bits of weights and activations"));
     let table = read("results.md");
-    for text in
-        ["weight bits | activation bits", "Differences to bits 8,8,32, bits-freeze-epoch off, learn-bits off"]
-    {
+    for text in [
+        "weight bits | activation bits",
+        "Differences to bits 8,8,32, bits-freeze-epoch off, bits-gamma off, learn-bits off",
+    ] {
         assert!(table.contains(text), "{text} is not in {table}");
     }
     let csv = read("results.csv");

@@ -25,6 +25,28 @@ fn the_same_command_twice_gives_equal_checkpoints() {
     assert!(last_checkpoint(&folder.path().join("other")) != last_checkpoint(finished_run()));
 }
 
+/// What refuses to go on from an older checkpoint leaves the later ones.
+#[test]
+fn a_refused_resume_changes_nothing() {
+    let folder = copy_of_run();
+    let path = folder.path().join("run");
+    let before = manifest(&path);
+    let entries = before["checkpoints"].as_array().unwrap();
+    assert!(entries.len() > 1, "{before}");
+    let first = entries[0]["file"].as_str().unwrap();
+    let metrics = fs::read(path.join("metrics.jsonl")).unwrap();
+    for (flags, code) in [("--histograms nosuch", 2), ("--device no-such-adapter", 4)] {
+        let line = format!("train --resume run/checkpoints/{first} {flags}");
+        run(folder.path(), &line).expect(code, &[]);
+        assert_eq!(manifest(&path), before, "{flags}");
+        assert!(fs::read(path.join("metrics.jsonl")).unwrap() == metrics, "{flags}");
+        for entry in entries {
+            let file = Path::new("checkpoints").join(entry["file"].as_str().unwrap());
+            assert!(fs::read(path.join(&file)).unwrap() == fs::read(finished_run().join(&file)).unwrap());
+        }
+    }
+}
+
 #[test]
 fn augmentation_and_sgd_repeat_themselves_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -88,19 +88,23 @@ impl<E: Executor> Session<E> {
             .into_iter()
             .zip(stores(&self.schedule.ports, &self.plan).into_iter().map(|slot| self.buffers[slot]))
             .collect();
-        let mut free: Vec<(u64, BufferId)> =
-            self.plan.slots.iter().map(|slot| slot.1).zip(self.buffers.clone()).collect();
+        let mut free = self.allocated.clone();
         free.retain(|(_, buffer)| kept.iter().all(|(_, kept)| kept != buffer));
         free.sort_unstable_by_key(|(words, buffer)| (*words, buffer.0));
-        let mut buffers = Vec::new();
-        for (slot, (label, words)) in plan.slots.iter().enumerate() {
-            if let Some((_, buffer)) = kept.iter().find(|(at, _)| *at == slot) {
-                buffers.push(*buffer);
+        // The largest slot chooses first, so that none is allocated where those that are there could do.
+        let mut order: Vec<usize> = (0..plan.slots.len()).collect();
+        order.sort_by_key(|slot| std::cmp::Reverse(plan.slots[*slot].1));
+        let mut chosen: BTreeMap<usize, BufferId> = kept.into_iter().collect();
+        for slot in order {
+            let (label, words) = &plan.slots[slot];
+            if chosen.contains_key(&slot) {
                 continue;
             }
             // The smallest that is large enough, cleared as a new one is.
             let Some(at) = free.iter().position(|(held, _)| held >= words) else {
-                buffers.push(self.executor.allocate(label, *words)?);
+                let buffer = self.executor.allocate(label, *words)?;
+                self.allocated.push((*words, buffer));
+                chosen.insert(slot, buffer);
                 continue;
             };
             let (_, buffer) = free.remove(at);
@@ -109,8 +113,9 @@ impl<E: Executor> Session<E> {
                 let words = CLEARED.min(words - first) as usize;
                 self.executor.write(buffer, first, &zeros[..words])?;
             }
-            buffers.push(buffer);
+            chosen.insert(slot, buffer);
         }
+        let buffers: Vec<BufferId> = chosen.into_values().collect();
         self.recordings.clear();
         self.prepared.clear();
         (self.whole, self.parts) = (None, Vec::new());
