@@ -1,15 +1,17 @@
 //! `train`: from settings to a run folder with a trained network.
 
+mod resumed;
+
 use std::path::{Path, PathBuf};
 
 use data::Dataset;
 use gpu::Gpu;
-use graph::{Change, NamedTensor, Session};
+use graph::{Change, Session};
+use resumed::Resumed;
 
 use super::config::resolve;
 use super::products::{all, show};
 use crate::bit_masks;
-use crate::checkpoint::Checkpoint;
 use crate::cli::TrainArgs;
 use crate::config::Config;
 use crate::engine::{self, Engine};
@@ -279,56 +281,6 @@ fn train(
         recoveries,
         run: folder.path().display().to_string(),
     })
-}
-
-/// What a training goes on from.
-struct Resumed {
-    store: Store<'static>,
-    /// The checkpoint and its file; none where the run holds none yet.
-    loaded: Option<(Checkpoint, String)>,
-    initial: Option<Vec<NamedTensor>>,
-}
-
-impl Resumed {
-    /// Loads the checkpoint. Nothing of the run is changed, as the training may still be refused.
-    fn read(
-        which: &Which,
-        folder: &RunFolder,
-        (identity, config, input): (&Identity, &Config, &ModelInput),
-    ) -> Result<Self, Failure> {
-        let store = Store::open(&Disk, &folder.checkpoints())?;
-        if store.manifest().is_none() && *which == Which::Last {
-            note("note: the run holds no checkpoint yet, training starts anew");
-            let initial = initial::read(config, input)?.map(|initial| initial.tensors);
-            return Ok(Self { store, loaded: None, initial });
-        }
-        let loaded = store.load(which, identity)?;
-        for warning in &loaded.warnings {
-            note(&format!("warning: {warning}; going on from {}", loaded.file));
-        }
-        let position = loaded.checkpoint.position;
-        note(&format!(
-            "resuming {} from {}: epoch {}, step {}",
-            shown(folder.path()),
-            loaded.file,
-            position.epoch + 1,
-            position.step
-        ));
-        Ok(Self { store, loaded: Some((loaded.checkpoint, loaded.file)), initial: None })
-    }
-
-    /// Brings manifest and metrics back to where the checkpoint stands.
-    fn rewind(mut self, folder: &RunFolder) -> Result<(Store<'static>, Start), Failure> {
-        let epoch = self.loaded.as_ref().map_or(0, |(checkpoint, _)| checkpoint.position.epoch);
-        let records = folder.rewind_metrics(&Disk, epoch)?;
-        folder.rewind_logs(&Disk, epoch)?;
-        let mut checkpoint = None;
-        if let Some((mut loaded, file)) = self.loaded {
-            self.store.rewind(&file, &mut loaded.position)?;
-            checkpoint = Some(loaded);
-        }
-        Ok((self.store, Start { checkpoint, initial: self.initial, records }))
-    }
 }
 
 /// The layers that `--histograms` names, in the network's order.

@@ -23,10 +23,19 @@ struct Measured {
     mean: f64,
 }
 
+/// Whether [`svg`] draws something.
+pub fn is_drawn(results: &Results) -> bool {
+    known(results).next().is_some()
+}
+
+/// Groups with their bits and mean accuracy.
+fn known(results: &Results) -> impl Iterator<Item = (&Group, AverageBits, f64)> {
+    results.groups.iter().filter_map(|group| Some((group, group.average_bits?, group.mean?)))
+}
+
 /// An SVG of the groups that have a finished point and known bits; nothing where there are none.
 pub fn svg(results: &Results) -> Option<String> {
-    let known: Vec<(&Group, AverageBits, f64)> =
-        results.groups.iter().filter_map(|group| Some((group, group.average_bits?, group.mean?))).collect();
+    let known: Vec<(&Group, AverageBits, f64)> = known(results).collect();
     let (axis, of) = axis(&known.iter().map(|(_, bits, _)| *bits).collect::<Vec<_>>())?;
     let mut curves: Vec<(Key, Vec<Measured>)> = Vec::new();
     for (group, bits, mean) in known {

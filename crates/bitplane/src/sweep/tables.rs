@@ -34,16 +34,11 @@ pub fn write(folder: &Folder, plan: &Plan) -> Result<(), Failure> {
         ("results.md", markdown(&results, plan)),
         ("results.svg", picture::svg(&results)),
     ];
-    let over_bits = averages(&results, plan).map(|text| (AVERAGE_PICTURE, text));
+    let over_bits = average_picture::svg(&results).map(|text| (AVERAGE_PICTURE, text));
     for (name, text) in files.into_iter().chain(over_bits) {
         replace(&Disk, &folder.path().join(name), text.as_bytes())?;
     }
     Ok(())
-}
-
-/// Where a plan has points with bits on average and some are measured.
-fn averages(results: &Results, plan: &Plan) -> Option<String> {
-    plan.has_averages().then(|| average_picture::svg(results)).flatten()
 }
 
 fn csv(results: &Results, axes: &[String], averages: bool) -> String {
@@ -204,7 +199,7 @@ fn duration(seconds: f64) -> String {
 
 /// What the program says at the end.
 pub fn closing(results: &Results, plan: &Plan, folder: &Folder) -> String {
-    let over_bits = averages(results, plan).map(|_| AVERAGE_PICTURE.to_owned());
+    let over_bits = average_picture::is_drawn(results).then(|| AVERAGE_PICTURE.to_owned());
     let files = ["md", "csv", "jsonl", "svg"].map(|kind| format!("results.{kind}"));
     let files = files.into_iter().chain(over_bits).map(|file| shown(&folder.path().join(file)));
     format!("{}\n\n{}", groups(&results.groups, plan), files.collect::<Vec<_>>().join("\n"))

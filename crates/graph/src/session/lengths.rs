@@ -91,28 +91,29 @@ impl<E: Executor> Session<E> {
         let mut free = self.allocated.clone();
         free.retain(|(_, buffer)| kept.iter().all(|(_, kept)| kept != buffer));
         free.sort_unstable_by_key(|(words, buffer)| (*words, buffer.0));
-        // The largest slot chooses first, so that none is allocated where those that are there could do.
-        let mut order: Vec<usize> = (0..plan.slots.len()).collect();
-        order.sort_by_key(|slot| std::cmp::Reverse(plan.slots[*slot].1));
         let mut chosen: BTreeMap<usize, BufferId> = kept.into_iter().collect();
+        // The largest slot chooses first, so that none is allocated where those that are there could do.
+        let mut order: Vec<usize> = (0..plan.slots.len()).filter(|slot| !chosen.contains_key(slot)).collect();
+        order.sort_by_key(|slot| std::cmp::Reverse(plan.slots[*slot].1));
         for slot in order {
             let (label, words) = &plan.slots[slot];
-            if chosen.contains_key(&slot) {
-                continue;
-            }
             // The smallest that is large enough, cleared as a new one is.
-            let Some(at) = free.iter().position(|(held, _)| held >= words) else {
-                let buffer = self.executor.allocate(label, *words)?;
-                self.allocated.push((*words, buffer));
-                chosen.insert(slot, buffer);
-                continue;
+            let buffer = match free.iter().position(|(held, _)| held >= words) {
+                Some(at) => {
+                    let (_, buffer) = free.remove(at);
+                    let zeros = vec![0; CLEARED.min(*words) as usize];
+                    for first in (0..*words).step_by(CLEARED as usize) {
+                        let words = CLEARED.min(words - first) as usize;
+                        self.executor.write(buffer, first, &zeros[..words])?;
+                    }
+                    buffer
+                }
+                None => {
+                    let buffer = self.executor.allocate(label, *words)?;
+                    self.allocated.push((*words, buffer));
+                    buffer
+                }
             };
-            let (_, buffer) = free.remove(at);
-            let zeros = vec![0; CLEARED.min(*words) as usize];
-            for first in (0..*words).step_by(CLEARED as usize) {
-                let words = CLEARED.min(words - first) as usize;
-                self.executor.write(buffer, first, &zeros[..words])?;
-            }
             chosen.insert(slot, buffer);
         }
         let buffers: Vec<BufferId> = chosen.into_values().collect();
