@@ -1,5 +1,6 @@
 //! Tests of the crate as others use it.
 
+mod bad_descriptions;
 mod bad_files;
 mod network;
 mod support;
