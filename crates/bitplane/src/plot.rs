@@ -14,3 +14,4 @@ mod svg;
 
 pub use file::{Format, place, save, write};
 pub use picture::{Anchor, Color, Line, PALETTE, Picture, Shape, Stroke, Text};
+pub use svg::escaped;

@@ -93,7 +93,7 @@ fn hex([r, g, b]: Color) -> String {
 }
 
 /// Text for an XML file, without the characters that XML has no place for.
-fn escaped(words: &str) -> String {
+pub fn escaped(words: &str) -> String {
     let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

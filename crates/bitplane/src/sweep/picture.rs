@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::results::{Group, Results};
+use crate::plot::escaped;
 
 const LEFT: f64 = 60.0;
 const TOP: f64 = 50.0;
@@ -169,10 +170,6 @@ fn draw(text: &mut String, x: f64, group: &Group, scale: &Scale, color: &str) {
             y - 4.0
         );
     }
-}
-
-fn escaped(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
