@@ -13,6 +13,7 @@ pub mod commands;
 pub mod complexity;
 pub mod config;
 pub mod cut;
+pub mod dataset;
 pub mod engine;
 pub mod evaluation;
 pub mod exit;

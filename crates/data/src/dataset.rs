@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::error::DataError;
+use crate::image_file::resize_bytes;
 use crate::image_files::ImageFiles;
 
 /// A set of images in two splits. All images have the same height, width and channels.
@@ -28,6 +29,17 @@ impl Dataset {
     /// Bytes of one image: height x width x channels.
     pub fn image_len(&self) -> usize {
         self.height as usize * self.width as usize * self.channels as usize
+    }
+
+    /// The same with every image, all of which are in memory, in this height and width.
+    pub(crate) fn resized(self, size: [u32; 2]) -> Self {
+        let from = [self.height, self.width, self.channels];
+        let len = self.image_len();
+        let resize = |split: Split| {
+            let pixels = split.pixels.chunks_exact(len).flat_map(|image| resize_bytes(image, from, size));
+            Split { pixels: pixels.collect(), ..split }
+        };
+        Self { train: resize(self.train), test: resize(self.test), height: size[0], width: size[1], ..self }
     }
 }
 

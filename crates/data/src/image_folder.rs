@@ -27,6 +27,23 @@ pub enum Fit {
     Square(u32),
 }
 
+impl Fit {
+    /// Height and width that images are brought to where `wanted` is asked for in place of `own`.
+    fn brought(self, own: [u32; 2], wanted: [u32; 2]) -> [u32; 2] {
+        let can_be = match self {
+            Self::First => true,
+            Self::Exact(..) => is_within(wanted, own),
+            Self::Square(_) => is_within(wanted, own) && wanted[0] == wanted[1],
+        };
+        if can_be { wanted } else { own }
+    }
+}
+
+/// True where images of `own` size need not grow to become those of the size `wanted`.
+pub(crate) fn is_within(wanted: [u32; 2], own: [u32; 2]) -> bool {
+    (0..2).all(|axis| (1..=own[axis]).contains(&wanted[axis]))
+}
+
 /// What an image that cannot be used does to the set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bad {
@@ -39,13 +56,19 @@ pub enum Bad {
 
 /// Reads all images as RGB. Classes are the folders of `train`, sorted by name, images in the order of their names; `test`
 /// goes before `val` where both exist. Hidden files are passed over; other files that are not named `.png`, `.jpg`
-/// or `.jpeg` are left out with a warning. Pixels are converted as [`crate::decode_image`] does.
+/// or `.jpeg` are left out with a warning. Pixels are converted as [`crate::decode_image`] does. `size` is that of
+/// [`crate::open_sized`].
 ///
 /// # Errors
 /// [`DataError`] where a folder is missing, there are fewer than two classes, a training class or the test split is
 /// empty, the test split has a class that `train` has not, or an image cannot be used. Of a split that is not held in
 /// memory images are only looked at here where bad ones are to be left out.
-pub fn open(root: &Path, fit: Fit, reading: Reading) -> Result<Dataset, DataError> {
+pub fn open(
+    root: &Path,
+    fit: Fit,
+    reading: Reading,
+    size: &mut dyn FnMut([u32; 3]) -> [u32; 2],
+) -> Result<Dataset, DataError> {
     let wanted = "a folder with train/CLASS/*.png|jpg|jpeg and test/ or val/ alike";
     let missing = |path: PathBuf, wanted: &str| DataError::Missing { path, wanted: wanted.to_owned() };
     if !is_folder(root, wanted)? {
@@ -70,11 +93,12 @@ pub fn open(root: &Path, fit: Fit, reading: Reading) -> Result<Dataset, DataErro
     let test = list(&test_root, &mut warnings)?;
     let classes: Vec<String> = train.iter().map(|class| class.name.clone()).collect();
     check(&train_root, &train, &test_root, &test)?;
-    let (height, width) = match fit {
+    let own = match fit {
         Fit::First => first_size(&train, reading.bad)?,
-        Fit::Exact(height, width) => (height, width),
-        Fit::Square(side) => (side, side),
+        Fit::Exact(height, width) => [height, width],
+        Fit::Square(side) => [side, side],
     };
+    let [height, width] = fit.brought(own, size([own[0], own[1], CHANNELS]));
     check_shape(height, width, CHANNELS)?;
     let square = matches!(fit, Fit::Square(_));
     let mut reader = Reader { classes: &classes, square, height, width, reading, skipped: Vec::new() };
@@ -94,11 +118,11 @@ pub fn open(root: &Path, fit: Fit, reading: Reading) -> Result<Dataset, DataErro
 }
 
 /// Height and width of the first training image, or of the first that can be used.
-fn first_size(train: &[Class], bad: Bad) -> Result<(u32, u32), DataError> {
+fn first_size(train: &[Class], bad: Bad) -> Result<[u32; 2], DataError> {
     let mut refused = None;
     for file in train.iter().flat_map(|class| &class.files) {
         match decode(file) {
-            Ok(image) => return Ok((image.height(), image.width())),
+            Ok(image) => return Ok([image.height(), image.width()]),
             Err(error) if bad == Bad::Skip && !error.is_io() => {
                 refused.get_or_insert(error);
             }

@@ -4,6 +4,11 @@ use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
 use super::*;
+
+/// In the folder's own size.
+fn open(root: &Path, fit: Fit, reading: Reading) -> Result<Dataset, DataError> {
+    super::open(root, fit, reading, &mut |[height, width, _]| [height, width])
+}
 use crate::files::SPLIT_LIMIT;
 
 const SKIP: Reading = Reading { bad: Bad::Skip, in_memory: SPLIT_LIMIT };
@@ -133,6 +138,16 @@ fn squares_are_the_middle() {
 #[test]
 fn sizes_have_bounds() {
     let dir = folder();
+    let sized = |fit: Fit, size| {
+        let set = super::open(dir.path(), fit, Reading::default(), &mut |_| size).unwrap();
+        assert_eq!(set.train.pixels.len(), set.train.len() * set.image_len());
+        [set.height, set.width]
+    };
+    assert_eq!(sized(Fit::First, [3, 2]), [3, 2]);
+    assert_eq!(sized(Fit::First, [30, 20]), [30, 20], "images of a folder have all sizes");
+    assert_eq!(sized(Fit::Square(6), [3, 3]), [3, 3]);
+    assert_eq!(sized(Fit::Square(6), [3, 4]), [6, 6], "no square");
+    assert_eq!(sized(Fit::Square(6), [7, 7]), [6, 6], "larger");
     assert!(open(dir.path(), Fit::Exact(0, 4), Reading::default()).unwrap_err().is_usage());
 }
 

@@ -30,4 +30,4 @@ pub use files::SPLIT_LIMIT;
 pub use image_file::{decode_image, decode_middle};
 pub use image_files::{Ahead, ImageFiles};
 pub use image_folder::Bad;
-pub use open::{Reading, decode_as, known_specs, open, open_with};
+pub use open::{Reading, decode_as, known_specs, open, open_sized, open_with};

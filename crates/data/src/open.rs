@@ -4,7 +4,7 @@ use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::files::SPLIT_LIMIT;
 use crate::image_file::{decode_image, decode_middle};
-use crate::image_folder::{self, Bad, Fit};
+use crate::image_folder::{self, Bad, Fit, is_within};
 use crate::{cifar10, cifar100, digits, idx, svhn};
 
 /// Every kind of data set, one line each.
@@ -91,6 +91,20 @@ pub fn open(spec: &str) -> Result<Dataset, DataError> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(spec: &str, reading: Reading) -> Result<Dataset, DataError> {
+    open_sized(spec, reading, &mut |[height, width, _]| [height, width])
+}
+
+/// The same with images in the height and width that `size` makes of the set's own height, width and channels, averaged where
+/// they shrink as [`decode_image`] does. Images of a folder that are brought to the size of the first take any other; all
+/// others only shrink, squares to squares, and stay as they are where `size` has something else.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_sized(
+    spec: &str,
+    reading: Reading,
+    size: &mut dyn FnMut([u32; 3]) -> [u32; 2],
+) -> Result<Dataset, DataError> {
     let (name, path) = match spec.split_once(':') {
         Some((name, path)) => (name, Some(path)),
         None => (spec, None),
@@ -99,18 +113,29 @@ pub fn open_with(spec: &str, reading: Reading) -> Result<Dataset, DataError> {
         return Err(DataError::UnknownKind { kind: name.to_owned(), known: known_specs().join(", ") });
     };
     match (&kind.read, path) {
-        (Read::Embedded(load), None) => Ok(load()),
+        (Read::Embedded(load), None) => Ok(shrunk(load(), size)),
         (Read::Embedded(_), Some(_)) => Err(DataError::PathRefused { kind: kind.name }),
         (Read::Path(read, _), Some(path)) if !path.is_empty() => {
-            read(Path::new(path)).map_err(|error| with_advice(error, kind.name))
+            let set = read(Path::new(path)).map_err(|error| with_advice(error, kind.name))?;
+            Ok(shrunk(set, size))
         }
         (Read::Images(fit, _), Some(path)) if !path.is_empty() => {
-            let set = image_folder::open(Path::new(path), *fit, reading)?;
+            let set = image_folder::open(Path::new(path), *fit, reading, size)?;
             Ok(Dataset { name: kind.name.to_owned(), ..set })
         }
         (Read::Path(_, wanted) | Read::Images(_, wanted), _) => {
             Err(DataError::PathNeeded { kind: kind.name, wanted })
         }
+    }
+}
+
+/// A set in memory in the size that `size` wants, where that is smaller.
+fn shrunk(set: Dataset, size: &mut dyn FnMut([u32; 3]) -> [u32; 2]) -> Dataset {
+    let own = [set.height, set.width];
+    let wanted = size([set.height, set.width, set.channels]);
+    match wanted != own && is_within(wanted, own) {
+        true => set.resized(wanted),
+        false => set,
     }
 }
 
@@ -178,6 +203,23 @@ mod tests {
         assert_eq!(red("imagenet"), [80, 120, 80, 120], "the middle");
         let whole = red("folder");
         assert!(whole[0] < 60 && whole[1] > 140, "{whole:?}");
+    }
+
+    #[test]
+    fn sets_in_memory_shrink_as_single_pictures_do() {
+        let in_size = |size| open_sized("digits", Reading::default(), &mut |_| size).unwrap();
+        let (whole, small) = (open("digits").unwrap(), in_size([4, 5]));
+        assert_eq!((small.height, small.width, small.train.len()), (4, 5, whole.train.len()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("digit.png");
+        for (split, of) in [(&small.train, &whole.train), (&small.test, &whole.test)] {
+            let last = of.len() - 1;
+            image::GrayImage::from_raw(8, 8, of.image(last).to_vec()).unwrap().save(&path).unwrap();
+            assert_eq!(split.image(last), decode_as("digits", &path, [4, 5, 1]).unwrap());
+        }
+        for other in [[8, 8], [9, 4], [4, 9], [0, 4]] {
+            assert_eq!(in_size(other), whole, "{other:?} would have to grow, or is what they have");
+        }
     }
 
     #[test]

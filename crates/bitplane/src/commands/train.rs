@@ -14,7 +14,8 @@ use super::products::{all, show};
 use crate::bit_masks;
 use crate::cli::TrainArgs;
 use crate::config::Config;
-use crate::engine::{self, Engine};
+use crate::dataset;
+use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::fault::Fault;
 use crate::identity::Identity;
@@ -67,8 +68,11 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         None => resolve(settings, Settings::default())?,
         Some(resume) => merged(settings, run::read_settings(&resume.path)?, &resume.path)?,
     };
-    let dataset = data::open_with(&config.data, engine::reading(config.bad_images()))?;
-    dataset.warnings.iter().for_each(|warning| note(&format!("warning: {}", data::printable(warning))));
+    let stored = match &resume {
+        Some(Resume { path, which }) => resumed::image(which, path, &config)?,
+        None => None,
+    };
+    let dataset = dataset::for_training(&config, stored)?;
     steps_per_epoch(&config, &dataset)?;
     check_colors(&config, &dataset)?;
     let initial = match resume {

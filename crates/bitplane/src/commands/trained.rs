@@ -15,7 +15,8 @@ use crate::checkpoint::{Checkpoint, check_finite};
 use crate::cli::{CheckpointName, CutArgs};
 use crate::config::Config;
 use crate::cut;
-use crate::engine::{self, Engine};
+use crate::dataset;
+use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::fetch;
 use crate::flexnet;
@@ -213,9 +214,7 @@ impl Trained {
     /// # Errors
     /// A refused data set, or one that does not fit.
     pub fn dataset(&self, spec: &str) -> Result<Dataset, Failure> {
-        let dataset = data::open_with(&fetch::located(spec), engine::reading(self.bad_images))?;
-        let warn = |warning: &String| output::note(&format!("warning: {}", data::printable(warning)));
-        dataset.warnings.iter().for_each(warn);
+        let dataset = dataset::for_network(&fetch::located(spec), self.bad_images, self.identity.image)?;
         let found = ([dataset.height, dataset.width, dataset.channels], dataset.classes.len());
         let wanted = (self.identity.image, self.identity.classes.len());
         if found != wanted {

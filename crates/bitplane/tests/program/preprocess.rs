@@ -1,8 +1,9 @@
 //! How pictures become input: by flag, by a model's recipe, in a run, and what goes with it.
 
 use std::fs;
+use std::path::Path;
 
-use super::support::{last_checkpoint, run};
+use super::support::{last_checkpoint, run, run_with};
 
 const LINE: &str =
     "train --limit-train-batches 2 --limit-test-batches 1 --batch-size 25 --lr-scheduler constant";
@@ -44,6 +45,62 @@ fn the_middle_of_pictures_is_exported_with_its_scale() {
     let [run, file] = ["run", "net.safetensors --data folder:set"]
         .map(|what| run(folder.path(), &format!("eval {what} --json")).expect(0, &[]).json());
     assert_eq!((&run["loss"], &run["correct"]), (&file["loss"], &file["correct"]));
+}
+
+/// Pictures of 90x120 with lines of one pixel, which a network of 40x40 would see as another pattern if it took single pixels.
+fn fine_lines(set: &Path) {
+    for (class, shift) in [("train/a", 0), ("train/b", 60), ("val/a", 10), ("val/b", 70)] {
+        let class = set.join(class);
+        fs::create_dir_all(&class).unwrap();
+        for image in 0..3 {
+            let pixel = |x: u32, y: u32| {
+                let dark = if (x + image).is_multiple_of(3) { 0 } else { 150 };
+                image::Rgb([dark, shift + (y % 2 * 90) as u8, (x + y) as u8])
+            };
+            image::RgbImage::from_fn(120, 90, pixel).save(class.join(format!("{image}.png"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn large_pictures_are_averaged_alike_wherever_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    fine_lines(&set);
+    let train = "train --model svhn-d --data folder:set --batch-size 2 --lr-scheduler constant --augment svhn --output-dir";
+    let says = "pictures of 90x120 are read as 40x40";
+    run(folder.path(), &format!("{train} run --epochs 2")).expect(0, &[says]);
+    let in_files = [("BITPLANE_PICTURES", "files")];
+    run_with(folder.path(), &format!("{train} files --epochs 1"), &in_files).expect(0, &[says]);
+    let part = last_checkpoint(&folder.path().join("files"));
+    run(folder.path(), "export run --output net.safetensors").expect(0, &[]);
+
+    // One picture and the same one as it is seen.
+    let small = data::decode_image(&set.join("val/a/0.png"), 40, 40, 3).unwrap();
+    image::RgbImage::from_raw(40, 40, small).unwrap().save(folder.path().join("small.png")).unwrap();
+    let guesses = |what: &str, picture: &str| {
+        let line = format!("predict {what} {picture} --json");
+        run(folder.path(), &line).expect(0, &[]).json()["predictions"][0]["guesses"].clone()
+    };
+    let wanted = guesses("run", "small.png");
+    for (what, picture) in
+        [("run", "set/val/a/0.png"), ("net.safetensors", "small.png"), ("net.safetensors", "set/val/a/0.png")]
+    {
+        assert_eq!(guesses(what, picture), wanted, "{what} {picture}");
+    }
+    let loss = |line: &str| run(folder.path(), line).expect(0, &[]).json()["loss"].clone();
+    let evaluated = loss("eval run --json");
+    assert_eq!(evaluated, loss("eval net.safetensors --data folder:set --json"));
+
+    // Another first picture changes the size of the set, and not what a run reads.
+    let first = set.join("train/a/0.png");
+    let small = image::open(&first).unwrap().resize_exact(40, 40, image::imageops::FilterType::Triangle);
+    small.crop_imm(0, 0, 40, 40).save(&first).unwrap();
+    run(folder.path(), "train --resume files --epochs 2").expect(0, &[]);
+    let [whole, resumed] = ["run", "files"].map(|name| last_checkpoint(&folder.path().join(name)));
+    assert!(whole == resumed && part != whole);
+    image::RgbImage::new(9, 9).save(&first).unwrap();
+    assert_eq!(loss("eval run --json"), evaluated);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The checkpoint that a training goes on from, and bringing its run back to where that stands.
 
+use std::path::Path;
+
 use graph::NamedTensor;
 
 use crate::checkpoint::Checkpoint;
@@ -9,10 +11,19 @@ use crate::identity::Identity;
 use crate::initial;
 use crate::models::ModelInput;
 use crate::output::{note, shown};
-use crate::run::RunFolder;
+use crate::run::{self, RunFolder};
 use crate::storage::Disk;
 use crate::store::{Store, Which};
 use crate::trainer::Start;
+
+/// Height, width and channels of the images that the run in `path` was started with, if it holds a checkpoint.
+pub(super) fn image(which: &Which, path: &Path, config: &Config) -> Result<Option<[u32; 3]>, Failure> {
+    let store = Store::open(&Disk, &run::checkpoints(path))?;
+    if store.manifest().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(store.load_for(which, config)?.checkpoint.identity.image))
+}
 
 /// What a training goes on from.
 pub(super) struct Resumed {
