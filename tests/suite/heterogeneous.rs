@@ -55,12 +55,14 @@ fn step_is_right(model: &Model, rule: Heterogeneous) -> Option<Vec<String>> {
 #[test]
 fn a_step_of_bases_equals_the_reference() {
     let rule = rule("1:0.7,2:0.3");
-    let Model { network, input } = built("digits", 8, [2, 2, 4], &structure("v1", 2));
-    let method = Method { heterogeneous: Some(rule), ..Method::default() };
-    let model = Model { network: network.with_method(&method).expect("a network"), input };
-    let Some(kernels) = step_is_right(&model, rule) else { return };
-    let sums = kernels.iter().filter(|kernel| *kernel == "residual_sums").count();
-    assert_eq!(sums, 2 * 2 * 2, "two levels of two layers of two bases");
+    for text in ["v1", "layer-wise"] {
+        let Model { network, input } = built("digits", 8, [2, 2, 4], &structure(text, 2));
+        let method = Method { heterogeneous: Some(rule), ..Method::default() };
+        let model = Model { network: network.with_method(&method).expect("a network"), input };
+        let Some(kernels) = step_is_right(&model, rule) else { return };
+        let sums = kernels.iter().filter(|kernel| *kernel == "residual_sums").count();
+        assert_eq!(sums, 2 * 2 * 2, "{text}: two levels of two layers of two bases");
+    }
 }
 
 #[test]
@@ -234,4 +236,40 @@ fn channels_of_activations_have_bits_of_their_own() {
     // Thirds of a step are no steps.
     assert!(!HbnnActivation::supports(&"2:0.5,3:0.5".parse().expect("a mix")));
     assert!(HbnnActivation::supports(&"1:0.5,2:0.2,4:0.3".parse().expect("a mix")));
+}
+
+/// Of two bases of every layer the one whose lambda is 1 is the layer alone, with its own masks.
+#[test]
+fn a_sum_of_bases_has_the_masks_of_each() {
+    let rule = rule("1:0.6,3:0.4");
+    let build = |bases| {
+        let Model { network, input } = built("digits", 8, [3, 2, 4], &structure("layer-wise", bases));
+        let method = Method { heterogeneous: Some(rule), ..Method::default() };
+        Model { network: network.with_method(&method).expect("a network"), input }
+    };
+    let (one, two) = (build(1), build(2));
+    let pictures = Pictures::new(&one, SAMPLES, 5);
+    let Some(mut both) = gpu_session(&two, &options(&two, SAMPLES)) else { return };
+    let mut alone = gpu_session(&one, &options(&one, SAMPLES)).expect("an adapter");
+    choose(&mut both, rule);
+    let state = block_on(both.state()).expect("state");
+    for chosen in 0..2 {
+        let mut of_both = state.clone();
+        for lambda in of_both.iter_mut().filter(|tensor| tensor.name.ends_with(".lambda")) {
+            lambda.values = (0..2).map(|base| if base == chosen { 1.0 } else { 0.0 }).collect();
+        }
+        let mut of_one = block_on(alone.state()).expect("state");
+        for tensor in &mut of_one {
+            let name = tensor.name.replace(".base0.", &format!(".base{chosen}."));
+            let given = of_both.iter().find(|given| given.name == name).expect("both have it");
+            tensor.values = if name.ends_with(".lambda") { vec![1.0] } else { given.values.clone() };
+        }
+        let mut scores = Vec::new();
+        for (session, state) in [(&mut alone, &of_one), (&mut both, &of_both)] {
+            session.load_state(state).expect("the state");
+            block_on(session.freeze()).expect("freeze");
+            scores.push(block_on(session.logits(&pictures.batch())).expect("logits"));
+        }
+        assert_eq!(scores[0], scores[1], "base {chosen}");
+    }
 }

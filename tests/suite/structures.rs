@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use bitplane::models::{self, Model, ModelInput};
-use graph::{BaseScales, NamedTensor, Phase, Shortcut, Structure};
+use graph::{BaseScales, Method, NamedTensor, NestedForm, Phase, Shortcut, Structure};
 use pollster::block_on;
 use recording::Executor;
 use tests::{Pictures, bits, gpu_session, host_session, model, options, plant, reduced};
 
-use crate::method::checked_kernels;
+use crate::group_net_quantizers;
+use crate::method::{by, checked_kernels};
 use crate::steps::model_equals_reference;
 
 pub(crate) fn structure(text: &str, bases: u32) -> Structure {
@@ -121,9 +122,11 @@ fn bases_share_one_packed_input() {
         assert_eq!(counts[0], counts[1], "{kernel}");
     }
     assert!(count(&five, Phase::Forward, "bit_unfold") == 2, "one for each convolution");
-    // Each base transposes its own gradient, and the patches are transposed once for all.
-    let transposes = [&one, &five].map(|session| count(session, Phase::Backward, "bit_transpose"));
-    assert_eq!(transposes, [2 * 2, 2 * (5 + 1)]);
+    // One gradient is quantized, transposed and unfolded for all, and multiplied once with the patches.
+    for kernel in ["quantize_gradient", "bit_transpose", "bit_unfold", "bit_unfold_grad"] {
+        let counts = [&one, &five].map(|session| count(session, Phase::Backward, kernel));
+        assert_eq!(counts[0], counts[1], "{kernel}");
+    }
     assert_eq!(count(&five, Phase::Backward, "bit_unfold"), 2);
 }
 
@@ -191,4 +194,90 @@ fn one_base_for_each_layer_is_the_plain_network() {
         .expect("builds")
         .structured(Some(&structure("1,1", 2)));
     assert!(bad.is_err_and(|error| error.to_string().contains("this model has 1")));
+}
+
+/// What a weight of one bit stands for, over its layer's scale.
+fn signs(weight: &[f32]) -> Vec<f64> {
+    weight.iter().map(|w| if *w >= 0.0 { 1.0 } else { -1.0 }).collect()
+}
+
+/// A layer of two bases with lambda 1 and 0 is the first base alone, with 0 and 1 the second: it then has the gradients of a
+/// layer of one base. Lambda's are the products of the gradient of the quantized weights with what the bases stand for.
+#[test]
+fn the_gradients_of_a_sum_are_those_of_its_bases() {
+    let build = |bases| built("digits", 8, [1, 2, 32], &structure("layer-wise", bases));
+    let (one, two) = (build(1), build(2));
+    let pictures = Pictures::new(&one, 40, 9);
+    let Some(mut alone) = gpu_session(&one, &options(&one, 40)) else { return };
+    let mut both = gpu_session(&two, &options(&two, 40)).expect("an adapter");
+    let state = block_on(both.state()).expect("state");
+    let of = |tensors: &[NamedTensor], name: &str| -> NamedTensor {
+        tensors.iter().find(|tensor| tensor.name == name).expect("a tensor of this name").clone()
+    };
+    let with_lambda = |tensor: &NamedTensor, lambda: &[f32]| match tensor.name.ends_with(".lambda") {
+        true => NamedTensor { shape: vec![lambda.len()], values: lambda.to_vec(), ..tensor.clone() },
+        false => tensor.clone(),
+    };
+    for chosen in 0..2 {
+        let (own, other) = (format!(".base{chosen}."), format!(".base{}.", 1 - chosen));
+        let kept = state.iter().filter(|tensor| !tensor.name.ends_with("_moment"));
+        let of_both: Vec<NamedTensor> = match chosen {
+            0 => kept.map(|tensor| with_lambda(tensor, &[1.0, 0.0])).collect(),
+            _ => kept.map(|tensor| with_lambda(tensor, &[0.0, 1.0])).collect(),
+        };
+        let of_one = of_both.iter().filter(|tensor| !tensor.name.contains(&other));
+        let of_one: Vec<NamedTensor> = of_one
+            .map(|tensor| NamedTensor {
+                name: tensor.name.replace(&own, ".base0."),
+                ..with_lambda(tensor, &[1.0])
+            })
+            .collect();
+        alone.load_parameters(&of_one).expect("those of the base");
+        both.load_parameters(&of_both).expect("those of both");
+        let mut results = Vec::new();
+        for session in [&mut alone, &mut both] {
+            block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+            block_on(session.backward()).expect("backward");
+            results.push(block_on(session.gradients()).expect("gradients"));
+        }
+        let (both, alone) = (results.pop().expect("two"), results.pop().expect("two"));
+        for layer in ["conv1", "conv2"] {
+            let gradient = of(&alone, &format!("{layer}.base0.weight")).values;
+            assert_eq!(gradient, of(&both, &format!("{layer}{own}weight")).values, "{layer} {chosen}");
+            let others = of(&both, &format!("{layer}{other}weight")).values;
+            assert!(gradient.iter().any(|g| *g != 0.0) && others.iter().all(|g| *g == 0.0));
+            for (base, got) in of(&both, &format!("{layer}.lambda")).values.iter().enumerate() {
+                let weight = of(&state, &format!("{layer}.base{base}.weight")).values;
+                let alpha = weight.iter().map(|w| f64::from(w.abs())).sum::<f64>() / weight.len() as f64;
+                let terms = signs(&weight).into_iter().zip(&gradient).map(|(s, g)| alpha * s * f64::from(*g));
+                let (want, size) =
+                    terms.fold((0.0, 0.0), |(sum, size): (f64, f64), t| (sum + t, size + t.abs()));
+                let apart = (want - f64::from(*got)).abs();
+                assert!(apart <= 1e-5 * size, "{layer} lambda {base}: {got}, not {want}");
+            }
+        }
+    }
+}
+
+/// Every rule of weights of which the bases of a layer can be one product. Scales of channels cannot where gradients have few bits:
+/// every base then draws two sets of codes.
+#[test]
+fn a_step_of_sums_of_every_rule_equals_the_reference() {
+    let rules = |channel_scales, signs| group_net_quantizers::rules(channel_scales, None, signs);
+    let nested = Method { nested: Some(NestedForm::MidRise), ..Method::default() };
+    let identity = group_net_quantizers::IDENTITY;
+    let factors = group_net_quantizers::FACTORS;
+    for (method, widths, bases, products) in [
+        (Method::default(), [3, 2, 4], 3, 2),
+        (Method::default(), [1, 32, 32], 2, 0),
+        (nested, [2, 2, 4], 2, 2),
+        (rules(true, None), [1, 2, 32], 3, 0),
+        (rules(false, identity), [1, 1, 4], 2, 2),
+        (rules(true, factors), [1, 1, 4], 2, 2 * 2 * 2),
+    ] {
+        let model = by(built("digits", 8, widths, &structure("layer-wise", bases)), &method);
+        let Some(kernels) = checked_kernels(&model, 3) else { return };
+        let gradients = kernels.iter().filter(|kernel| *kernel == "quantize_gradient").count();
+        assert_eq!(gradients, products, "{method:?}, {widths:?}");
+    }
 }

@@ -15,11 +15,11 @@ use kernels::{
 use recording::BufferSlice;
 
 use crate::{
-    Geometry, GraphError, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
+    BaseScales, Geometry, GraphError, Mode, Network, Packed, Padding, Recorder, Shape, Tensor, Value,
     deployed::{self, DeployedOperation, Origin},
     layer::Backward,
     layers::{
-        BatchNorm,
+        BatchNorm, QuantizedConv2d,
         batch_norm::{PARTIAL_ROWS, Statistics},
     },
     quantizers::ActivationQuantizer,
@@ -36,6 +36,17 @@ pub enum Link {
     Pool(Geometry),
     /// Activation quantization.
     Quantize(Arc<dyn ActivationQuantizer>),
+    /// Convolution of quantized operands.
+    Product(QuantizedConv2d),
+    /// Sum of bases.
+    Sum(BaseScales),
+}
+
+impl Link {
+    /// The convolution of quantized operands.
+    pub(crate) fn product(self) -> Option<QuantizedConv2d> {
+        if let Self::Product(product) = self { Some(product) } else { None }
+    }
 }
 
 /// Links that follow each other, by position in the network.
@@ -50,11 +61,17 @@ pub(crate) struct Chain {
     in_place: bool,
 }
 
-/// The chains of `network`, by the position of their last layer.
-pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
+/// How many layers read the output of each, and the loss.
+pub(crate) fn consumers(network: &Network) -> Vec<usize> {
     let mut consumers = vec![0; network.layers.len()];
     network.layers.iter().flat_map(|l| l.inputs.iter().flatten()).for_each(|&at| consumers[at] += 1);
     network.read_by_loss().for_each(|at| consumers[at] += 1);
+    consumers
+}
+
+/// The chains of `network`, by the position of their last layer.
+pub(crate) fn chains(network: &Network) -> HashMap<usize, Chain> {
+    let consumers = consumers(network);
     let link = |at: usize| network.layers[at].layer.link();
     // The one layer before another, if it has no other consumer.
     let before = |at: usize| match network.layers[at].inputs.as_slice() {

@@ -5,6 +5,7 @@
 //! graphics API, no file, no clock and no thread.
 
 mod arena;
+mod base_sum;
 mod batch;
 mod binary_input;
 mod bisect;

@@ -3,6 +3,7 @@
 //! A method of the literature enters the engine as one file here. A quantizer says its planes, how it packs them, its
 //! straight-through backward rule and what it stores; layers and products know no method.
 
+mod base_sum;
 mod channel_weight;
 mod coded;
 mod dorefa_activation;
@@ -19,6 +20,7 @@ mod sign_activation;
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
+pub(crate) use base_sum::{BaseSumWeight, average};
 pub use channel_weight::ChannelWeight;
 pub use coded::Coded;
 pub use dorefa_activation::DorefaActivation;
@@ -111,6 +113,11 @@ pub trait WeightQuantizer: fmt::Debug + Send + Sync {
     /// # Errors
     /// Buffers that do not fit.
     fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError>;
+
+    /// Whether [`WeightQuantizer::channel_scales`] are there.
+    fn has_channel_scales(&self) -> bool {
+        false
+    }
 
     /// A scale per output channel that weights packed by input lack: it lies inside the contraction of the gradient of the
     /// input, whose codes it is multiplied to before they are drawn.

@@ -16,6 +16,7 @@ use self::{
 use crate::{
     GraphError, Network, Node, Parameter, Recorder, Tensor, Value,
     arena::{add_contributions, declare_parameters},
+    base_sum::base_sums,
     bit_length::{record_bounds, record_penalty},
     fusion::{Chain, chains},
     layer::{Backward, Place},
@@ -175,7 +176,9 @@ fn forward(
     recorder.set_scope("input", "forward");
     let image = Value::Dense(gather(recorder, network, &options.input, (ports, options.change))?);
     let trained = trained(network);
-    let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).collect();
+    let mut sums = base_sums(recorder, network);
+    let of_sums = sums.values().flat_map(|sum| sum.bases.iter().copied());
+    let fused: HashSet<usize> = chains.values().flat_map(Chain::inner).chain(of_sums).collect();
     let mut values: HashMap<usize, Value> = HashMap::new();
     let mut entries = Vec::new();
     let mode = recorder.mode;
@@ -185,6 +188,16 @@ fn forward(
             inputs.map(|at| at.map_or(&image, |at| &values[&at]).clone()).collect()
         };
         recorder.mode = if network.layers[last].frozen { Mode::Frozen } else { mode };
+        if let Some(sum) = sums.remove(&last) {
+            let (first, inputs) = (sum.bases[0], input_of(sum.bases[0], &values));
+            let at = &network.layers[last];
+            let needs_grad = place(&network.layers[first], first, &trained).needs_grad;
+            let place = Place { needs_grad, ..place(at, last, &trained) };
+            let (value, backward) = sum.forward(recorder, network, &place, &inputs)?;
+            values.insert(last, value);
+            entries.push(Entry { first, last, backward });
+            continue;
+        }
         let mut alone = vec![last];
         if let Some(chain) = chains.remove(&last) {
             let (first, inputs) = (chain.first(), input_of(chain.first(), &values));

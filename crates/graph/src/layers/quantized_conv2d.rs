@@ -10,8 +10,8 @@ use recording::BufferSlice;
 use self::backward::{Input, Saved};
 use super::single;
 use crate::{
-    Bits, Codes, FULL_PRECISION, Geometry, GraphError, LengthForm, Method, Packed, Parameter, ParameterSpec,
-    Recorder, Shape, Tensor,
+    Bits, Codes, FULL_PRECISION, Geometry, GraphError, LengthForm, Link, Method, Packed, Parameter,
+    ParameterSpec, Recorder, Shape, Tensor,
     binary_input::scale_positions,
     channel_parts::ChannelPart,
     convolution::Convolution,
@@ -124,6 +124,12 @@ impl QuantizedConv2d {
         convolution.parts(recorder.most_weights(), self.channel_groups())
     }
 
+    /// The convolution, where its weights are multiplied as a whole.
+    pub(crate) fn only_part(&self, recorder: &Recorder, input: Shape) -> Option<Convolution> {
+        let convolution = self.convolution("", input).ok()?;
+        (self.parts(recorder, &convolution).len() == 1).then_some(convolution)
+    }
+
     fn channel_groups(&self) -> u32 {
         self.weight.as_ref().map_or(1, |weight| weight.channel_groups())
     }
@@ -163,6 +169,10 @@ impl Layer for QuantizedConv2d {
 
     fn keeps_output(&self) -> bool {
         false
+    }
+
+    fn link(&self) -> Option<Link> {
+        Some(Link::Product(self.clone()))
     }
 
     fn macs(&self, inputs: &[Kind], _: Kind) -> u64 {

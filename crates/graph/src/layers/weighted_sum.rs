@@ -4,9 +4,10 @@ use kernels::{CopyChannels, Reduce, ReduceMap, ReduceOp, RowDots};
 use recording::BufferSlice;
 
 use crate::{
-    Chunk, GraphError, ParameterSpec, Recorder, Tensor,
+    Chunk, GraphError, Link, ParameterSpec, Recorder, Tensor,
     deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
+    quantizers::average,
     reduction::{reduce_to_one, sum_partials},
     structure::BaseScales,
     tensor::{Kind, Value},
@@ -46,6 +47,10 @@ impl Layer for WeightedSum {
         false
     }
 
+    fn link(&self) -> Option<Link> {
+        Some(Link::Sum(self.scales))
+    }
+
     fn forward(
         &self,
         recorder: &mut Recorder,
@@ -56,7 +61,7 @@ impl Layer for WeightedSum {
         let lambda = (self.scales == BaseScales::Learned).then(|| recorder.parameter("lambda"));
         let weights = match &lambda {
             Some(lambda) => lambda.value,
-            None => recorder.constant("average", vec![(1.0 / bases.len() as f32).to_bits(); bases.len()]),
+            None => average(recorder, bases.len()),
         };
         let sum = described_sum(recorder, place, &bases, weights)?;
         let needs_grad = place.needs_grad.clone();

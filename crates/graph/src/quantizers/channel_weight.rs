@@ -33,6 +33,10 @@ impl WeightQuantizer for ChannelWeight {
         Ok(vec![reduce_to_one(recorder, "weight scales", mean, weight.value, None)?])
     }
 
+    fn has_channel_scales(&self) -> bool {
+        true
+    }
+
     fn channel_scales(&self, prepared: &[BufferSlice]) -> Option<BufferSlice> {
         Some(prepared[0])
     }
