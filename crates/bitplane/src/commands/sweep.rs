@@ -86,3 +86,22 @@ fn list(plan: &Plan, numbers: &[usize]) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::folder::Attempt;
+    use crate::sweep::folder::tests::begun;
+
+    #[test]
+    fn a_shard_answers_for_its_own_points() {
+        let place = tempfile::tempdir().unwrap();
+        let (plan, folder) = begun(place.path(), "[grid]\nseed = [0, 1, 2]\n");
+        folder.fail(&plan.points[1], &Attempt::new(&plan.points[1], Some(3), String::new())).unwrap();
+        let results = Results::gather(&folder, &plan);
+        let judged = |numbers: &[usize]| judge(&results, numbers, place.path().to_owned());
+        assert!(judged(&[0, 2]).is_ok());
+        let failed = judged(&[0, 1]).unwrap_err().to_string();
+        assert!(failed.contains("1 of 2 points failed") && failed.contains("s1"), "{failed}");
+    }
+}

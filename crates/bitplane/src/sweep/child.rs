@@ -132,3 +132,27 @@ fn apart(command: &mut Command) {
 /// There is no Ctrl-C elsewhere.
 #[cfg(not(any(unix, windows)))]
 fn apart(_: &mut Command) {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_training_waits_until_another_has_left_its_folder() {
+        let run = tempfile::tempdir().unwrap();
+        let lock = Lock::take(run.path()).unwrap();
+        assert!(!wait_for(run.path(), || true), "a sweep that stops does not wait");
+        let has_left = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(2 * POLL);
+                has_left.store(true, Ordering::SeqCst);
+                drop(lock);
+            });
+            assert!(wait_for(run.path(), || false) && has_left.load(Ordering::SeqCst));
+        });
+        assert!(wait_for(&run.path().join("none"), || true), "nobody trains in a folder that is not there");
+    }
+}

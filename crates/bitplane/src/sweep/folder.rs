@@ -230,3 +230,7 @@ impl Folder {
         self.run(point).join(run::CONFIG).is_file()
     }
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+pub(crate) mod tests;

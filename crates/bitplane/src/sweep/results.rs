@@ -249,6 +249,7 @@ fn as_map<S: serde::Serializer>(pairs: &[(String, String)], serializer: S) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sweep::folder::tests::{begun, trained};
 
     fn group(accuracies: &[f64]) -> Group {
         let accuracies = (0..).zip(accuracies.iter().copied()).collect();
@@ -277,6 +278,15 @@ mod tests {
         assert_eq!(order(&[0.5, 0.5, 0.5], &[0.6, 0.7, 0.8]), Some("lower"));
         // Differences 0.1, -0.1, 0.1: mean 0.033, standard error 0.067.
         assert_eq!(order(&[0.6, 0.4, 0.6], &[0.5, 0.5, 0.5]), None);
+        // Differences 0, 0.1, 0.2 and 0.05, 0.15, 0.25: standard error 0.0577, of which the means are 1.7 and 2.6.
+        for (own, base, claimed) in [
+            ([0.5, 0.6, 0.7], [0.5; 3], None),
+            ([0.5; 3], [0.5, 0.6, 0.7], None),
+            ([0.55, 0.65, 0.75], [0.5; 3], Some("higher")),
+            ([0.5; 3], [0.55, 0.65, 0.75], Some("lower")),
+        ] {
+            assert_eq!(order(&own, &base), claimed, "{own:?} and {base:?}");
+        }
         assert_eq!(order(&[0.9], &[0.1]), None, "one pair has no standard error");
         assert_eq!(order(&[0.5, 0.5], &[0.5, 0.5]), None);
     }
@@ -294,6 +304,23 @@ mod tests {
         for ((settings, ..), point) in found.iter().zip([&plan.points[2], &plan.points[1]]) {
             assert_eq!(with(settings, &plan.baselines[0]), point.group());
         }
+    }
+
+    #[test]
+    fn points_are_gathered_by_seed_and_compared_with_the_baseline_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let text = "[settings]\nepochs = 1\n[grid]\nbits = ['1,2,4', '2,2,4']\nseed = [3, 5]\n[[baseline]]\nbits = '1,2,4'";
+        let (plan, folder) = begun(place.path(), text);
+        for (point, accuracy) in plan.points.iter().zip([0.25, 0.5, 0.75]) {
+            trained(&folder, point, &[accuracy], 1);
+        }
+        let found = Results::gather(&folder, &plan);
+        let by_seed: Vec<_> = found.groups.iter().map(|group| group.accuracies.clone()).collect();
+        assert_eq!(by_seed, [BTreeMap::from([(3, 0.25), (5, 0.5)]), BTreeMap::from([(3, 0.75)])]);
+        assert_eq!((found.groups[0].mean, found.groups[1].deviation), (Some(0.375), None));
+        let [only] = &found.comparisons[..] else { panic!("{:?}", found.comparisons) };
+        assert_eq!((&only.settings, only.pairs, only.difference), (&found.groups[1].settings, 1, 0.5));
+        assert_eq!(found.with_status("open").count(), 1);
     }
 
     #[test]

@@ -172,3 +172,32 @@ impl Runner<'_> {
 fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::folder::tests::{begun, trained};
+
+    #[test]
+    fn a_training_that_says_it_went_well_and_left_no_run_failed() {
+        let place = tempfile::tempdir().unwrap();
+        let (plan, folder) = begun(place.path(), "[settings]\nepochs = 1\n");
+        let runner = Runner { plan: &plan, folder: &folder, program: Path::new("none"), jobs: 1 };
+        let point = &plan.points[0];
+        let recorded = |code| {
+            runner.record(0, Attempt::new(point, Some(code), "its words".to_owned())).unwrap();
+            match folder.state(point) {
+                State::Failed(attempt) => (attempt.exit_code, attempt.message),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (code, message) = recorded(0);
+        assert!(code == Some(0) && message.contains("left no finished run"), "{message}");
+        assert_eq!(recorded(3), (Some(3), "its words".to_owned()));
+        folder.begin(point).unwrap();
+        trained(&folder, point, &[0.5], 1);
+        runner.record(0, Attempt::new(point, Some(0), String::new())).unwrap();
+        let left = std::fs::read_dir(place.path().join("points")).unwrap().count();
+        assert_eq!(left, 1, "the settings alone: what is finished did not fail");
+    }
+}

@@ -40,6 +40,7 @@ mod tests {
         for number in 0..10 {
             assert_eq!(shards.iter().filter(|shard| shard.holds(number)).count(), 1, "point {number}");
         }
+        assert!(shards.iter().enumerate().all(|(number, shard)| shard.holds(number)), "in their order");
         for wrong in ["3/2", "0/0", "0/1", "1/0", "1", "", "a/b", "-1/2", "1/2/3"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }

@@ -204,3 +204,24 @@ pub fn closing(results: &Results, plan: &Plan, folder: &Folder) -> String {
     let files = files.into_iter().chain(over_bits).map(|file| shown(&folder.path().join(file)));
     format!("{}\n\n{}", groups(&results.groups, plan), files.collect::<Vec<_>>().join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_stay_cells_whatever_they_hold() {
+        assert_eq!(
+            ["a b", "a,b", "a\"b", "a\nb", "a\rb"].map(quoted),
+            ["a b", "\"a,b\"", "\"a\"\"b\"", "\"a\nb\"", "\"a\rb\""]
+        );
+        let table = table(vec!["one".to_owned()], [vec!["a|b".to_owned()]].into_iter());
+        assert_eq!(table.lines().last(), Some("| a\\|b |"));
+    }
+
+    #[test]
+    fn durations_are_in_the_unit_that_tells_them() {
+        let words = ["0 s", "119 s", "2 min", "100 min", "1 h 40 min", "2 h 00 min"];
+        assert_eq!([-0.0, 119.0, 120.0, 5999.0, 6000.0, 7200.0].map(duration), words);
+    }
+}

@@ -178,6 +178,13 @@ fn refused_plans_and_shards_leave_nothing_behind() {
     run(folder.path(), "sweep plan.toml --output-dir plan.toml").expect(7, &["plan.toml"]);
     let listed = run(folder.path(), "sweep table1 --list").expect(0, &[]).stdout;
     assert_eq!(listed.lines().count(), 78, "{listed}");
+    // A point goes with the one whose weights it starts with.
+    write_plan(folder.path(), "[[point]]\ninit-from = '@32,32,32'\n[[point]]\nbits = '32,32,32'\n");
+    let listed = |shard: &str| {
+        let line = format!("sweep plan.toml --list --shard {shard}");
+        run(folder.path(), &line).expect(0, &[]).stdout.lines().count()
+    };
+    assert_eq!([listed("1/2"), listed("2/2")], [0, 2]);
     assert!(run(folder.path(), "sweep --list").expect(0, &[]).stdout.contains("cifar10-svhn-d"));
     assert!(!folder.path().join("sweeps").exists());
 }
