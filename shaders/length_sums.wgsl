@@ -3,7 +3,7 @@
 // partials[g, j] = range[0] sum of grad[r, j] (slope_0 a[r, j] + slope_1 b[r, j]) over the rows r = group g .. group (g + 1) - 1,
 // with the integers a and b that two runs of planes stand for: the gradient of a bit length before it is summed over g and j.
 // planes: all planes x rows x words_for(k); grad: rows x k; range: 1; partials: ceil(rows / group) x k;
-// table: entries x 6, first plane and planes of a and of b, slopes as float bits; entry g, or the only one.
+// table: entries x 6, first plane and planes of a and of b, slopes as float bits; each for k / entries neighboring columns.
 // One invocation sums one column of one group of rows, in ascending order.
 struct Params {
     rows: u32,
@@ -35,7 +35,7 @@ fn main(
     }
     let own = index / params.k;
     let column = index - own * params.k;
-    let entry = 6u * min(own, params.entries - 1u);
+    let entry = 6u * (column / (params.k / params.entries));
     let first = vec2(table[entry], table[entry + 1u]);
     let second = vec2(table[entry + 2u], table[entry + 3u]);
     let slopes = vec2(bitcast<f32>(table[entry + 4u]), bitcast<f32>(table[entry + 5u]));

@@ -32,7 +32,7 @@ def read(path):
     if digest != metadata["sha256"]:
         raise SystemExit("the digest is wrong")
     description = json.loads(text)
-    if description["format"] not in (1, 2, 3):
+    if description["format"] not in (1, 2, 3, 4):
         raise SystemExit(f"unknown format {description['format']}")
     tensors = {}
     for name, entry in header.items():
@@ -164,8 +164,10 @@ def weight_groups(network, name, layer, inner):
 def code_groups(codes, numbers):
     """The integers of each group of planes of the codes, with the group's factor."""
     sign = codes["planes"] == "sign"
-    for group in codes["groups"]:
+    for at, group in enumerate(codes["groups"]):
         own = (numbers.astype(np.int64) >> group["first"]) & levels(group["planes"])
+        if codes.get("apart"):
+            own = np.where(codes["of_channels"] == at, own, 0)
         yield 2 * own - levels(group["planes"]) if sign else own, f32(group["factor"])
 
 
@@ -244,8 +246,13 @@ def threshold(sums, layer, thresholds, ascending):
     return codes
 
 
-def quantize(x, values, widths):
+def quantize(x, values, widths, codes):
     bits = values["bits"]
+    if codes.get("apart"):
+        most = np.array([levels(group["planes"]) for group in codes["groups"]])[codes["of_channels"]]
+        down = values.get("rule", {}).get("rounding") == "down"
+        number = (most + down).astype(f32) * np.clip(x, f32(0), f32(1))
+        return np.minimum(np.floor(number) if down else np.rint(number), most).astype(np.uint8)
     usual = {"form": "clip", "inverse": 1, "factor": levels(bits), "rounding": "even"}
     rule = values.get("rule", usual)
     if rule["form"] == "sign":
@@ -327,7 +334,8 @@ def run(network, pictures):
             whole = {"first": 0, "planes": values["bits"], "factor": step(values["bits"])}
             codes[name] = values.get("codes", {"planes": "unit", "groups": [whole]})
             if kind == "quantize":
-                result = quantize(x, values, own("bits"))
+                codes[name] = {**codes[name], "of_channels": own("groups")}
+                result = quantize(x, values, own("bits"), codes[name])
             else:
                 result = threshold(x, values, own("thresholds"), own("ascending"))
         elif kind == "dequantize":

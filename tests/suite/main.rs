@@ -1,5 +1,6 @@
 //! Tests that cross crates.
 
+mod activation_groups;
 mod bit_lengths;
 mod bit_products;
 mod channel_lengths;

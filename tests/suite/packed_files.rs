@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use bitplane::models::Model;
 use comparison::{
-    all_agree, compare, compare_residual, exported, opened, packed_in_state, python_gives_the_same,
+    all_agree, compare, compare_residual, exported, nearly_agree, opened, packed_in_state,
+    python_gives_the_same,
 };
 use graph::{LearnedBits, Phase};
 use packed::{File, Network};
 use pollster::block_on;
 use tests::{Pictures, SMALL_ALEXNET, SMALL_RESNET18, bits, model, reduced};
 
+use super::activation_groups::{alternate, odd};
 use super::bit_lengths::{LEARNED, learned, set};
 use super::channel_lengths::{GROUPED, varied};
 use super::deployed::state_with_odd_gammas;
@@ -72,13 +74,35 @@ fn channels_of_their_own_widths() {
         let model = learned([4, 4, 4], LearnedBits { form, ..GROUPED });
         let Some(mut state) = state_with_odd_gammas(&model, &Pictures::new(&model, 32, 3), 2) else { return };
         varied(&mut state, true);
+        for tensor in state.iter_mut().filter(|tensor| tensor.name.starts_with("act")) {
+            tensor.values.fill(if tensor.name.ends_with("frozen") { 1.0 } else { 3.0 });
+        }
         let packed = packed_in_state("digits", model, &state, [4, 4, 4], 16).expect("an adapter");
         let groups = packed.file.groups("conv2");
         let bits: Vec<u32> = groups.iter().map(|group| group.written.planes).collect();
-        assert_eq!(bits, [1, 2, 3, 5], "{form:?}");
+        assert_eq!(bits, [2, 3, 4, 5], "{form:?}");
         let kept = |group: &packed::Group| group.written.mask.map(|mask| (mask.run, mask.weights));
         assert!(groups.iter().all(|group| kept(group) == Some((288, 16 * 288))), "{form:?}");
         all_agree("digits", packed);
+    }
+}
+
+/// Activations whose channels have widths of their own are stored once, with the width of each channel.
+#[test]
+fn activations_of_channels_of_their_own_widths() {
+    for form in [graph::LengthForm::Nested, graph::LengthForm::Exact] {
+        let model = odd([3, 4, 4], form);
+        let Some(mut state) = state_with_odd_gammas(&model, &Pictures::new(&model, 32, 3), 2) else { return };
+        alternate(&mut state, true);
+        let packed = packed_in_state("odd", model, &state, [3, 4, 4], 16).expect("an adapter");
+        assert_eq!(packed.file.manifest().format, 4, "{form:?}");
+        let groups = packed.file.bytes("act1", "groups");
+        assert_eq!(
+            groups,
+            [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1],
+            "{form:?}: groups of three channels in turn"
+        );
+        nearly_agree(&format!("{form:?}"), packed);
     }
 }
 
@@ -148,11 +172,12 @@ fn several_groups_of_planes() {
 #[test]
 fn networks_written_by_hand() {
     let file = |(manifest, tensors)| File::new(manifest, tensors).expect("a network");
-    for file in [drafts::sample(), file(drafts::second_draft()), file(drafts::third_draft())] {
+    let later = [drafts::second_draft(), drafts::third_draft(), drafts::fourth_draft()].map(file);
+    for file in [drafts::sample()].into_iter().chain(later) {
         let (network, bytes) = (Network::new(file.clone()), file.encode());
         python_gives_the_same(&network, &bytes, &noise(&network), None);
     }
-    let file = file(drafts::nested_draft());
+    let file = File::new(drafts::nested_draft().0, drafts::nested_draft().1).expect("a network");
     for [weight, activation] in file.networks() {
         let network = Network::new(file.at([weight, activation]).expect("a network"));
         let key = format!("{weight},{activation}");

@@ -68,7 +68,7 @@ pub enum LearnBits {
     Network,
     /// The weights of a layer, or its activations.
     Layer,
-    /// The weights of so many neighboring output channels, or the activations of a layer.
+    /// The weights of so many neighboring output channels, or as many neighboring channels of activations.
     Channel(u32),
 }
 

@@ -210,7 +210,7 @@ pub struct Settings {
     #[arg(long, value_name = "WHOSE")]
     pub shortcut: Option<Shortcut>,
     /// Learn bit lengths of weights and activations, from those of --bits on: one for the whole network, one for the weights
-    /// and one for the activations of every layer, or more for the weights of a layer, one for every N output channels
+    /// and one for the activations of every layer, or one for every N neighboring channels of both
     #[arg(long, value_name = "network|layer|channel:N")]
     pub learn_bits: Option<String>,
     /// How a length between two whole ones is computed

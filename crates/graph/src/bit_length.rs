@@ -53,7 +53,8 @@ pub enum Penalty {
 pub struct LearnedBits {
     /// One length for the whole network; otherwise one for the weights and one for the activations of every layer.
     pub tied: bool,
-    /// Neighboring channels that have a length of their own, where a layer has more; none for all channels of a layer.
+    /// Neighboring channels of weights' outputs and of activations that have a length of their own, where a layer has more; none
+    /// for all channels of a layer.
     pub channels: Option<u32>,
     /// Between whole lengths.
     pub form: LengthForm,
@@ -92,10 +93,6 @@ impl Network {
     /// The same network with learned lengths where layers have quantized weights and activations of at most 8 bits.
     pub(crate) fn with_learned_bits(self, method: LearnedBits) -> Result<Self, GraphError> {
         let groups = |layer: &NetworkLayer| -> Result<u32, GraphError> {
-            // Activations have one length a layer.
-            if !layer.parameters.iter().any(|spec| spec.name == "weight") {
-                return Ok(1);
-            }
             let channels = layer.output.shape.channels;
             let of_group = method.channels.unwrap_or(channels).min(channels);
             match channels.is_multiple_of(of_group) {

@@ -181,7 +181,7 @@ impl Deferred {
             range: self.range(),
         });
         let groups = vec![(PlaneGroup::first(bits), quantizer.factor())];
-        self.compare(recorder, thresholds, &DeployedCodes { kind: quantizer.kind(), groups }, bits)
+        self.compare(recorder, thresholds, &DeployedCodes::new(quantizer.kind(), groups), bits)
     }
 
     /// Closes with the integer `thresholds` and packs codes of `bits` bits that stand for `codes`.

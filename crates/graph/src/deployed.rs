@@ -73,7 +73,7 @@ pub enum DeployedOperation {
     Quantize {
         /// Bits of a code.
         bits: u32,
-        /// How numbers become codes.
+        /// How numbers become codes; of groups apart the rule of the widest, whose tensor `groups` says that of each channel.
         rule: CodeRule,
         /// What codes stand for.
         codes: DeployedCodes,
@@ -156,9 +156,16 @@ pub struct DeployedCodes {
     pub kind: Kind,
     /// Planes and factor of each group, in the order in which they are added.
     pub groups: Vec<(PlaneGroup, f32)>,
+    /// Every channel belongs to one of the groups, and the planes of all others are 0 there.
+    pub apart: bool,
 }
 
 impl DeployedCodes {
+    /// Codes that all channels have.
+    pub fn new(kind: Kind, groups: Vec<(PlaneGroup, f32)>) -> Self {
+        Self { kind, groups, apart: false }
+    }
+
     /// Codes of these groups.
     pub(crate) fn packed(&self, shape: Shape, chunks: Vec<BufferSlice>) -> Packed {
         let group = |&(planes, factor): &(PlaneGroup, f32)| Group { planes, factor, scale: None };
@@ -350,11 +357,13 @@ pub(crate) fn bit_convolution(
 pub(crate) fn codes(packed: &Packed) -> Option<DeployedCodes> {
     let constant = packed.groups.iter().all(|group| group.scale.is_none() && group.planes.mask.is_none());
     let groups = packed.groups.iter().map(|group| (group.planes, group.factor)).collect();
-    constant.then_some(DeployedCodes { kind: packed.kind, groups })
+    constant.then_some(DeployedCodes::new(packed.kind, groups))
 }
 
 /// The description of a quantization into `packed`.
 pub(crate) fn quantize(quantizer: &dyn ActivationQuantizer, packed: &Packed) -> Option<DeployedOperation> {
     let (rule, codes) = (quantizer.rule()?, codes(packed)?);
-    Some(DeployedOperation::Quantize { bits: packed.planes(), rule, codes })
+    let apart = quantizer.channel_sets(packed.shape.channels).is_some();
+    let bits = if apart { quantizer.bits() } else { packed.planes() };
+    Some(DeployedOperation::Quantize { bits, rule, codes: DeployedCodes { apart, ..codes } })
 }

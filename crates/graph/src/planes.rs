@@ -42,6 +42,13 @@ impl Group {
         Self { planes: PlaneGroup::first(bits), factor, scale: None }
     }
 
+    /// The same group behind `planes` planes of others.
+    pub fn behind(self, planes: u32) -> Self {
+        let mask = self.planes.mask.map(|mask| mask + planes);
+        let first_plane = self.planes.first_plane + planes;
+        Self { planes: PlaneGroup { first_plane, mask, ..self.planes }, ..self }
+    }
+
     /// The group begins with the first plane and has no mask.
     pub fn is_codes(&self) -> bool {
         self.planes.first_plane == 0 && self.planes.mask.is_none()

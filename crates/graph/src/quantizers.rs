@@ -4,6 +4,7 @@
 //! straight-through backward rule and what it stores; layers and products know no method.
 
 mod base_sum;
+mod channel_codes;
 mod channel_weight;
 mod coded;
 mod dorefa_activation;
@@ -21,6 +22,7 @@ mod sign_activation;
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 pub(crate) use base_sum::{BaseSumWeight, average};
+pub use channel_codes::ChannelCodes;
 pub use channel_weight::ChannelWeight;
 pub use coded::Coded;
 pub use dorefa_activation::DorefaActivation;
@@ -213,6 +215,11 @@ pub trait ActivationQuantizer: fmt::Debug + Send + Sync {
 
     /// The bits of each of the channels of layer `name`, where they have their own.
     fn channel_bits(&self, _name: &str, _channels: u32) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// The plane group of each of the channels, where every channel has one alone.
+    fn channel_sets(&self, _channels: u32) -> Option<Vec<u32>> {
         None
     }
 

@@ -88,10 +88,14 @@ impl Kernel for BitSlice {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let [rows, channels, first, count] =
             [self.rows, self.channels, self.first, self.count].map(|size| size as usize);
-        let codes = bits::unpack(&buffers[0][..self.lens()[0] as usize], rows, channels, self.bits);
-        let taken: Vec<u32> =
-            codes.chunks_exact(channels).flat_map(|row| row[first..first + count].iter().copied()).collect();
-        vec![Expected::exact(bits::pack(&taken, rows, count, self.bits))]
+        let sliced = |planes: &[u32], bits: u32| {
+            let codes = bits::unpack(planes, rows, channels, bits);
+            let taken =
+                codes.chunks_exact(channels).flat_map(|row| row[first..first + count].iter().copied());
+            bits::pack(&taken.collect::<Vec<u32>>(), rows, count, bits)
+        };
+        let planes = &buffers[0][..self.lens()[0] as usize];
+        vec![Expected::exact(bits::by_planes(planes, self.bits, sliced))]
     }
 }
 

@@ -103,10 +103,13 @@ impl Kernel for BitTranspose {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let planes = &buffers[0][..self.lens()[0] as usize];
         let (samples, positions, k) = (self.samples as usize, self.positions as usize, self.k as usize);
-        let mut codes = bits::unpack(planes, self.rows as usize, k, self.planes);
-        codes.resize(samples * positions * k, 0);
-        let columns = reference::product::transpose(&codes, samples * positions, k);
-        vec![Expected::exact(bits::pack(&columns, k * samples, positions, self.planes))]
+        let turned = |planes: &[u32], bits: u32| {
+            let mut codes = bits::unpack(planes, self.rows as usize, k, bits);
+            codes.resize(samples * positions * k, 0);
+            let columns = reference::product::transpose(&codes, samples * positions, k);
+            bits::pack(&columns, k * samples, positions, bits)
+        };
+        vec![Expected::exact(bits::by_planes(planes, self.planes, turned))]
     }
 }
 
@@ -134,6 +137,7 @@ fn cases() -> Vec<Case> {
         Case::new(label, BitTranspose { samples, positions, rows, k, planes }, vec![input, vec![]])
     };
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, 2, 0)).collect();
+    cases.push(case((2, 5, 7), 30, 1));
     cases.extend((1..=9).map(|planes| case((2, 37, 41), planes, 0)));
     let short =
         [((1, 32, 5), 31), ((2, 32, 33), 1), ((3, 128, 31), 64), ((2, 96, 40), 95), ((2, 37, 41), 13)];

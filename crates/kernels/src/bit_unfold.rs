@@ -123,15 +123,13 @@ impl Kernel for BitUnfold {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let planes = &buffers[0][..self.lens()[0] as usize];
         let (pixels, channels) = (self.window.in_pixels() as usize, self.channels as usize);
-        let codes = bits::unpack(planes, pixels, channels, self.bits);
-        let border = if self.ones { levels(self.bits) } else { 0 };
-        let rows = self.window.to_reference(self.channels, 1).unfold_with(&codes, border);
-        vec![Expected::exact(bits::pack(
-            &rows,
-            self.window.out_pixels() as usize,
-            self.k() as usize,
-            self.bits,
-        ))]
+        let unfolded = |planes: &[u32], bits: u32| {
+            let codes = bits::unpack(planes, pixels, channels, bits);
+            let border = if self.ones { levels(bits) } else { 0 };
+            let rows = self.window.to_reference(self.channels, 1).unfold_with(&codes, border);
+            bits::pack(&rows, self.window.out_pixels() as usize, self.k() as usize, bits)
+        };
+        vec![Expected::exact(bits::by_planes(planes, self.bits, unfolded))]
     }
 }
 
@@ -149,6 +147,7 @@ fn cases() -> Vec<Case> {
         Case::new(label, BitUnfold { window, channels, bits, ones }, vec![planes, vec![]])
     };
     let mut cases: Vec<Case> = geometries().into_iter().map(|conv| case(conv, 2, false)).collect();
+    cases.push(case(Conv2d::same([1, 3, 4, 6], [3, 3], 1, 1), 30, false));
     cases.extend((1..=8).map(|bits| case(Conv2d::same([1, 3, 4, 37], [3, 3], 1, 1), bits, false)));
     cases.extend(geometries().into_iter().map(|conv| case(conv, 1, true)).collect::<Vec<_>>());
     cases.push(case(Conv2d::same([1, 3, 4, 37], [3, 3], 1, 1), 2, true));

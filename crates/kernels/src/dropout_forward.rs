@@ -105,10 +105,12 @@ impl Kernel for DropoutForward {
     fn expected(&self, buffers: &[&[u32]]) -> Vec<Expected> {
         let (rows, channels) = (self.rows as usize, self.channels as usize);
         let src = &buffers[0][..self.lens()[0] as usize];
-        let codes = reference::bits::unpack(src, rows, channels, self.bits);
         let mask = keep_mask(buffers[1], self.tensor, self.first_row, [self.rows, self.channels], self.rate);
-        let codes = dropout_codes(&codes, &mask);
-        let mut planes = reference::bits::pack(&codes, rows, channels, self.bits);
+        let dropped = |planes: &[u32], bits: u32| {
+            let codes = reference::bits::unpack(planes, rows, channels, bits);
+            reference::bits::pack(&dropout_codes(&codes, &mask), rows, channels, bits)
+        };
+        let mut planes = reference::bits::by_planes(src, self.bits, dropped);
         if self.mask {
             let kept: Vec<u32> = mask.iter().map(|&kept| u32::from(kept)).collect();
             planes.extend(reference::bits::pack(&kept, rows, channels, 1));
@@ -136,6 +138,7 @@ fn cases() -> Vec<Case> {
         )
     };
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(size, (3, false), Some(0.5))).collect();
+    cases.push(case((3, 45), (30, false), Some(0.3)));
     cases.extend((1..=8).map(|bits| case((3, 45), (bits, false), Some(0.3))));
     cases.extend([Some(0.0), Some(0.999), None, None, None].map(|rate| case((4, 65), (2, false), rate)));
     cases.extend([(2, 33), (65, 64), (1, 1)].map(|size| case(size, (1, true), Some(0.5))));

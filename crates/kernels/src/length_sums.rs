@@ -23,7 +23,7 @@ pub struct LengthSums {
     pub kind: Kind,
     /// Rows of a group.
     pub group: u32,
-    /// Entries of the table: one, or one a group.
+    /// Entries of the table, each for a run of as many columns as every other.
     pub entries: u32,
 }
 
@@ -59,7 +59,7 @@ pub(crate) static ENTRY: Entry = Entry {
         Mutation { rule: "last plane", from: "plane < run.y", to: "plane + 1u < run.y" },
         Mutation { rule: "center", from: "- i32((1u << run.y) - 1u)", to: "" },
         Mutation { rule: "unit planes", from: "SIGN == 1u", to: "true" },
-        Mutation { rule: "entry of the group", from: "min(own, params.entries - 1u)", to: "0u" },
+        Mutation { rule: "entry of the column", from: "column / (params.k / params.entries)", to: "0u" },
         Mutation {
             rule: "last group shorter",
             from: "min((own + 1u) * params.group, params.rows)",
@@ -117,7 +117,8 @@ impl Kernel for LengthSums {
         vec![planes, rows * k, 1, 6 * u64::from(self.entries), u64::from(self.groups()) * k]
     }
     fn loop_trips(&self) -> u64 {
-        u64::from(self.group.min(self.rows)) * u64::from(1 + self.planes)
+        // The two runs of planes of an entry have 9 bits at most each.
+        u64::from(self.group.min(self.rows)) * u64::from(1 + self.planes.min(2 * 9))
     }
     fn work(&self) -> Work {
         let elements = u64::from(self.rows) * u64::from(self.k);
@@ -128,18 +129,17 @@ impl Kernel for LengthSums {
         let (mut sums, mut bounds) = (vec![0.0; len], vec![0.0; len]);
         let range = float_at(buffers[2], 0);
         let (rows, k) = (self.rows as usize, self.k as usize);
-        for group in 0..self.groups() {
-            let entry = &buffers[3][6 * group.min(self.entries - 1) as usize..][..6];
+        let of_entry = k / self.entries as usize;
+        for (at, entry) in buffers[3][..6 * self.entries as usize].chunks_exact(6).enumerate() {
             let [a, b] =
                 [[entry[0], entry[1]], [entry[2], entry[3]]].map(|run| self.integers(buffers[0], run));
             let slopes = [float_at(entry, 4), float_at(entry, 5)];
-            let first = (group * self.group) as usize;
-            for row in first..(first + self.group as usize).min(rows) {
-                for column in 0..k {
+            for row in 0..rows {
+                for column in at * of_entry..(at + 1) * of_entry {
                     let at = row * k + column;
                     let grad = range * float_at(buffers[1], at);
                     let terms = [slopes[0] * a[at] as f64, slopes[1] * b[at] as f64];
-                    let to = group as usize * k + column;
+                    let to = row / self.group as usize * k + column;
                     sums[to] += grad * (terms[0] + terms[1]);
                     // Every later sum may round what is there.
                     let size = grad.abs() * (terms[0].abs() + terms[1].abs());
@@ -153,11 +153,9 @@ impl Kernel for LengthSums {
 
 fn cases() -> Vec<Case> {
     let mut random = Random::new(92);
-    let mut case = |(rows, k, group): (u32, u32, u32), planes: u32, kind: Kind, per_group: bool| {
+    let mut case = |(rows, k, group): (u32, u32, u32), planes: u32, kind: Kind, entries: u32| {
         let codes = random.codes((rows * k) as usize, planes);
         let packed = reference::bits::pack(&codes, rows as usize, k as usize, planes);
-        let groups = rows.div_ceil(group);
-        let entries = if per_group { groups } else { 1 };
         let slopes: Vec<LengthSlopes> = (0..entries)
             .map(|at| {
                 let first = at % planes;
@@ -173,10 +171,12 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in [Kind::Unit, Kind::Sign] {
         for size in [(1, 1, 1), (3, 31, 2), (5, 33, 5), (7, 65, 3), (64, 4, 64), (131, 37, 32)] {
-            cases.push(case(size, 4, kind, false));
+            cases.push(case(size, 4, kind, 1));
         }
-        cases.extend((1..=8).map(|planes| case((5, 20, 2), planes, kind, true)));
-        cases.push(case((3, 20, 2), 15, kind, false));
+        cases.extend((1..=8).map(|planes| case((5, 20, 2), planes, kind, 5)));
+        cases.push(case((7, 66, 3), 6, kind, 2));
+        cases.push(case((3, 96, 2), 4, kind, 32));
+        cases.push(case((3, 20, 2), 15, kind, 1));
     }
     let none = LengthSlopes { runs: [[0, 0], [0, 1]], slopes: [3.0, 0.125] };
     let kernel = LengthSums { rows: 9, k: 40, planes: 2, kind: Kind::Sign, group: 9, entries: 1 };

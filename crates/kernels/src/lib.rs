@@ -75,6 +75,7 @@ mod quads;
 mod quantize_activation;
 mod quantize_channels;
 mod quantize_gradient;
+mod quantize_groups;
 mod quantize_weight;
 mod reduce;
 mod relu_backward;
@@ -176,6 +177,7 @@ pub use product::{By, Form, Output, PlaneGroup, Product, ProductError, ScaleInde
 pub use quantize_activation::{ActivationForm, QuantizeActivation};
 pub use quantize_channels::QuantizeChannels;
 pub use quantize_gradient::QuantizeGradient;
+pub use quantize_groups::{ChannelSet, QuantizeGroups};
 pub use quantize_weight::{QuantizeWeight, WeightRule};
 pub use reduce::{Reduce, ReduceMap, ReduceOp};
 pub use reference::{binary::SignRule, image::PixelScale, product::Kind, quantize::Rounding};
@@ -299,6 +301,7 @@ pub static REGISTRY: &[&Entry] = &[
     &quantize_activation::ENTRY,
     &quantize_channels::ENTRY,
     &quantize_gradient::ENTRY,
+    &quantize_groups::ENTRY,
     &quantize_weight::ENTRY,
     &reduce::ENTRY,
     &relu_backward::ENTRY,

@@ -80,7 +80,13 @@ impl RoundedCodes {
 
     /// Packs `rows` x `k` codes.
     pub(crate) fn expected(&self, rows: u32, k: u32) -> Expected {
-        let pack = |codes: &[u32]| reference::bits::pack(codes, rows as usize, k as usize, self.bits);
-        Expected::codes(pack(&self.codes), self.bits as usize, pack(&self.alternative))
+        let [codes, alternative] = self.packed(rows, k);
+        Expected::codes(codes, self.bits as usize, alternative)
+    }
+
+    /// The words of `rows` x `k` codes, and those of the other legal ones.
+    pub(crate) fn packed(&self, rows: u32, k: u32) -> [Vec<u32>; 2] {
+        [&self.codes, &self.alternative]
+            .map(|codes| reference::bits::pack(codes, rows as usize, k as usize, self.bits))
     }
 }

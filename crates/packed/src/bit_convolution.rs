@@ -8,7 +8,7 @@ use fearless_simd::{Level, dispatch, prelude::*, u64x8};
 
 use crate::{
     check::Map,
-    code_planes::{Layout, WORD},
+    code_planes::{Layout, PlaneSource, WORD},
     codes::{Code, levels},
     manifest::{self, CodeGroup, Planes, Window},
     weights::Group,
@@ -27,6 +27,8 @@ pub struct BitConvolution {
     pub input: Map,
     pub output: Map,
     pub code: Code,
+    /// The planes of the codes.
+    pub planes: Vec<PlaneSource>,
     /// Pairs of a group of planes of the codes and one of the weights, in the order in which they are added.
     pairs: Vec<Pair>,
 }
@@ -34,6 +36,7 @@ pub struct BitConvolution {
 /// A group of planes of the codes with one of the weights.
 #[derive(Clone, Debug)]
 struct Pair {
+    /// With its place among the planes of the layout.
     code: CodeGroup,
     /// Planes of the weights.
     planes: usize,
@@ -110,20 +113,32 @@ impl Pair {
 impl BitConvolution {
     pub fn new(
         conv: &manifest::BitConvolution,
-        (input, code): (Map, Code),
+        (input, code, of_channels): (Map, Code, &[u8]),
         output: Map,
         groups: &[Group],
     ) -> Self {
-        let pairs = Vec::new();
-        let new = Self { window: conv.window, groups: conv.groups as usize, input, output, code, pairs };
-        let pairs =
-            code.groups().iter().flat_map(|code| groups.iter().map(|group| Pair::new(&new, *code, group)));
+        let planes = PlaneSource::of(&code, of_channels, (input.channels / conv.groups) as usize);
+        let (window, pairs) = (conv.window, Vec::new());
+        let new = Self { window, groups: conv.groups as usize, input, output, code, planes, pairs };
+        let placed = new.code_groups();
+        let pairs = placed.iter().flat_map(|code| groups.iter().map(|group| Pair::new(&new, *code, group)));
         Self { pairs: pairs.collect(), ..new }
+    }
+
+    /// The groups of codes with their places among the planes of the layout, where those of groups apart follow each other.
+    fn code_groups(&self) -> Vec<CodeGroup> {
+        let mut first = 0;
+        let placed = |group: &CodeGroup| {
+            let behind = if self.code.apart { first } else { group.first };
+            first += group.planes;
+            CodeGroup { first: behind, ..*group }
+        };
+        self.code.groups().iter().map(placed).collect()
     }
 
     /// The integer sums of the only pair that a channel belongs to; all others add nothing to it.
     pub fn run(&self, level: Level, codes: &[u8], sums: &mut [i32], scratch: &mut Scratch) {
-        Layout::of(self).pack(codes, &mut scratch.planes);
+        Layout::of(self).pack(codes, &self.planes, &mut scratch.planes);
         self.pair(level, &self.pairs[0], sums, scratch);
         let mut others = std::mem::take(&mut scratch.sums);
         others.resize(sums.len(), 0);
@@ -142,7 +157,7 @@ impl BitConvolution {
         values: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        Layout::of(self).pack(codes, &mut scratch.planes);
+        Layout::of(self).pack(codes, &self.planes, &mut scratch.planes);
         let mut sums = std::mem::take(&mut scratch.sums);
         sums.resize(values.len(), 0);
         for (at, pair) in self.pairs.iter().enumerate() {

@@ -3,11 +3,43 @@
 use crate::{
     bit_convolution::{BitConvolution, ROWS},
     check::Map,
-    manifest::Planes,
+    codes::Code,
+    manifest::{CodeGroup, Planes},
 };
 
 /// Bits of a word.
 pub const WORD: usize = 64;
+
+/// Where a plane comes from.
+#[derive(Clone, Debug)]
+pub struct PlaneSource {
+    /// The bit of the codes.
+    bit: usize,
+    /// The channels that it is of, `[group][word]`; none for all.
+    channels: Option<Vec<u64>>,
+}
+
+impl PlaneSource {
+    /// The planes of codes over maps of `of_group` channels a group: their bits, or those of every group of codes apart, to which
+    /// channels belong by `of_channels`.
+    pub fn of(code: &Code, of_channels: &[u8], of_group: usize) -> Vec<Self> {
+        if !code.apart {
+            return (0..code.bits as usize).map(|bit| Self { bit, channels: None }).collect();
+        }
+        let of_codes = |at: usize| -> Vec<u64> {
+            let word = |groups: &[u8]| {
+                let ones = groups.iter().enumerate().filter(|(_, group)| usize::from(**group) == at);
+                ones.fold(0, |word, (bit, _)| word | 1 << bit)
+            };
+            of_channels.chunks(of_group).flat_map(|groups| groups.chunks(WORD).map(word)).collect()
+        };
+        let planes = |(at, group): (usize, &CodeGroup)| {
+            let channels = Some(of_codes(at));
+            (0..group.planes as usize).map(move |bit| Self { bit, channels: channels.clone() })
+        };
+        code.groups().iter().enumerate().flat_map(planes).collect()
+    }
+}
 
 /// Codes as planes `[plane][row][column][group][word]` of the map with its padding, whose bits are 0, or 1 where codes are -1
 /// and 1.
@@ -19,7 +51,7 @@ pub struct Layout {
     inner: usize,
     /// Words of a group's channels.
     words: usize,
-    bits: usize,
+    planes: usize,
     outside: bool,
     input: Map,
     top: usize,
@@ -37,7 +69,7 @@ impl Layout {
             groups: conv.groups,
             inner,
             words: inner.div_ceil(WORD),
-            bits: conv.code.bits as usize,
+            planes: conv.planes.len(),
             outside: conv.code.planes == Planes::Sign,
             input: conv.input,
             top,
@@ -55,9 +87,9 @@ impl Layout {
         self.kernel[0] * self.kernel[1] * self.words
     }
 
-    pub fn pack(&self, codes: &[u8], planes: &mut Vec<u64>) {
+    pub fn pack(&self, codes: &[u8], sources: &[PlaneSource], planes: &mut Vec<u64>) {
         planes.clear();
-        planes.resize(self.bits * self.plane_words(), 0);
+        planes.resize(self.planes * self.plane_words(), 0);
         if self.outside {
             let ones = |word: usize| u64::MAX >> (WORD - (self.inner - word * WORD).min(WORD));
             planes.chunks_exact_mut(self.words).for_each(|words| {
@@ -70,8 +102,10 @@ impl Layout {
             for (group, codes) in codes.chunks_exact(self.inner).enumerate() {
                 for (word, codes) in codes.chunks(WORD).enumerate() {
                     let place = (at * self.groups + group) * self.words + word;
-                    for plane in 0..self.bits {
-                        planes[plane * self.plane_words() + place] = plane_word(codes, plane);
+                    for (plane, source) in sources.iter().enumerate() {
+                        let kept =
+                            source.channels.as_ref().map_or(u64::MAX, |kept| kept[group * self.words + word]);
+                        planes[plane * self.plane_words() + place] = plane_word(codes, source.bit) & kept;
                     }
                 }
             }

@@ -13,6 +13,8 @@ pub const MAX_BITS: u32 = 8;
 pub struct Code {
     pub bits: u32,
     pub planes: Planes,
+    /// Each channel has one of the groups alone.
+    pub apart: bool,
     count: usize,
     groups: [CodeGroup; MAX_BITS as usize],
 }
@@ -27,10 +29,17 @@ impl Code {
     pub fn of(layer: &Layer, bits: u32, written: Option<&Codes>) -> Result<Self, Error> {
         let bits = width_of(layer, bits)?;
         let all = CodeGroup { first: 0, planes: bits, factor: 1.0 / levels(bits) as f32 };
-        let (planes, groups) = match written {
-            None => (Planes::Unit, &[all][..]),
-            Some(codes) => (codes.planes, &codes.groups[..]),
+        let (planes, groups, apart) = match written {
+            None => (Planes::Unit, &[all][..], false),
+            Some(codes) => (codes.planes, &codes.groups[..], codes.apart),
         };
+        let few = (2..=MAX_BITS as usize).contains(&groups.len());
+        let lowest = groups.iter().all(|group| group.first == 0);
+        if apart && !(few && lowest && planes == Planes::Unit) {
+            let message =
+                "has groups of codes apart that are not 2 to 8 of unit planes from the lowest bit on";
+            return Err(Error::layer(&layer.name, message));
+        }
         let mut free = levels(bits);
         for group in groups {
             let fits = group.planes >= 1 && group.first < bits && group.planes <= bits - group.first;
@@ -38,15 +47,15 @@ impl Code {
             if !fits || free & own != own || !group.factor.is_finite() {
                 return Err(Error::layer(&layer.name, format!("has a group {group:?} of {bits}-bit codes")));
             }
-            free &= !own;
+            free &= if apart { free } else { !own };
         }
         if groups.is_empty() {
             return Err(Error::layer(&layer.name, "has codes without a group"));
         }
-        // Groups share no bit, so that there are no more than bits.
+        // Groups share no bit, so that there are no more than bits, or are apart.
         let mut own = [all; MAX_BITS as usize];
         own[..groups.len()].copy_from_slice(groups);
-        Ok(Self { bits, planes, count: groups.len(), groups: own })
+        Ok(Self { bits, planes, apart, count: groups.len(), groups: own })
     }
 
     pub fn groups(&self) -> &[CodeGroup] {

@@ -303,6 +303,12 @@ impl File {
         self.layers[at].inputs[0].map_or(image, |before| self.layers[before].output)
     }
 
+    /// The group of codes that each channel of the first input of layer `at` belongs to; empty where they are not apart.
+    pub(crate) fn input_groups(&self, at: usize) -> &[u8] {
+        let before = self.layers[at].inputs[0].map(|before| &self.manifest.layers[before].name);
+        before.map_or(&[], |name| self.bytes(name, "groups"))
+    }
+
     /// Numbers are finite, directions and thresholds in order, and bits behind the last weight zero.
     fn check_values(&self) -> Result<(), Error> {
         for (name, tensor) in &self.tensors {
@@ -334,6 +340,12 @@ impl File {
                         let message =
                             format!("has a width that does not divide {} in channel {at}", quantize.bits);
                         return Err(Error::tensor(&format!("{name}.bits"), message));
+                    }
+                    let count = quantize.codes.as_ref().map_or(0, |codes| codes.groups.len());
+                    let of = self.bytes(name, "groups").iter().position(|&group| usize::from(group) >= count);
+                    if let Some(at) = of {
+                        let message = format!("has no group of {count} in channel {at}");
+                        return Err(Error::tensor(&format!("{name}.groups"), message));
                     }
                 }
                 Operation::BitConvolution(conv) => weights::check(self, name, conv, self.input(at))?,

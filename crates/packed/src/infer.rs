@@ -98,8 +98,10 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
             let code = Code::of(layer, quantize.bits, quantize.codes.as_ref())?;
             check_rule(layer, quantize)?;
             let by_channel = quantize.rule.is_some_and(|rule| rule.form == Form::ClipByChannel);
-            let list = by_channel.then(|| need(layer, "bits", Dtype::U8, &[one.channels], 8));
-            (Map { kind: Kind::Codes(code), ..one }, list.into_iter().collect())
+            let own =
+                [("bits", by_channel), ("groups", code.apart)].into_iter().filter(|(_, needed)| *needed);
+            let list = own.map(|(suffix, _)| need(layer, suffix, Dtype::U8, &[one.channels], 8));
+            (Map { kind: Kind::Codes(code), ..one }, list.collect())
         }
         Operation::Dequantize if matches!(one.kind, Kind::Codes(_)) => {
             (Map { kind: Kind::Values, ..one }, Vec::new())
@@ -119,6 +121,9 @@ pub fn infer(layer: &Layer, inputs: &[Map]) -> Result<(Map, Vec<Need>), Error> {
         }
         Operation::Threshold { bits, pool, codes } if one.kind == Kind::Sums => {
             let code = Code::of(layer, *bits, codes.as_ref())?;
+            if code.apart {
+                return fail("has groups of codes apart behind thresholds".to_owned());
+            }
             let [height, width] = pool.as_ref().map_or(Ok([one.height, one.width]), over)?;
             let list = vec![
                 need(layer, "thresholds", Dtype::I32, &[levels(*bits), one.channels], 32),
@@ -139,6 +144,22 @@ fn need(layer: &Layer, suffix: &str, dtype: Dtype, shape: &[u32], bits: u64) -> 
 }
 
 fn check_rule(layer: &Layer, quantize: &Quantize) -> Result<(), Error> {
+    if let Some(rule) = quantize.rule
+        && quantize.codes.as_ref().is_some_and(|codes| codes.apart)
+    {
+        let factor = match rule.rounding {
+            Rounding::Even => levels(quantize.bits),
+            Rounding::Down => levels(quantize.bits) + 1,
+            Rounding::HalfUp => 0,
+        };
+        let sound = (rule.form, rule.inverse, rule.factor, rule.drop) == (Form::Clip, 1.0, factor as f32, 0);
+        if !sound {
+            return Err(Error::layer(
+                &layer.name,
+                format!("has the rule {rule:?} for groups of codes apart"),
+            ));
+        }
+    }
     let Some(rule) = &quantize.rule else { return Ok(()) };
     let numbers = [rule.inverse, rule.factor];
     let sound = numbers.iter().all(|number| number.is_finite() && *number > 0.0)

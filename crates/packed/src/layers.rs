@@ -5,7 +5,7 @@ use fearless_simd::{Level, Simd, dispatch};
 use crate::{
     check::Map,
     codes::{Code, levels},
-    manifest::{Form, Planes, Quantize, Rounding, Rule, Window},
+    manifest::{CodeGroup, Form, Planes, Quantize, Rounding, Rule, Window},
 };
 
 /// Comparisons that turn integer sums into codes.
@@ -119,13 +119,16 @@ pub struct Quantizer {
     rule: Rule,
     /// Factor and step of each channel, where they have their own.
     channels: Vec<(f32, u8)>,
+    /// Factor and largest number of each channel, where groups of codes are apart.
+    apart: Vec<(f32, f32)>,
     /// The largest number before bits are cut off.
     largest: f32,
 }
 
 impl Quantizer {
-    /// `widths` are those of the channels, where they have their own.
-    pub fn new(quantize: &Quantize, widths: &[u8]) -> Self {
+    /// `widths` are those of the channels, where they have their own, and `groups` the channels' groups of codes, where these are
+    /// apart.
+    pub fn new(quantize: &Quantize, widths: &[u8], groups: &[u8]) -> Self {
         let factor = levels(quantize.bits) as f32;
         let usual = Rule { form: Form::Clip, inverse: 1.0, factor, rounding: Rounding::Even, drop: 0 };
         let rule = quantize.rule.unwrap_or(usual);
@@ -134,12 +137,30 @@ impl Quantizer {
             (own as f32, (levels(quantize.bits) / own) as u8)
         };
         let channels = widths.iter().map(channel).collect();
-        Self { rule, channels, largest: levels(quantize.bits + rule.drop) as f32 }
+        let planes: Vec<u32> =
+            quantize.codes.iter().flat_map(|codes| &codes.groups).map(|group| group.planes).collect();
+        let of_group = |group: &u8| {
+            let most = levels(planes[usize::from(*group)]) as f32;
+            (if rule.rounding == Rounding::Even { most } else { most + 1.0 }, most)
+        };
+        let apart = groups.iter().map(of_group).collect();
+        Self { rule, channels, apart, largest: levels(quantize.bits + rule.drop) as f32 }
     }
 
     pub fn run(&self, level: Level, values: &[f32], codes: &mut [u8]) {
         let inverse = self.rule.inverse;
         match self.rule.form {
+            Form::Clip if !self.apart.is_empty() => {
+                let channels = self.apart.len();
+                for (codes, values) in codes.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
+                    for ((code, x), (factor, most)) in codes.iter_mut().zip(values).zip(&self.apart) {
+                        let number = factor * unit(*x);
+                        let even = self.rule.rounding == Rounding::Even;
+                        let rounded = if even { number.round_ties_even() } else { number.floor() };
+                        *code = rounded.min(*most) as u8;
+                    }
+                }
+            }
             Form::Clip => self.round(level, values, codes, |x| unit(inverse * x)),
             Form::Magnitude => self.round(level, values, codes, |x| (inverse * x).abs().min(1.0)),
             Form::ClipByChannel => {
@@ -194,10 +215,10 @@ pub fn rescale(factors: &[f32], sums: &[i32], values: &mut [f32]) {
     }
 }
 
-/// What every code stands for.
-pub fn code_values(code: &Code) -> Vec<f32> {
-    let value = |number: u32| {
-        let terms = code.groups().iter().map(|group| {
+/// What every code stands for, in a table for each of groups apart, else in one.
+pub fn code_values(code: &Code) -> Vec<Vec<f32>> {
+    let value = |groups: &[CodeGroup], number: u32| {
+        let terms = groups.iter().map(|group| {
             let own = (number >> group.first & levels(group.planes)) as i32;
             let integer =
                 if code.planes == Planes::Unit { own } else { 2 * own - levels(group.planes) as i32 };
@@ -205,12 +226,20 @@ pub fn code_values(code: &Code) -> Vec<f32> {
         });
         terms.reduce(|sum, term| sum + term).unwrap_or(0.0)
     };
-    (0..1 << code.bits).map(value).collect()
+    let together = if code.apart { 1 } else { code.groups().len() };
+    let of_groups = |groups| (0..1 << code.bits).map(|number| value(groups, number)).collect();
+    code.groups().chunks(together).map(of_groups).collect()
 }
 
-/// Codes to what they stand for.
-pub fn dequantize(table: &[f32], codes: &[u8], values: &mut [f32]) {
-    values.iter_mut().zip(codes).for_each(|(value, code)| *value = table[usize::from(*code)]);
+/// Codes to what they stand for, by the table of each channel's group where `groups` says these.
+pub fn dequantize(tables: &[Vec<f32>], groups: &[u8], codes: &[u8], values: &mut [f32]) {
+    if let [table] = tables {
+        values.iter_mut().zip(codes).for_each(|(value, code)| *value = table[usize::from(*code)]);
+        return;
+    }
+    for ((value, code), group) in values.iter_mut().zip(codes).zip(groups.iter().cycle()) {
+        *value = tables[usize::from(*group)][usize::from(*code)];
+    }
 }
 
 /// A number added to each channel.

@@ -8,7 +8,7 @@ pub use planes::{
 use serde::{Deserialize, Serialize};
 
 /// Latest version of the format that `docs/packed-format.md` describes. A file has the earliest version that holds it.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 /// The name of the preprocessed picture among the inputs of layers.
 pub const IMAGE: &str = "image";
@@ -249,6 +249,7 @@ impl Manifest {
         let all = self.layers.iter().chain(self.narrower.iter().flat_map(|other| &other.layers));
         let least = if self.narrower.is_empty() { 1 } else { 2 };
         let of = |layer: &Layer| match &layer.operation {
+            Operation::Quantize(Quantize { codes: Some(Codes { apart: true, .. }), .. }) => 4,
             Operation::ClipTo { .. } | Operation::MagnitudeTo { .. } => 3,
             Operation::ChannelMagnitude | Operation::WindowMean(_) | Operation::ScalePositions => 3,
             Operation::BitConvolution(conv) if conv.apart || layer.inputs.len() > 1 => 3,

@@ -34,8 +34,8 @@ pub(crate) enum Work {
     WindowMean(Window),
     ScalePositions,
     Quantize(Quantizer),
-    /// What every code stands for.
-    Dequantize(Vec<f32>),
+    /// What every code stands for, and the group of codes of each channel, where they are apart.
+    Dequantize(Vec<Vec<f32>>, Vec<u8>),
     BitConvolution(BitConvolution),
     Threshold {
         thresholds: Thresholds,
@@ -231,10 +231,12 @@ fn work(file: &File, at: usize) -> Work {
         Operation::ChannelMagnitude => Work::ChannelMagnitude,
         Operation::WindowMean(window) => Work::WindowMean(*window),
         Operation::ScalePositions => Work::ScalePositions,
-        Operation::Quantize(quantize) => Work::Quantize(Quantizer::new(quantize, file.bytes(name, "bits"))),
+        Operation::Quantize(quantize) => {
+            Work::Quantize(Quantizer::new(quantize, file.bytes(name, "bits"), file.bytes(name, "groups")))
+        }
         Operation::Dequantize => {
             let Kind::Codes(code) = input.kind else { unreachable!("kinds were checked") };
-            Work::Dequantize(code_values(&code))
+            Work::Dequantize(code_values(&code), file.input_groups(at).to_vec())
         }
         Operation::BitConvolution(conv) => {
             let groups = weights::groups(file, name, conv, input);
@@ -245,7 +247,8 @@ fn work(file: &File, at: usize) -> Work {
                 let conv = manifest::Convolution { channels, groups, bias: false, window, outside: 0.0 };
                 return Work::Convolution(Convolution::new(&conv, input, output, &weight, &[]));
             };
-            Work::BitConvolution(BitConvolution::new(conv, (input, code), output, &groups))
+            let of_channels = file.input_groups(at);
+            Work::BitConvolution(BitConvolution::new(conv, (input, code, of_channels), output, &groups))
         }
         Operation::Threshold { pool, .. } => {
             let thresholds =

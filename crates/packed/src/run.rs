@@ -237,8 +237,8 @@ fn compute(
             positions::scale(values_of(input), values_of(step.inputs[1]), result);
         }
         (Work::Quantize(quantizer), Value::Codes(codes)) => quantizer.run(level, values_of(input), codes),
-        (Work::Dequantize(table), Value::Values(result)) => {
-            layers::dequantize(table, codes_of(input), result)
+        (Work::Dequantize(tables, groups), Value::Values(result)) => {
+            layers::dequantize(tables, groups, codes_of(input), result)
         }
         (Work::BitConvolution(conv), Value::Values(result)) => {
             let factors = step.inputs.get(1).map(|factors| values_of(*factors));

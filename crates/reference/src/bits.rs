@@ -35,6 +35,15 @@ pub fn pack(codes: &[u32], rows: usize, k: usize, bits: u32) -> Vec<u32> {
     planes
 }
 
+/// Applies `each` to the words of `planes` planes and their number, so many at a time as codes of one word hold, and puts the
+/// results one behind the other: what moves elements treats all planes alike, however many there are.
+pub fn by_planes(words: &[u32], planes: u32, each: impl Fn(&[u32], u32) -> Vec<u32>) -> Vec<u32> {
+    const MOST: u32 = 16;
+    let plane = words.len() / planes.max(1) as usize;
+    let runs = (0..planes).step_by(MOST as usize).map(|first| (first as usize, MOST.min(planes - first)));
+    runs.flat_map(|(first, count)| each(&words[first * plane..][..count as usize * plane], count)).collect()
+}
+
 /// Unpacks `[bits][rows][row_words(k)]` to `codes[rows][k]`; the bits behind element `k - 1` are not read.
 ///
 /// # Panics

@@ -220,11 +220,12 @@ fn packed_codes(bits: u32, codes: &DeployedCodes) -> Option<Codes> {
     }
     let planes = if codes.kind == Kind::Unit { Planes::Unit } else { Planes::Sign };
     let group = |(planes, factor): &(kernels::PlaneGroup, f32)| CodeGroup {
-        first: planes.first_plane,
+        // A code has the bits of its own group alone.
+        first: if codes.apart { 0 } else { planes.first_plane },
         planes: planes.planes,
         factor: *factor,
     };
-    Some(Codes { planes, groups: codes.groups.iter().map(group).collect() })
+    Some(Codes { planes, groups: codes.groups.iter().map(group).collect(), apart: codes.apart })
 }
 
 pub(super) fn packed_window(window: &kernels::Window) -> Window {
@@ -259,7 +260,7 @@ fn pack_tensors(layer: &DeployedLayer) -> Vec<(String, Tensor)> {
             tensors.push(("ascending".into(), Tensor::U8(directions)));
             tensors.push(("thresholds".into(), Tensor::I32(thresholds)));
         } else if let DeployedOperation::Quantize { .. } = layer.operation {
-            tensors.push(("bits".into(), Tensor::U8(words.iter().map(|&word| word as u8).collect())));
+            tensors.push(((*name).to_owned(), Tensor::U8(words.iter().map(|&word| word as u8).collect())));
         } else {
             tensors.push(((*name).to_owned(), Tensor::F32(floats(words))));
         }

@@ -10,9 +10,9 @@ use graph::layers::{
 use graph::{
     BaseScales, Bits, DeployedCodes, DeployedGroup, FULL_PRECISION, Geometry, GraphError, InputSpec, Layer,
     Network, NetworkBuilder, Node, Padding, PixelScale, Shape,
-    quantizers::{ActivationQuantizer, ChannelBits, Coded, DorefaActivation, SignActivation},
+    quantizers::{ActivationQuantizer, ChannelBits, ChannelCodes, Coded, DorefaActivation, SignActivation},
 };
-use kernels::{ActivationForm, Kind, PlaneGroup, Rounding};
+use kernels::{ActivationForm, ChannelSet, Kind, PlaneGroup, Rounding};
 use packed::File;
 use packed::manifest::{
     BitConvolution, CodeGroup, Codes, Form, IMAGE, Operation, Planes, Rounding as FileRounding, Window,
@@ -130,6 +130,14 @@ fn add(
         }
         Operation::Quantize(quantize) => {
             let codes = code_groups(quantize.bits, quantize.codes.as_ref());
+            if codes.apart {
+                let sets = channel_sets(&codes, file.bytes(name, "groups"));
+                let down = quantize.rule.is_some_and(|rule| rule.rounding == FileRounding::Down);
+                let rounding = if down { Rounding::MidRise } else { Rounding::Even };
+                let factors = codes.groups.iter().map(|(_, factor)| *factor).collect();
+                let quantizer = Arc::new(ChannelCodes { sets, factors, rounding });
+                return Ok(net.add_layer(name, Arc::new(Quantize { quantizer }), inputs)?);
+            }
             let widths = file.bytes(name, "bits").iter().map(|&width| u32::from(width)).collect();
             Arc::new(Quantize { quantizer: quantizer(name, quantize, &codes, widths)? })
         }
@@ -218,14 +226,27 @@ fn border(file: &File, layer: &packed::manifest::Layer) -> f32 {
 fn code_groups(bits: u32, codes: Option<&Codes>) -> DeployedCodes {
     let Some(codes) = codes else {
         let factor = 1.0 / ((1u32 << bits) - 1) as f32;
-        return DeployedCodes { kind: Kind::Unit, groups: vec![(PlaneGroup::first(bits), factor)] };
+        return DeployedCodes::new(Kind::Unit, vec![(PlaneGroup::first(bits), factor)]);
     };
+    let mut behind = 0;
     let group = |group: &CodeGroup| {
-        let planes = PlaneGroup { first_plane: group.first, planes: group.planes, mask: None };
+        // Groups apart have planes of their own on an adapter.
+        let first_plane = if codes.apart { behind } else { group.first };
+        behind += group.planes;
+        let planes = PlaneGroup { first_plane, planes: group.planes, mask: None };
         (planes, group.factor)
     };
     let kind = if codes.planes == Planes::Unit { Kind::Unit } else { Kind::Sign };
-    DeployedCodes { kind, groups: codes.groups.iter().map(group).collect() }
+    DeployedCodes { kind, groups: codes.groups.iter().map(group).collect(), apart: codes.apart }
+}
+
+/// The channels of groups of codes apart, by the group of each.
+fn channel_sets(codes: &DeployedCodes, groups: &[u8]) -> Vec<ChannelSet> {
+    let set = |(at, (planes, _)): (usize, &(PlaneGroup, f32))| ChannelSet {
+        bits: planes.planes,
+        members: groups.iter().map(|group| usize::from(*group) == at).collect(),
+    };
+    codes.groups.iter().enumerate().map(set).collect()
 }
 
 /// The groups of planes one behind the other, each with its mask at its end.

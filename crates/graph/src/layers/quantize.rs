@@ -73,9 +73,14 @@ impl Layer for Quantize {
         match deployed::quantize(quantizer.as_ref(), &packed) {
             Some(operation) => {
                 let ends = ([Origin::Buffer(input.chunks[0])], Some(packed.chunks[0]));
-                let bits = quantizer.channel_bits(&place.name, packed.shape.channels);
-                let bits = bits.map(|bits| ("bits", recorder.constant("bits of channels", bits)));
-                recorder.describe(&place.name, operation, &ends.0, bits.into_iter().collect(), ends.1);
+                let channels = packed.shape.channels;
+                let (bits, sets) =
+                    (quantizer.channel_bits(&place.name, channels), quantizer.channel_sets(channels));
+                let of_channels = [("bits", bits), ("groups", sets)].into_iter();
+                let tensors = of_channels
+                    .filter_map(|(name, words)| Some((name, recorder.constant("of channels", words?))))
+                    .collect();
+                recorder.describe(&place.name, operation, &ends.0, tensors, ends.1);
             }
             None => recorder.describe_nothing(&place.name),
         }

@@ -54,8 +54,8 @@ impl ActivationQuantizer for DorefaActivation {
         (bits <= self.bits).then(|| Arc::new(Self { bits, rounding, ..*self }) as Arc<_>)
     }
 
-    fn with_learned_bits(&self, form: LengthForm, _: u32) -> Option<Arc<dyn ActivationQuantizer>> {
-        Some(Arc::new(LearnedActivation::new(form, self.bits)))
+    fn with_learned_bits(&self, form: LengthForm, groups: u32) -> Option<Arc<dyn ActivationQuantizer>> {
+        Some(Arc::new(LearnedActivation::new(form, self.bits, groups)))
     }
 
     fn bits(&self) -> u32 {

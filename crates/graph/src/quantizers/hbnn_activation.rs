@@ -1,10 +1,10 @@
 //! Activations whose channels have bits of their own, as the authors of heterogeneous binarization mask inputs.
 
-use kernels::{ActivationForm, ClipBackward, QuantizeChannels};
+use kernels::QuantizeChannels;
 use recording::BufferSlice;
 use reference::random::philox4x32_10;
 
-use super::{ActivationQuantizer, DorefaActivation};
+use super::{ActivationQuantizer, DorefaActivation, channel_codes::clip_backward};
 use crate::{
     BitMix, BitOrder, CodeForm, CodeRule, GraphError, Heterogeneous, MaskGranularity, Packed, Recorder,
     Tensor,
@@ -114,15 +114,4 @@ impl ActivationQuantizer for ChannelBits {
     fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
         clip_backward(recorder, input, grad)
     }
-}
-
-fn clip_backward(recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
-    let result = recorder.tensor("grad_input", input.shape);
-    for chunk in recorder.chunks() {
-        let at = chunk.index;
-        let (len, form) = (chunk.samples * input.shape.len(), ActivationForm::Clip);
-        let kernel = ClipBackward { len, form, limit: 1.0 };
-        recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
-    }
-    Ok(result)
 }

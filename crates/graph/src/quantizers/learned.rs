@@ -139,24 +139,17 @@ impl Recorded {
         runs.into_iter().zip(0..).map(group).collect()
     }
 
-    /// Records the sums of `grad * dQ/dn` of one matrix of planes over groups of rows, column by column.
-    pub fn partial_sums(
-        &self,
-        recorder: &mut Recorder,
-        (planes, grad, range): (BufferSlice, BufferSlice, BufferSlice),
-        (rows, k, group): (u32, u32, u32),
-        partials: BufferSlice,
-    ) -> Result<(), GraphError> {
+    /// What the integers of the planes from `first_plane` on are multiplied by in the derivative by the length.
+    fn slopes(&self, first_plane: u32) -> LengthSlopes {
         let slopes = self.rule().group_scales(self.base).map(|[_, slope]| slope as f32);
-        let mut runs = self.runs();
+        let mut runs = self.runs().map(|[first, planes]| [first_plane + first, planes]);
         for (run, _) in runs.iter_mut().zip(slopes).filter(|(_, slope)| *slope == 0.0) {
             *run = [0, 0];
         }
-        let table =
-            recorder.constant("slopes of the length", LengthSlopes::words(&[LengthSlopes { runs, slopes }]));
-        let kind = if self.of == Of::Weight { kernels::Kind::Sign } else { kernels::Kind::Unit };
-        let kernel = LengthSums { rows, k, planes: self.planes(), kind, group, entries: 1 };
-        recorder.dispatch(kernel, &[planes, grad, range, table, partials])
+        match self.frozen {
+            true => LengthSlopes { runs: [[0, 0]; 2], slopes: [0.0; 2] },
+            false => LengthSlopes { runs, slopes },
+        }
     }
 
     /// The parameter that holds the length, with those of other groups.
@@ -210,6 +203,23 @@ pub(crate) fn scales(
     let step = recorder.step();
     recorder.dispatch(kernel, &[parameter.value, range, step, table, scales])?;
     Ok(scales)
+}
+
+/// Records the sums of `grad * dQ/dn` of one matrix of `planes` planes over groups of rows, column by column; each length is that
+/// of as many neighboring columns as every other, with the first of its planes.
+pub(crate) fn partial_sums(
+    recorder: &mut Recorder,
+    (lengths, all_planes): (&[(Recorded, u32)], u32),
+    (planes, grad, range): (BufferSlice, BufferSlice, BufferSlice),
+    (rows, k, group): (u32, u32, u32),
+    partials: BufferSlice,
+) -> Result<(), GraphError> {
+    let slopes: Vec<LengthSlopes> = lengths.iter().map(|(length, first)| length.slopes(*first)).collect();
+    let table = recorder.constant("slopes of the length", LengthSlopes::words(&slopes));
+    let kind = if lengths[0].0.of == Of::Weight { kernels::Kind::Sign } else { kernels::Kind::Unit };
+    let entries = u32::try_from(lengths.len()).expect("no more than columns");
+    let kernel = LengthSums { rows, k, planes: all_planes, kind, group, entries };
+    recorder.dispatch(kernel, &[planes, grad, range, table, partials])
 }
 
 /// Records the copy of `words` words.

@@ -1,14 +1,17 @@
-//! Activations of a learned bit length (BitPruning).
+//! Activations of learned bit lengths (BitPruning).
 
 use std::{ops::RangeInclusive, sync::Arc};
 
-use kernels::{ActivationForm, ClipBackward, QuantizeActivation, Reduce, ReduceMap, ReduceOp, Rounding};
+use kernels::{ActivationForm, ChannelSet, QuantizeActivation, Reduce, ReduceMap, ReduceOp, Rounding};
+use recording::BufferSlice;
 use reference::bit_length::{Grid, Tensor as Of};
+use reference::quantize::levels;
 use reference::threshold::{BatchNormChannel, ChannelThresholds, fold_batch_norm_by};
 
 use super::{
     ActivationQuantizer, DorefaActivation,
-    learned::{Recorded, copy, for_state, parameters, put, scales},
+    channel_codes::{clip_backward, record_sets},
+    learned::{Recorded, copy, for_state, parameters, partial_sums, put, scales},
 };
 use crate::{
     CodeRule, GraphError, Packed, ParameterSpec, Recorder, Tensor,
@@ -21,80 +24,84 @@ use crate::{
 const PARTIAL_ROWS: u32 = 1024;
 
 /// Activations clipped to [0, 1] on the grids of [`reference::bit_length`]; the gradient passes where `0 <= x <= 1`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LearnedActivation(pub(crate) Recorded);
+///
+/// Groups of channels may have lengths of their own. Each then has planes of its own, whose bits are 0 in all other channels, so
+/// that the tensor is the sum of its plane groups as ever; frozen groups of equal bits share theirs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnedActivation {
+    /// The length of all channels, or those of equally many neighboring channels each.
+    lengths: Vec<Recorded>,
+}
+
+/// Groups of channels whose codes lie in the same planes: one, or several frozen ones of equal bits.
+#[derive(Clone, Debug)]
+struct Set {
+    length: Recorded,
+    groups: Vec<usize>,
+    first_plane: u32,
+}
 
 impl LearnedActivation {
-    /// A length that begins at `bits` whole bits.
-    pub fn new(form: LengthForm, bits: u32) -> Self {
-        Self(Recorded::new(form, Of::Activation, bits))
+    /// `groups` lengths that begin at `bits` whole bits.
+    pub fn new(form: LengthForm, bits: u32, groups: u32) -> Self {
+        Self { lengths: vec![Recorded::new(form, Of::Activation, bits); groups as usize] }
     }
 
     fn rounding(&self) -> Rounding {
-        match self.0.form.grid() {
+        match self.lengths[0].form.grid() {
             Grid::Nested => Rounding::MidRise,
             Grid::Ends => Rounding::Even,
         }
     }
-}
 
-impl ActivationQuantizer for LearnedActivation {
-    fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn ActivationQuantizer>> {
-        for_state(&[self.0], read).map(|recorded| Arc::new(Self(recorded[0])) as _)
-    }
-
-    fn cut(&self, bits: u32) -> Option<Arc<dyn ActivationQuantizer>> {
-        self.0.cut(bits).map(|recorded| Arc::new(Self(recorded)) as _)
-    }
-
-    fn bits(&self) -> u32 {
-        self.0.bits()
-    }
-
-    fn factor(&self) -> f32 {
-        1.0 / reference::quantize::levels(self.0.base) as f32
-    }
-
-    fn groups(&self, recorder: &mut Recorder) -> Result<Vec<Group>, GraphError> {
-        if self.0.frozen {
-            return Ok(vec![Group::codes(self.0.base, self.factor())]);
+    fn sets(&self) -> Vec<Set> {
+        let mut sets: Vec<Set> = Vec::new();
+        for (at, length) in self.lengths.iter().enumerate() {
+            let same = |set: &&mut Set| length.frozen && set.length.frozen && set.length.base == length.base;
+            match sets.iter_mut().find(same) {
+                Some(set) => set.groups.push(at),
+                None => sets.push(Set { length: *length, groups: vec![at], first_plane: 0 }),
+            }
         }
-        let one = recorder.one();
-        let scales = recorder.once(|recorder| scales(recorder, &[self.0], one))?;
-        Ok(self.0.groups(scales, (0, 1)))
+        let mut first_plane = 0;
+        for set in &mut sets {
+            set.first_plane = first_plane;
+            first_plane += set.length.planes();
+        }
+        sets
     }
 
-    fn parameters(&self) -> Vec<ParameterSpec> {
-        parameters(&[self.0])
+    /// The length of all channels: the only one, or the one that frozen groups agree on.
+    fn only(&self) -> Option<Recorded> {
+        match self.sets().as_slice() {
+            [set] => Some(set.length),
+            _ => None,
+        }
     }
 
-    fn thresholds(
+    fn planes(&self) -> u32 {
+        self.sets().iter().map(|set| set.length.planes()).sum()
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.lengths.iter().all(|length| length.frozen)
+    }
+
+    /// Records the codes of one length of all channels, those of its widths one behind the other.
+    fn pack_alone(
         &self,
-        channel: &BatchNormChannel,
-        range: RangeInclusive<i64>,
-    ) -> Option<ChannelThresholds> {
-        self.0.frozen.then(|| fold_batch_norm_by(channel, (self.0.base, self.rounding()), range))
-    }
-
-    fn rule(&self) -> Option<CodeRule> {
-        let whole = DorefaActivation { rounding: self.rounding(), ..DorefaActivation::new(self.0.base) };
-        whole.rule().filter(|_| self.0.frozen)
-    }
-
-    /// Two sets of codes have no common rounding.
-    fn unit_clip(&self) -> Option<Rounding> {
-        (self.0.widths().len() == 1).then(|| self.rounding())
-    }
-
-    fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
-        let (shape, planes) = (input.shape, self.0.planes());
+        recorder: &mut Recorder,
+        length: Recorded,
+        input: &Tensor,
+    ) -> Result<Vec<BufferSlice>, GraphError> {
+        let (shape, planes) = (input.shape, length.planes());
         let mut chunks = Vec::new();
         for chunk in recorder.chunks() {
             let rows = chunk.samples * shape.pixels();
             let words = Packed::words(shape, planes, chunk.samples);
             let buffer = recorder.per_sample("codes", chunk, words);
             let mut first = 0;
-            for bits in self.0.widths() {
+            for bits in length.widths() {
                 let (form, rounding) = (ActivationForm::Clip, self.rounding());
                 let (channels, range) = (shape.channels, 1.0);
                 let kernel = QuantizeActivation { rows, channels, bits, form, rounding, range };
@@ -112,19 +119,103 @@ impl ActivationQuantizer for LearnedActivation {
             }
             chunks.push(buffer);
         }
+        Ok(chunks)
+    }
+
+    /// Records the codes of all sets of channels, one behind the other.
+    fn pack_sets(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Vec<BufferSlice>, GraphError> {
+        let of_group = input.shape.channels as usize / self.lengths.len();
+        let of_set = |set: Set| {
+            let members: Vec<bool> =
+                (0..input.shape.channels as usize).map(|c| set.groups.contains(&(c / of_group))).collect();
+            let widths = set.length.widths().into_iter();
+            widths.map(move |bits| ChannelSet { bits, members: members.clone() })
+        };
+        let sets: Vec<ChannelSet> = self.sets().into_iter().flat_map(of_set).collect();
+        record_sets(recorder, input, &sets, self.rounding())
+    }
+}
+
+impl ActivationQuantizer for LearnedActivation {
+    fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn ActivationQuantizer>> {
+        for_state(&self.lengths, read).map(|lengths| Arc::new(Self { lengths }) as _)
+    }
+
+    fn cut(&self, bits: u32) -> Option<Arc<dyn ActivationQuantizer>> {
+        let lengths = self.lengths.iter().map(|length| length.cut(bits)).collect::<Option<_>>()?;
+        Some(Arc::new(Self { lengths }))
+    }
+
+    /// Of the longest.
+    fn bits(&self) -> u32 {
+        self.lengths.iter().map(Recorded::bits).max().expect("at least one length")
+    }
+
+    fn factor(&self) -> f32 {
+        1.0 / levels(self.lengths[0].base) as f32
+    }
+
+    fn groups(&self, recorder: &mut Recorder) -> Result<Vec<Group>, GraphError> {
+        let (sets, of) = (self.sets(), self.lengths.len());
+        let scales = match self.is_frozen() {
+            true => None,
+            false => {
+                let one = recorder.one();
+                Some(recorder.once(|recorder| scales(recorder, &self.lengths, one))?)
+            }
+        };
+        let groups = |set: &Set| {
+            let own = match scales {
+                Some(scales) if !set.length.frozen => set.length.groups(scales, (set.groups[0], of)),
+                _ => vec![Group::codes(set.length.base, 1.0 / levels(set.length.base) as f32)],
+            };
+            own.into_iter().map(|group| group.behind(set.first_plane)).collect::<Vec<_>>()
+        };
+        Ok(sets.iter().flat_map(groups).collect())
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        parameters(&self.lengths)
+    }
+
+    fn thresholds(
+        &self,
+        channel: &BatchNormChannel,
+        range: RangeInclusive<i64>,
+    ) -> Option<ChannelThresholds> {
+        let length = self.only().filter(|length| length.frozen)?;
+        Some(fold_batch_norm_by(channel, (length.base, self.rounding()), range))
+    }
+
+    fn rule(&self) -> Option<CodeRule> {
+        let widest = DorefaActivation { rounding: self.rounding(), ..DorefaActivation::new(self.bits()) };
+        widest.rule().filter(|_| self.is_frozen())
+    }
+
+    fn channel_sets(&self, channels: u32) -> Option<Vec<u32>> {
+        let sets = self.sets();
+        let of_group = channels as usize / self.lengths.len();
+        let set = |channel: usize| sets.iter().position(|set| set.groups.contains(&(channel / of_group)));
+        let all = (0..channels as usize).map(|channel| set(channel).map(|set| set as u32)).collect();
+        if sets.len() > 1 && self.is_frozen() { all } else { None }
+    }
+
+    /// Two sets of codes have no common rounding.
+    fn unit_clip(&self) -> Option<Rounding> {
+        self.only().filter(|length| length.widths().len() == 1).map(|_| self.rounding())
+    }
+
+    fn pack(&self, recorder: &mut Recorder, input: &Tensor) -> Result<Packed, GraphError> {
+        let chunks = match self.only() {
+            Some(length) => self.pack_alone(recorder, length, input)?,
+            None => self.pack_sets(recorder, input)?,
+        };
         let groups = self.groups(recorder)?;
-        Ok(Packed { shape, kind: self.kind(), groups, chunks, magnitudes: None })
+        Ok(Packed { shape: input.shape, kind: self.kind(), groups, chunks, magnitudes: None })
     }
 
     fn backward(&self, recorder: &mut Recorder, input: &Tensor, grad: &Tensor) -> Result<Tensor, GraphError> {
-        let result = recorder.tensor("grad_input", input.shape);
-        for chunk in recorder.chunks() {
-            let at = chunk.index;
-            let (len, form) = (chunk.samples * input.shape.len(), ActivationForm::Clip);
-            let kernel = ClipBackward { len, form, limit: 1.0 };
-            recorder.dispatch(kernel, &[input.chunks[at], grad.chunks[at], result.chunks[at]])?;
-        }
-        Ok(result)
+        clip_backward(recorder, input, grad)
     }
 
     fn own_gradients(
@@ -133,11 +224,21 @@ impl ActivationQuantizer for LearnedActivation {
         codes: &Packed,
         grad: &Tensor,
     ) -> Result<(), GraphError> {
-        if self.0.frozen || !self.0.length(recorder).spec.trainable {
+        let parameter = self.lengths[0].length(recorder);
+        if self.is_frozen() || !parameter.spec.trainable {
             return Ok(());
         }
         let (pixels, channels) = (codes.shape.pixels(), codes.shape.channels);
         let (group, one) = (rows_per_partial(pixels, PARTIAL_ROWS), recorder.one());
+        let sets = self.sets();
+        let first_plane =
+            |at: usize| sets.iter().find(|set| set.groups.contains(&at)).map(|set| set.first_plane);
+        let lengths: Vec<(Recorded, u32)> = self
+            .lengths
+            .iter()
+            .enumerate()
+            .map(|(at, length)| (*length, first_plane(at).unwrap_or(0)))
+            .collect();
         let mut partials = Vec::new();
         for chunk in recorder.chunks() {
             let rows = chunk.samples * pixels;
@@ -145,15 +246,15 @@ impl ActivationQuantizer for LearnedActivation {
             let words = u64::from(groups) * u64::from(channels);
             let partial = recorder.per_sample("partials of the length's gradient", chunk, words);
             let sources = (codes.chunks[chunk.index], grad.chunks[chunk.index], one);
-            self.0.partial_sums(recorder, sources, (rows, channels, group), partial)?;
+            partial_sums(recorder, (&lengths, self.planes()), sources, (rows, channels, group), partial)?;
             partials.push((partial, groups));
         }
         let columns = recorder.transient("gradient of the length by channel", u64::from(channels));
         sum_partials(recorder, &partials, channels, 1.0, columns)?;
-        let map = ReduceMap::Identity;
-        let all = Reduce { rows: 1, len: channels, map, op: ReduceOp::Sum, factor: 1.0 };
+        let rows = u32::try_from(self.lengths.len()).expect("no more than channels");
+        let (len, map) = (channels / rows, ReduceMap::Identity);
+        let all = Reduce { rows, len, map, op: ReduceOp::Sum, factor: 1.0 };
         let sum = reduce_to_one(recorder, "gradient of the length", all, columns, None)?;
-        let length = self.0.length(recorder);
-        copy(recorder, sum, length.gradient)
+        copy(recorder, sum, parameter.gradient)
     }
 }

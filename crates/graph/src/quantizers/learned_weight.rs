@@ -67,7 +67,8 @@ impl LearnedWeight {
         let summed = rows.min(PARTIAL_ROWS);
         let len = rows.div_ceil(summed) * k;
         let partials = recorder.transient("partials of the length's gradient", u64::from(len));
-        length.partial_sums(recorder, (planes, grad, range), (rows, k, summed), partials)?;
+        let (sources, size) = ((planes, grad, range), (rows, k, summed));
+        learned::partial_sums(recorder, (&[(length, 0)], length.planes()), sources, size, partials)?;
         let map = ReduceMap::Identity;
         let sums = Reduce { rows: 1, len, map, op: ReduceOp::Sum, factor: 1.0 };
         let sum = reduce_to_one(recorder, "gradient of the length", sums, partials, None)?;

@@ -71,7 +71,8 @@ pub enum Rounding {
 }
 
 /// What codes stand for: the sum over the groups of `factor * v`, where v is the number u that the group's planes make, or
-/// `2 u - (2^planes - 1)` with [`Planes::Sign`]. Outside a map the planes are 0, or 1 with [`Planes::Sign`].
+/// `2 u - (2^planes - 1)` with [`Planes::Sign`]. Outside a map the planes are 0, or 1 with [`Planes::Sign`]. Of groups apart a
+/// channel has one alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Codes {
@@ -79,6 +80,9 @@ pub struct Codes {
     pub planes: Planes,
     /// In the order in which their products are added.
     pub groups: Vec<CodeGroup>,
+    /// Each channel belongs to one of the groups, by tensor `groups`, and its code has the bits of that alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub apart: bool,
 }
 
 /// What a bit of a code stands for.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use packed::manifest::{BitConvolution, DivideBy, Form, Manifest, Operation, Quantize};
+use packed::manifest::{
+    BitConvolution, Codes, DivideBy, Form, Manifest, Operation, Planes, Quantize, Rounding,
+};
 use packed::{File, Tensor};
 use proptest::prelude::*;
 
-use super::support::{draft, nested_draft, second_draft, third_draft};
+use super::support::{draft, fourth_draft, nested_draft, second_draft, third_draft};
 
 type Parts = (Manifest, BTreeMap<String, Tensor>);
 
@@ -86,6 +88,52 @@ fn plane_groups_that_make_no_sense_are_refused_with_the_layer() {
     changed_of(second_draft(), |_, t| drop(t.remove("sum.factors")), "`sum.factors` is missing");
     changed_of(second_draft(), |m, _| m.format = 1, "what it holds is format 2");
     changed(|m, _| m.format = 2, "what it holds is format 1");
+}
+
+#[test]
+fn groups_of_codes_apart_that_make_no_sense_are_refused_with_the_layer() {
+    assert!(File::new(fourth_draft().0, fourth_draft().1).is_ok());
+    let quantize = |change: fn(&mut Quantize), reason: &str| {
+        let change = |manifest: &mut Manifest, _: &mut _| match operation(manifest, "nested") {
+            Operation::Quantize(quantize) => change(quantize),
+            other => panic!("{other:?}"),
+        };
+        changed_of(fourth_draft(), change, reason);
+    };
+    fn codes(quantize: &mut Quantize) -> &mut Codes {
+        quantize.codes.as_mut().expect("codes")
+    }
+    quantize(|q| codes(q).groups.truncate(1), "not 2 to 8 of unit planes");
+    quantize(|q| codes(q).groups = vec![codes(q).groups[0]; 9], "not 2 to 8 of unit planes");
+    quantize(|q| codes(q).planes = Planes::Sign, "not 2 to 8 of unit planes");
+    quantize(|q| codes(q).groups[0].first = 1, "from the lowest bit on");
+    quantize(|q| codes(q).groups[0].planes = 6, "has a group");
+    quantize(|q| codes(q).groups[0].planes = u32::MAX, "has a group");
+    quantize(|q| codes(q).groups[2].factor = f32::INFINITY, "has a group");
+    quantize(|q| codes(q).apart = false, "has a group");
+    quantize(|q| q.rule.as_mut().expect("a rule").form = Form::Magnitude, "for groups of codes apart");
+    quantize(|q| q.rule.as_mut().expect("a rule").factor = 31.0, "for groups of codes apart");
+    quantize(|q| q.rule.as_mut().expect("a rule").inverse = 2.0, "for groups of codes apart");
+    quantize(|q| q.rule.as_mut().expect("a rule").drop = 1, "for groups of codes apart");
+    quantize(|q| q.rule.as_mut().expect("a rule").rounding = Rounding::HalfUp, "for groups of codes apart");
+    let tensor = |bytes: Option<Vec<u8>>, reason: &str| {
+        let change = |_: &mut Manifest, tensors: &mut BTreeMap<String, Tensor>| {
+            tensors.remove("nested.groups");
+            tensors.extend(bytes.map(|bytes| ("nested.groups".to_owned(), Tensor::U8(bytes))));
+        };
+        changed_of(fourth_draft(), change, reason);
+    };
+    tensor(None, "`nested.groups` is missing");
+    tensor(Some(vec![0; 69]), "nested.groups");
+    tensor(Some([vec![2; 69], vec![3]].concat()), "has no group of 3 in channel 69");
+    let compared = |manifest: &mut Manifest, _: &mut BTreeMap<String, Tensor>| {
+        let Operation::Quantize(quantize) = operation(manifest, "nested").clone() else { panic!("nested") };
+        *operation(manifest, "conv2") = Operation::Threshold { bits: 5, pool: None, codes: quantize.codes };
+        manifest.layers.iter_mut().find(|layer| layer.name == "even").expect("even").operation =
+            Operation::Quantize(Quantize::plain(1));
+    };
+    changed_of(fourth_draft(), compared, "conv2");
+    changed_of(fourth_draft(), |m, _| m.format = 3, "what it holds is format 4");
 }
 
 #[test]
@@ -246,10 +294,10 @@ proptest! {
     /// Descriptions with sizes changed at will are sound or refused.
     #[test]
     fn mutated_descriptions_never_panic(
-        which in 0usize..4,
+        which in 0usize..5,
         numbers in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>(), 0u32..33), 1..4),
     ) {
-        let (manifest, tensors) = [draft, second_draft, third_draft, nested_draft][which]();
+        let (manifest, tensors) = [draft, second_draft, third_draft, fourth_draft, nested_draft][which]();
         let mut value = serde_json::to_value(&manifest).expect("a description");
         let mut places = Vec::new();
         numbers_of(&value, String::new(), &mut places);

@@ -98,7 +98,7 @@ fn other_formats_and_foreign_files_are_named() {
         let quoted = serde_json::to_string(description).expect("text");
         file(&format!(r#"{{"__metadata__":{{"packed_network":{quoted},"sha256":""}}}}"#), &[])
     };
-    assert!(refused(&text(r#"{"format":4,"other":[]}"#)).contains("packed format 4"));
+    assert!(refused(&text(r#"{"format":5,"other":[]}"#)).contains("packed format 5"));
     assert!(refused(&text(r#"{"format":1}"#)).contains("missing field"));
     assert!(refused(&text("{}")).contains("missing field `format`"));
     assert!(refused(b"not a network, but long enough").contains("header claims"));

@@ -4,7 +4,7 @@ use packed::manifest::{Operation, Quantize};
 use packed::{Error, File, Network, Tensor};
 use safetensors::SafeTensors;
 
-use super::support::{Draft, Noise, nested_draft, plain, sample, second_draft, window};
+use super::support::{Draft, Noise, fourth_draft, nested_draft, plain, sample, second_draft, window};
 
 fn pictures(network: &Network, count: usize) -> Vec<u8> {
     Noise(7).bytes(network.picture_len() * count)
@@ -160,8 +160,10 @@ fn drafted(
 #[test]
 fn files_have_the_earliest_format() {
     assert_eq!(sample().manifest().format, 1);
-    for file in [drafted(second_draft()), drafted(nested_draft())] {
-        assert_eq!(file.manifest().format, 2);
+    for (file, format) in
+        [(drafted(second_draft()), 2), (drafted(nested_draft()), 2), (drafted(fourth_draft()), 4)]
+    {
+        assert_eq!(file.manifest().format, format);
         let again = File::decode(&file.encode()).expect("what was written is read");
         assert_eq!((again.manifest(), again.encode()), (file.manifest(), file.encode()));
     }

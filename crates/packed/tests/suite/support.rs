@@ -167,7 +167,7 @@ pub fn weights(planes: u32, factor: f32, scales: u32, run: Option<u32>) -> Weigh
 
 pub fn codes(planes: Planes, groups: &[(u32, u32, f32)]) -> Option<Codes> {
     let group = |&(first, planes, factor): &(u32, u32, f32)| CodeGroup { first, planes, factor };
-    Some(Codes { planes, groups: groups.iter().map(group).collect() })
+    Some(Codes { planes, groups: groups.iter().map(group).collect(), apart: false })
 }
 
 /// A network of pictures 7x6x3, resized to 9x8, with every operation.
@@ -195,11 +195,7 @@ pub fn draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.add("sum", &["conv2.rescale", "shortcut.rescale"], Operation::Add);
     draft.add("clip", &["sum"], Operation::Clip);
     draft.add("codes", &["act1"], Operation::Dequantize);
-    let weight = draft.noise.floats(5 * 6);
-    draft.tensor("pointwise.weight", Tensor::F32(weight));
-    let conv =
-        Convolution { channels: 5, groups: 1, bias: false, window: window(1, 1, [0; 4]), outside: 0.0 };
-    draft.add("pointwise", &["codes"], Operation::Convolution(conv));
+    float(&mut draft, "pointwise", "codes", pointwise(5), 6);
     draft.add("relu", &["pointwise"], Operation::Relu);
     draft.add("sum2", &["clip", "relu"], Operation::Add);
     draft.add("average", &["sum2"], Operation::AveragePool(window(2, 1, [1, 0, 0, 1])));
@@ -273,31 +269,26 @@ pub fn second_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.add("act5", &["codes4"], Operation::Quantize(Quantize { bits: 4, rule, codes: None }));
     draft.add("codes5", &["act5"], Operation::Dequantize);
     draft.add("mean", &["codes5"], Operation::GlobalAveragePool);
-    let weight = draft.noise.floats(4 * 6);
-    draft.tensor("fc.weight", Tensor::F32(weight));
-    let conv =
-        Convolution { channels: 4, groups: 1, bias: false, window: window(1, 1, [0; 4]), outside: 0.0 };
-    draft.add("fc", &["mean"], Operation::Convolution(conv));
+    float(&mut draft, "fc", "mean", pointwise(4), 6);
     (draft.manifest([6, 5, 3], [6, 5], 4), draft.tensors)
+}
+
+/// A convolution in f32 with weights of noise.
+fn float(draft: &mut Draft, name: &str, input: &str, conv: Convolution, inner: u32) {
+    let count = u64::from(conv.channels * inner) * conv.window.taps();
+    let weight = draft.noise.floats(count as usize);
+    draft.tensor(&format!("{name}.weight"), Tensor::F32(weight));
+    draft.add(name, &[input], Operation::Convolution(conv));
+}
+
+fn pointwise(channels: u32) -> Convolution {
+    Convolution { channels, groups: 1, bias: false, window: window(1, 1, [0; 4]), outside: 0.0 }
 }
 
 /// A network with every operation and field of the third version of the format.
 pub fn third_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     let mut draft = Draft::new(577_215_664_901_532_861);
     let (same, half) = (window(3, 1, [1, 1, 1, 1]), window(3, 2, [1, 1, 1, 1]));
-    let float = |draft: &mut Draft, name: &str, input: &str, conv: Convolution, inner: u32| {
-        let count = u64::from(conv.channels * inner) * conv.window.taps();
-        let weight = draft.noise.floats(count as usize);
-        draft.tensor(&format!("{name}.weight"), Tensor::F32(weight));
-        draft.add(name, &[input], Operation::Convolution(conv));
-    };
-    let pointwise = |channels| Convolution {
-        channels,
-        groups: 1,
-        bias: false,
-        window: window(1, 1, [0; 4]),
-        outside: 0.0,
-    };
     // Channels in fours and by themselves, each more than a pile takes.
     float(&mut draft, "conv0", IMAGE, pointwise(1100), 2);
     draft.add("magnitude0", &["conv0"], Operation::ChannelMagnitude);
@@ -326,6 +317,38 @@ pub fn third_draft() -> (Manifest, BTreeMap<String, Tensor>) {
     draft.bits("bits2", "signs", BitConvolution { apart: true, ..grouped(6, half, apart) }, 9);
     draft.add("values2", &["bits2"], Operation::Rescale);
     draft.add("sum2", &["sum", "values2"], Operation::Add);
+    draft.add("mean", &["sum2"], Operation::GlobalAveragePool);
+    float(&mut draft, "fc", "mean", pointwise(4), 6);
+    (draft.manifest([6, 5, 2], [6, 5], 4), draft.tensors)
+}
+
+/// A network with groups of codes apart, read by convolutions with and without groups of channels and as values.
+pub fn fourth_draft() -> (Manifest, BTreeMap<String, Tensor>) {
+    let mut draft = Draft::new(141_421_356_237_309_504);
+    let same = window(3, 1, [1, 1, 1, 1]);
+    float(&mut draft, "conv0", IMAGE, Convolution { window: same, ..pointwise(70) }, 2);
+    let mut apart =
+        |name: &str, input: &str, (rounding, factor): (Rounding, f32), groups: &[(u32, u32, f32)]| {
+            let rule = Rule { form: Form::Clip, inverse: 1.0, factor, rounding, drop: 0 };
+            let rule = Some(rule).filter(|rule| rule.rounding != Rounding::Even);
+            let of = Codes { apart: true, ..codes(Planes::Unit, groups).expect("codes") };
+            let bits = groups.iter().map(|group| group.1).max().expect("groups");
+            draft.tensor(
+                &format!("{name}.groups"),
+                Tensor::U8((0..70usize).map(|channel| (channel * 5 / 7 % groups.len()) as u8).collect()),
+            );
+            draft.add(name, &[input], Operation::Quantize(Quantize { bits, rule, codes: Some(of) }));
+        };
+    apart("nested", "conv0", (Rounding::Down, 32.0), &[(0, 2, 1.0 / 3.0), (0, 5, 1.0 / 31.0), (0, 1, 1.0)]);
+    apart("even", "conv0", (Rounding::Even, 7.0), &[(0, 3, 1.0 / 7.0), (0, 1, 0.9)]);
+    let two = vec![weights(2, 0.25, 6, None), weights(1, 0.1, 0, Some(9))];
+    draft.bits("conv1", "nested", grouped(6, same, two), 70);
+    let parts = BitConvolution { groups: 2, ..grouped(6, same, vec![weights(3, 0.125, 0, None)]) };
+    draft.bits("conv2", "even", parts, 35);
+    draft.add("values", &["nested"], Operation::Dequantize);
+    draft.bits("conv3", "values", grouped(6, window(1, 1, [0; 4]), vec![weights(1, 0.5, 0, None)]), 70);
+    draft.add("sum", &["conv1", "conv2"], Operation::Add);
+    draft.add("sum2", &["sum", "conv3"], Operation::Add);
     draft.add("mean", &["sum2"], Operation::GlobalAveragePool);
     float(&mut draft, "fc", "mean", pointwise(4), 6);
     (draft.manifest([6, 5, 2], [6, 5], 4), draft.tensors)
