@@ -2,14 +2,15 @@
 
 use bitplane::models::Model;
 use graph::{
-    FeatureMatch, LearnedBits, LengthForm, NamedTensor, Network, Optimizer, Penalty, Phase, Session,
-    SessionOptions, SoftTarget,
+    FeatureMatch, LearnedBits, LengthForm, Method, NamedTensor, Network, Optimizer, Penalty, Phase, Session,
+    SessionOptions, SoftTarget, quantizers::HbnnActivation,
 };
 use pollster::block_on;
 use recording::Executor;
 use tests::{Pictures, assert_same, bits, gpu_session, host_session, model, options, train};
 
 use crate::bit_lengths::{LEARNED, learned};
+use crate::method::by;
 use crate::structures::{built, structure};
 
 const SAMPLES: u32 = 5;
@@ -119,27 +120,36 @@ fn a_teacher_is_neither_changed_nor_saved_nor_evaluated() {
     assert!(message.contains(&format!("`{}` is missing", teacher[0].name)), "{message}");
 }
 
+/// In full precision, and with channels whose bits are drawn from the name that a layer has in its own network, student and
+/// teacher compute the same by running statistics, bit for bit.
 #[test]
 fn a_student_that_equals_its_teacher_has_nothing_to_learn() {
-    // In full precision and by running statistics both compute the same, bit for bit.
-    let model = with_teacher("digits", 8, [[32, 32, 32]; 2], 1.0, &["conv1", "bn1"]);
-    let options = SessionOptions { frozen_batch_norm: true, ..options(&model, SAMPLES) };
-    let Some(mut session) = gpu_session(&model, &options) else { return };
-    let teacher: Vec<NamedTensor> = state_of(&mut session)
-        .into_iter()
-        .map(|tensor| NamedTensor { name: format!("teacher.{}", tensor.name), ..tensor })
-        .collect();
-    session.load_frozen(&teacher).expect("fits");
-    let pictures = Pictures::new(&model, SAMPLES, 13);
-    let gradients = |session: &mut Session<_>| {
-        block_on(session.forward(&pictures.batch(), 0)).expect("forward");
-        block_on(session.backward()).expect("backward");
-        let gradients = block_on(session.gradients()).expect("gradients");
-        gradients.iter().flat_map(|tensor| &tensor.values).fold(0f32, |max, value| max.max(value.abs()))
-    };
-    assert_eq!(gradients(&mut session), 0.0);
-    session.load_frozen(&teacher_state([32, 32, 32], 93)).expect("fits");
-    assert!(gradients(&mut session) > 1e-3, "from another teacher it learns");
+    let mixed = HbnnActivation { mix: "1:0.5,2:0.5".parse().expect("a mix"), seed: 3 };
+    let mixed = Method { channel_bits: Some(mixed), ..Method::default() };
+    for (method, widths, features) in
+        [(Method::default(), [32, 32, 32], ["conv1", "bn1"].as_slice()), (mixed, [32, 2, 32], &[])]
+    {
+        let alone = by(model("digits", 8, bits(widths)), &method);
+        let network = taught(alone.network.clone(), &alone.network, 1.0, features);
+        let model = Model { network, ..alone };
+        let options = SessionOptions { frozen_batch_norm: true, ..options(&model, SAMPLES) };
+        let Some(mut session) = gpu_session(&model, &options) else { return };
+        let teacher: Vec<NamedTensor> = state_of(&mut session)
+            .into_iter()
+            .map(|tensor| NamedTensor { name: format!("teacher.{}", tensor.name), ..tensor })
+            .collect();
+        session.load_frozen(&teacher).expect("fits");
+        let pictures = Pictures::new(&model, SAMPLES, 13);
+        let gradients = |session: &mut Session<_>| {
+            block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+            block_on(session.backward()).expect("backward");
+            let gradients = block_on(session.gradients()).expect("gradients");
+            gradients.iter().flat_map(|tensor| &tensor.values).fold(0f32, |max, value| max.max(value.abs()))
+        };
+        assert_eq!(gradients(&mut session), 0.0, "{widths:?}");
+        session.load_frozen(&teacher_state(widths, 93)).expect("fits");
+        assert!(gradients(&mut session) > 1e-3, "from another teacher it learns");
+    }
 }
 
 #[test]

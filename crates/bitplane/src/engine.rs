@@ -1,6 +1,6 @@
 //! From settings to a session on a GPU.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub struct Engine<'a> {
     pictures: Vec<&'a [u8]>,
     /// Values of the network's frozen part.
     frozen: Vec<NamedTensor>,
-    announced: Cell<bool>,
+    announced: RefCell<Option<String>>,
 }
 
 impl<'a> Engine<'a> {
@@ -129,7 +129,7 @@ impl<'a> Engine<'a> {
             choices: RefCell::new(None),
             pictures: Vec::new(),
             frozen: Vec::new(),
-            announced: Cell::new(false),
+            announced: RefCell::new(None),
         }
     }
 
@@ -231,10 +231,17 @@ impl<'a> Engine<'a> {
         self.options.input
     }
 
-    /// Says which adapter is used, the first time.
+    /// Says which adapter is used, the first time and where a later session has another.
     fn announce(&self, info: &AdapterInfo, notice: Option<&str>) {
-        if !self.announced.replace(true) {
-            announce(info, notice);
+        let name = info.to_string();
+        let before = self.announced.replace(Some(name.clone()));
+        if before.as_ref() == Some(&name) {
+            return;
+        }
+        announce(info, notice);
+        if let Some(before) = before {
+            let message = format!("warning: training goes on here, as {before} is gone; results may differ");
+            output::note(&data::printable(&message));
         }
     }
 }
@@ -279,7 +286,7 @@ impl Backend for Engine<'_> {
             choices: RefCell::new(choices),
             pictures: Vec::new(),
             frozen: Vec::new(),
-            announced: Cell::new(true),
+            announced: self.announced.clone(),
         };
         engine.open_with(false)
     }

@@ -68,8 +68,13 @@ pub fn completed(settings: Settings) -> Result<Settings, Failure> {
     }
     let tables = [&settings, &theirs].map(|s| toml::Table::try_from(s).expect("settings are plain values"));
     let [given, known] = &tables;
-    let other =
-        NETWORK.iter().find(|key| given.get(**key).is_some_and(|value| known.get(**key) != Some(value)));
+    // Which channels have which bits follows from the seed.
+    let drawn = theirs.activation_mix.as_ref().map(|_| "seed");
+    let other = NETWORK
+        .iter()
+        .copied()
+        .chain(drawn)
+        .find(|key| given.get(*key).is_some_and(|value| known.get(*key) != Some(value)));
     if let Some(key) = other {
         return usage(format!(
             "--cut-to takes the network of {source} as it is, which has another --{key}; leave it away"

@@ -207,6 +207,23 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Metrics`] where a line of these epochs is missing, [`RunError::Storage`].
     pub fn rewind_metrics(&self, storage: &dyn Storage, epochs: u32) -> Result<Vec<EpochRecord>, RunError> {
+        let (records, bytes) = self.recorded(storage, epochs)?;
+        let text: String = records.iter().map(line).collect();
+        if text.as_bytes() != bytes {
+            replace(storage, &self.path.join(METRICS), text.as_bytes())?;
+        }
+        Ok(records)
+    }
+
+    /// The metrics of the first `epochs` epochs, and the bytes of their file.
+    ///
+    /// # Errors
+    /// As [`RunFolder::rewind_metrics`].
+    pub fn recorded(
+        &self,
+        storage: &dyn Storage,
+        epochs: u32,
+    ) -> Result<(Vec<EpochRecord>, Vec<u8>), RunError> {
         let path = self.path.join(METRICS);
         let bytes = read_if_there(storage, &path)?;
         // A crash can leave the last line cut; its epoch had no checkpoint then.
@@ -221,11 +238,7 @@ impl RunFolder {
             let message = format!("it does not hold one line for each of the first {epochs} epochs");
             return Err(RunError::Metrics { path, message });
         }
-        let text: String = records.iter().map(line).collect();
-        if text.as_bytes() != bytes {
-            replace(storage, &path, text.as_bytes())?;
-        }
-        Ok(records)
+        Ok((records, bytes))
     }
 }
 
@@ -262,10 +275,10 @@ pub fn read_settings(path: &Path) -> Result<Settings, crate::exit::Failure> {
     Ok(settings)
 }
 
-/// The newest of `base`, `base-2`, `base-3`, ... that exists.
+/// The newest run of `base`, `base-2`, `base-3`, ...; a folder without settings is of one that never began.
 pub fn newest(base: &Path) -> Option<PathBuf> {
     let taken = (1..).map(|number| numbered(base, number)).take_while(|path| path.exists());
-    taken.last()
+    taken.filter(|path| check_run(path).is_ok()).last()
 }
 
 fn check_run(path: &Path) -> Result<(), RunError> {

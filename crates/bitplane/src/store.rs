@@ -61,12 +61,14 @@ pub enum StoreError {
         listed: String,
     },
     /// All candidates are damaged.
-    #[error("no checkpoint in {} is intact: {problems}; nothing to go on from", shown(.path))]
+    #[error("no checkpoint in {} is intact of those asked for: {problems}{other}", shown(.path))]
     NoneValid {
         /// The run's folder of checkpoints.
         path: PathBuf,
         /// One clause per file.
         problems: String,
+        /// What else there is.
+        other: &'static str,
     },
     /// An intact file that must not be used.
     #[error("{} {source}", shown(.path))]
@@ -289,7 +291,11 @@ impl<'a> Store<'a> {
                 Err(problem) => warnings.push(format!("{} {problem}", entry.file)),
             }
         }
-        Err(StoreError::NoneValid { path: self.folder.clone(), problems: warnings.join("; ") })
+        let other = match which {
+            Which::Last => "; nothing to go on from",
+            _ => "; the last checkpoint may be: `--checkpoint last`, or `--resume RUN`",
+        };
+        Err(StoreError::NoneValid { path: self.folder.clone(), problems: warnings.join("; "), other })
     }
 
     /// The bytes of a file if they are what the manifest vouches for, else what is wrong with them.

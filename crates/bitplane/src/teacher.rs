@@ -24,6 +24,8 @@ pub const DEFAULT_WEIGHT: f64 = 0.5;
 pub const DEFAULT_TEMPERATURE: f64 = 4.0;
 /// Weight of the features' mean squared error.
 pub const DEFAULT_FEATURE_WEIGHT: f64 = 1.0;
+/// A mean loss above this is divergence, where there is no teacher.
+const LOSS_LIMIT: f64 = 1e4;
 
 /// A trained network that teaches another.
 pub struct Teacher {
@@ -158,6 +160,18 @@ impl Teacher {
     }
 }
 
+/// A mean loss above this is divergence: 10,000, and as much again for all that a teacher's terms are multiplied by.
+pub fn loss_limit(config: &Config) -> f32 {
+    let mut weight = 1.0;
+    if config.teacher.is_some() {
+        let temperature = config.distill_temperature.unwrap_or(DEFAULT_TEMPERATURE);
+        weight += config.distill_weight.unwrap_or(DEFAULT_WEIGHT) * temperature * temperature;
+        let of_feature = config.distill_feature_weight.unwrap_or(DEFAULT_FEATURE_WEIGHT);
+        weight += of_feature * config.distill_features.len() as f64;
+    }
+    (LOSS_LIMIT * weight) as f32
+}
+
 fn unknown(name: &str, config: &Config) -> Failure {
     let whose = match name.strip_prefix(&format!("{PREFIX}.")) {
         Some(name) => format!("`{}`, which is no layer of the teacher", data::printable(name)),
@@ -171,4 +185,21 @@ fn unequal(error: GraphError, config: &Config) -> Failure {
         return error.into();
     }
     Failure::Usage { message: format!("--distill-features: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models;
+
+    #[test]
+    fn a_hot_teacher_raises_the_limit_of_the_loss() {
+        let config = |text: &str| {
+            let settings = crate::settings::Settings::parse(text, "test").expect("settings");
+            Config::resolve(settings, &models::recipe("digits").expect("a model"))
+        };
+        assert_eq!(loss_limit(&config("")), 1e4);
+        // At 100 a batch of ten even classes costs 0.5 100^2 ln 10, more than the limit without a teacher.
+        assert!(loss_limit(&config("teacher = \"run\"\ndistill-temperature = 100.0")) > 5e7);
+    }
 }

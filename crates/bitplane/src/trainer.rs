@@ -27,8 +27,6 @@ use crate::storage::Storage;
 use crate::store::{Store, StoreError};
 use crate::tensorboard::EventFile;
 
-/// A mean loss above this is divergence.
-const LOSS_LIMIT: f32 = 1e4;
 const OPEN: &str = "a session is open outside recovery";
 
 /// Whoever gives the trainer its sessions: a GPU, or in tests something else.
@@ -103,7 +101,7 @@ pub struct Trainer<'a, B: Backend> {
     backend: &'a B,
     /// Absent only while a failed device is being replaced.
     session: Option<Session<B::Executor>>,
-    /// Sessions of the narrower widths, once they were evaluated.
+    /// Sessions of the narrower widths.
     narrower: Vec<Session<B::Executor>>,
     store: Store<'a>,
     schedule: Schedule,

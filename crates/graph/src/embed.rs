@@ -46,8 +46,10 @@ impl NetworkBuilder {
                 let frozen = specs.into_iter().map(|spec| ParameterSpec { trainable: false, ..spec });
                 frozen.collect::<Vec<_>>()
             };
+            let drawn = layer.layer.drawn_from(&layer.name, &layer.input_kinds);
             self.layers.push(NetworkLayer {
                 name,
+                layer: drawn.unwrap_or_else(|| layer.layer.clone()),
                 inputs: layer.inputs.iter().map(|input| input.map(|at| before + at)).collect(),
                 prefix: format!("{prefix}.{}", layer.prefix),
                 parameters: constant(layer.parameters),

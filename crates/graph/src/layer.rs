@@ -95,6 +95,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The same layer with what its rule draws from a layer's name drawn from `name`, where a rule does so.
+    fn drawn_from(&self, _name: &str, _inputs: &[Kind]) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
     /// The layer as a saved state wants it recorded, where that is not how it is; `read` gives the values of one of its
     /// parameters.
     fn for_state(&self, _read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn Layer>> {

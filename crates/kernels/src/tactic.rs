@@ -9,6 +9,9 @@ use crate::{
     TileByteProduct, TileProduct, WorkgroupTile, XorProduct, byte_product,
 };
 
+/// Sizes of subgroups for which kernels are checked.
+const SUBGROUPS: [u32; 4] = [8, 16, 32, 64];
+
 /// One of the kernels that compute a [`Product`], with its tuning values. All give the same integers, and the same bits
 /// after scaling where a device rounds alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +123,8 @@ impl Tactic {
     /// The candidates for a product on an adapter with subgroups of `lanes`, the default first, at most
     /// [`Tactic::MAX_CANDIDATES`]. Every arithmetic that fits the product has one.
     pub fn candidates(form: Form, product: &Product, lanes: Option<u32>) -> Vec<Self> {
+        // Of other sizes no kernel was checked.
+        let lanes = lanes.filter(|lanes| SUBGROUPS.contains(lanes));
         let subgroups = |lanes| subgroup_tiles(product, lanes).into_iter().map(Self::Subgroup);
         let supported = |tactic: &Self| tactic.supports(form, product, lanes);
         let workgroups = || workgroup_tiles(product).into_iter().map(Self::Tile).filter(supported);
@@ -309,11 +314,9 @@ fn parse(text: &str) -> Option<Tactic> {
     }
     match (name, sizes.as_slice(), option) {
         ("register", [], None) => Some(Tactic::Register),
-        (
-            "subgroup",
-            &[lanes @ (8 | 16 | 32 | 64), rows @ 1..=8, columns @ 4..=64],
-            None | Some("carry-save"),
-        ) if columns.is_multiple_of(4) => {
+        ("subgroup", &[lanes, rows @ 1..=8, columns @ 4..=64], None | Some("carry-save"))
+            if SUBGROUPS.contains(&lanes) && columns.is_multiple_of(4) =>
+        {
             let carry_save = option.is_some();
             Some(Tactic::Subgroup(SubgroupTile { lanes, rows, columns, carry_save }))
         }

@@ -6,6 +6,7 @@ use crate::{
     Error,
     codes::Code,
     container::{Dtype, NAME_LIMIT},
+    demand,
     infer::infer,
     manifest::{FORMAT, IMAGE, Layer, Manifest},
 };
@@ -138,7 +139,8 @@ pub fn check(manifest: &Manifest, layers: &[Layer]) -> Result<Vec<Checked>, Erro
         let maps: Vec<Map> =
             inputs.iter().map(|input| input.map_or(image, |before| checked[before].output)).collect();
         let (output, tensors) = infer(layer, &maps)?;
-        if output.len() > MAX_VALUES || output.height > MAX_SIZE || output.width > MAX_SIZE {
+        // Of two sizes within their limit the product is no more than 64 bits hold.
+        if output.height > MAX_SIZE || output.width > MAX_SIZE || output.len() > MAX_VALUES {
             return Err(Error::layer(name, format!("gives {}, more than is handled", output.shown())));
         }
         checked.push(Checked { inputs, output, tensors });
@@ -152,6 +154,7 @@ pub fn check(manifest: &Manifest, layers: &[Layer]) -> Result<Vec<Checked>, Erro
         let message = format!("gives {}, not one score for each of {classes} classes", last.shown());
         return Err(Error::layer(&layers[layers.len() - 1].name, message));
     }
+    demand::check(layers, &checked, image)?;
     Ok(checked)
 }
 

@@ -17,6 +17,7 @@ mod code_planes;
 mod codes;
 mod container;
 mod convolution;
+mod demand;
 mod error;
 mod file;
 mod image;

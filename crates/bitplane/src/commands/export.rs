@@ -56,6 +56,8 @@ pub fn run(args: &ExportArgs) -> Result<(), Failure> {
         narrower => pack_networks(&layers, narrower, (&input, scale), checkpoint)?,
     };
     let contents = file.encode();
+    // What no reader takes is not written.
+    packed::File::decode(&contents)?;
     let written = |source| Failure::Write { path: path.clone(), source };
     replace(&Disk, &path, &contents).map_err(|error| written(error.source))?;
     let (size, float_bytes) = (contents.len() as u64, 4 * session.parameter_count());

@@ -1,5 +1,7 @@
 //! What settings leave open, filled from the model's recipe.
 
+use std::path::Path;
+
 use graph::{BitMix, Bits, Optimizer};
 
 use super::{
@@ -162,8 +164,7 @@ fn decimal(value: f32) -> f64 {
 
 /// The whole path of a folder, or nothing for the run's own.
 fn absolute_folder(folder: &str) -> String {
-    let full = std::path::absolute(folder).map(|path| path.display().to_string());
-    if folder.is_empty() { String::new() } else { full.unwrap_or_else(|_| folder.to_owned()) }
+    if folder.is_empty() { String::new() } else { absolute_path(folder) }
 }
 
 /// The data set's description with an absolute path, so that it is found from any folder later; a public set without a path
@@ -178,7 +179,8 @@ fn absolute(spec: &str) -> String {
     }
 }
 
+/// The whole path, or what was given below a folder whose name is no text.
 fn absolute_path(path: &str) -> String {
-    let full = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    full.display().to_string()
+    let full = std::path::absolute(path).ok();
+    full.as_deref().and_then(Path::to_str).unwrap_or(path).to_owned()
 }

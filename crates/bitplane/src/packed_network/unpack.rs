@@ -143,6 +143,10 @@ fn add(
         }
         Operation::BitConvolution(conv) => {
             let (out_channels, groups) = (conv.channels, conv.groups);
+            let border = border(file, layer);
+            if border != 0.0 && conv.window.padding != [0; 4] {
+                return Err(refused(name, format!("has 0 around a map that ends in {border}")).into());
+            }
             let (weights, _) = channel_runs::merged(conv, (weight_groups(conv), file.groups(name)));
             if weights.iter().any(|group| group.scales > 1 && !group.scales.is_multiple_of(groups)) {
                 let message = "has scales that span groups of channels".to_owned();
@@ -170,9 +174,10 @@ fn quantizer(
     let bits = quantize.bits;
     let plain = DorefaActivation::new(bits);
     let coded = |rule: DorefaActivation| -> Arc<dyn ActivationQuantizer> {
+        // Without a range of its own the rule says itself what its codes stand for.
         match quantize.codes {
-            None => Arc::new(rule),
-            Some(_) => Arc::new(Coded::new(rule, codes.clone())),
+            None if rule.range == 1.0 => Arc::new(rule),
+            _ => Arc::new(Coded::new(rule, codes.clone())),
         }
     };
     let Some(rule) = quantize.rule else { return Ok(coded(plain)) };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use graph::{GraphError, Input, RING, Session, StepReport};
 use pollster::block_on;
 
-use super::{Backend, LOSS_LIMIT, OPEN, Setup, Trainer};
+use super::{Backend, OPEN, Setup, Trainer};
 use crate::batches::{Epoch, Source};
 use crate::checkpoint::Checkpoint;
 use crate::evaluation::{Portions, Totals, evaluate};
@@ -16,6 +16,7 @@ use crate::report::{EpochRecord, WidthRecord};
 use crate::run::Log;
 use crate::signal;
 use crate::statistics::Statistics;
+use crate::teacher;
 
 /// Times within the running epoch.
 struct Clock {
@@ -48,6 +49,9 @@ impl Clock {
 impl<B: Backend> Trainer<'_, B> {
     /// Trains from the position to the last epoch.
     pub(super) fn epochs(&mut self) -> Result<(), Failure> {
+        if self.position.epoch < self.setup.config.epochs {
+            self.open_narrower()?;
+        }
         while self.position.epoch < self.setup.config.epochs {
             self.remember_signs()?;
             let mut clock = Clock::new();
@@ -134,8 +138,9 @@ impl<B: Backend> Trainer<'_, B> {
 
     /// Moves the position behind a step that went well.
     fn count(&mut self, report: &StepReport, clock: &mut Clock) -> Result<(), Failure> {
-        if !report.loss.is_finite() || report.loss > LOSS_LIMIT {
-            let what = format!("the mean loss is {}, allowed is up to {LOSS_LIMIT}", report.loss);
+        let limit = teacher::loss_limit(self.setup.config);
+        if !report.loss.is_finite() || report.loss > limit {
+            let what = format!("the mean loss is {}, allowed is up to {limit}", report.loss);
             return Err(Failure::Diverged { step: report.step, what, checkpoint: None });
         }
         self.position.sums.add(report.loss, report.top1, report.samples);
@@ -218,6 +223,15 @@ impl<B: Backend> Trainer<'_, B> {
         }
     }
 
+    /// Opens the sessions that evaluate the narrower widths of a FlexNet; before anything is trained, as they may not fit.
+    fn open_narrower(&mut self) -> Result<(), Failure> {
+        let widths = self.setup.config.trained_widths().len();
+        while self.narrower.len() + 1 < widths {
+            self.narrower.push(self.backend.open_head(self.narrower.len() + 1)?);
+        }
+        Ok(())
+    }
+
     /// Measures the narrower widths of a FlexNet behind the widest, whose result is `widest`; `None` after an interruption.
     fn evaluate_narrower(&mut self, widest: &Totals) -> Result<Option<Vec<WidthRecord>>, Failure> {
         let Setup { config, data, input, .. } = &self.setup;
@@ -227,11 +241,7 @@ impl<B: Backend> Trainer<'_, B> {
         let mut records = vec![WidthRecord::new(first, widest)];
         let state = block_on(self.session.as_mut().expect(OPEN).state())?;
         let portions = Portions { batch_size: config.batch_size, limit: config.limit_test_batches };
-        for (at, &bits) in narrower.iter().enumerate() {
-            if at == self.narrower.len() {
-                self.narrower.push(self.backend.open_head(at + 1)?);
-            }
-            let session = &mut self.narrower[at];
+        for (session, &bits) in self.narrower.iter_mut().zip(narrower) {
             session.load_parameters(&state)?;
             let source = Source::new(&data.test, session, 0);
             let Some(totals) = evaluate(session, &source, input, portions, || !signal::interrupted())? else {

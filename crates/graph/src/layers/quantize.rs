@@ -7,7 +7,7 @@ use crate::{
     Codes, GraphError, LengthForm, Link, Method, ParameterSpec, Recorder,
     deployed::{self, Origin},
     layer::{Backward, Layer, Place, no_backward},
-    quantizers::ActivationQuantizer,
+    quantizers::{ActivationQuantizer, ChannelBits},
     tensor::{Kind, Value},
 };
 
@@ -49,6 +49,12 @@ impl Layer for Quantize {
 
     fn with_learned_bits(&self, form: LengthForm, groups: u32) -> Option<Arc<dyn Layer>> {
         Some(Arc::new(Self { quantizer: self.quantizer.with_learned_bits(form, groups)? }))
+    }
+
+    fn drawn_from(&self, name: &str, inputs: &[Kind]) -> Option<Arc<dyn Layer>> {
+        let widths = self.quantizer.channel_bits(name, inputs[0].shape.channels)?;
+        let quantizer = Arc::new(ChannelBits { bits: self.quantizer.bits(), widths });
+        Some(Arc::new(Self { quantizer }))
     }
 
     fn for_state(&self, read: &dyn Fn(&str) -> Option<Vec<f32>>) -> Option<Arc<dyn Layer>> {

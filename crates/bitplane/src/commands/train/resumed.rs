@@ -64,13 +64,15 @@ impl Resumed {
     /// Brings manifest and metrics back to where the checkpoint stands.
     pub(super) fn rewind(mut self, folder: &RunFolder) -> Result<(Store<'static>, Start), Failure> {
         let epoch = self.loaded.as_ref().map_or(0, |(checkpoint, _)| checkpoint.position.epoch);
-        let records = folder.rewind_metrics(&Disk, epoch)?;
-        folder.rewind_logs(&Disk, epoch)?;
+        // Whatever ends the program in between, the checkpoint that the manifest names has its lines.
+        folder.recorded(&Disk, epoch)?;
         let mut checkpoint = None;
         if let Some((mut loaded, file)) = self.loaded {
             self.store.rewind(&file, &mut loaded.position)?;
             checkpoint = Some(loaded);
         }
+        let records = folder.rewind_metrics(&Disk, epoch)?;
+        folder.rewind_logs(&Disk, epoch)?;
         Ok((self.store, Start { checkpoint, initial: self.initial, records }))
     }
 }
