@@ -295,3 +295,20 @@ fn scores_and_gradients_follow_from_the_formulas() {
         }
     }
 }
+
+/// Scales of more channels than a binding takes are those of a layer that is bound as a whole.
+#[test]
+fn scales_of_channels_do_not_depend_on_what_a_binding_takes() {
+    let model = by(model("digits", 8, bits([1, 2, 32])), &rules(true, None, None));
+    let pictures = Pictures::new(&model, SAMPLES, 5);
+    let whole = options(&model, SAMPLES);
+    // The larger weight has 64 x 288 values.
+    let small = SessionOptions { max_binding_words: Some(32 * 288), ..whole.clone() };
+    let mut losses = Vec::new();
+    for options in [whole, small] {
+        let Some(mut session) = gpu_session(&model, &options) else { return };
+        block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+        losses.push(block_on(session.report()).expect("a report").loss);
+    }
+    assert_eq!(losses[0], losses[1]);
+}

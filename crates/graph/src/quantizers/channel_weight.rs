@@ -1,7 +1,7 @@
 //! Weights of one bit with a scale per output channel, as XNOR-Net has them; Group-Net's Eq 1.
 
-use kernels::{By, Kind, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightRule};
-use recording::BufferSlice;
+use kernels::{By, CopyChannels, Kind, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightRule};
+use recording::{BufferSlice, SLICE_ALIGNMENT};
 
 use super::{WeightQuantizer, WeightRows};
 use crate::{
@@ -17,6 +17,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChannelWeight;
 
+/// Rows of `len` weights that a binding takes, each run of which begins where a slice may.
+fn rows_at_once(recorder: &Recorder, rows: u32, len: u32) -> u32 {
+    let words = |rows: u32| u64::from(rows) * u64::from(len);
+    let fits = |parts: &u32| {
+        let own = words(rows / parts);
+        rows.is_multiple_of(*parts) && own <= recorder.binding_words() && own.is_multiple_of(SLICE_ALIGNMENT)
+    };
+    match words(rows) <= recorder.binding_words() {
+        true => rows,
+        false => (2..=rows).find(fits).map_or(rows, |parts| rows / parts),
+    }
+}
+
 impl WeightQuantizer for ChannelWeight {
     fn stored_bits(&self) -> f64 {
         1.0
@@ -29,8 +42,22 @@ impl WeightQuantizer for ChannelWeight {
     fn prepare(&self, recorder: &mut Recorder, weight: &Parameter) -> Result<Vec<BufferSlice>, GraphError> {
         let rows = u32::try_from(weight.spec.shape[0]).expect("few output channels");
         let len = weight.len() / rows;
-        let mean = Reduce { rows, len, map: ReduceMap::Abs, op: ReduceOp::Sum, factor: 1.0 / len as f32 };
-        Ok(vec![reduce_to_one(recorder, "weight scales", mean, weight.value, None)?])
+        let mean =
+            |rows| Reduce { rows, len, map: ReduceMap::Abs, op: ReduceOp::Sum, factor: 1.0 / len as f32 };
+        let at_once = rows_at_once(recorder, rows, len);
+        if at_once == rows {
+            return Ok(vec![reduce_to_one(recorder, "weight scales", mean(rows), weight.value, None)?]);
+        }
+        let scales = recorder.transient("weight scales", u64::from(rows));
+        for first in (0..rows).step_by(at_once as usize) {
+            let offset = weight.value.offset + u64::from(first) * u64::from(len);
+            let share = BufferSlice { offset, words: u64::from(at_once) * u64::from(len), ..weight.value };
+            let own = reduce_to_one(recorder, "weight scales of a part", mean(at_once), share, None)?;
+            let kernel =
+                CopyChannels { rows: 1, count: at_once, source: (at_once, 0), target: (rows, first) };
+            recorder.dispatch(kernel, &[own, scales])?;
+        }
+        Ok(vec![scales])
     }
 
     fn has_channel_scales(&self) -> bool {
