@@ -2,5 +2,6 @@
 
 mod bad_descriptions;
 mod bad_files;
+mod memory;
 mod network;
 mod support;
