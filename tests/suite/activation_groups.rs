@@ -235,3 +235,65 @@ fn frozen_groups_of_equal_bits_share_planes() {
         assert!(largest < 1e-3, "{form:?}: {largest}");
     }
 }
+
+/// Behind the codes nothing has a kink, so that the loss is a smooth function of their lengths.
+fn smooth(form: LengthForm, channels: Option<u32>) -> Model {
+    let same = Geometry::square(3, 1, Padding::Same);
+    let mut net = NetworkBuilder::new(Shape::new(8, 8, 1));
+    let x = net.input();
+    let x = net.conv2d("conv0", x, Conv2d { out_channels: 32, geometry: same, bias: true }).unwrap();
+    let quantizer = Arc::new(DorefaActivation::new(3));
+    let x = net.add_layer("act0", Arc::new(Quantize { quantizer }), &[x]).unwrap();
+    let x = net.quantized_conv2d("conv1", x, 16, same, bits([2, 3, 32])).unwrap();
+    let x = net.global_avg_pool("pool", x).unwrap();
+    net.linear("fc", x, Linear { outputs: 10, weight_decay: 0.0 }).unwrap();
+    let learned_bits = Some(LearnedBits { form, channels, gamma: 0.0, ..LEARNED });
+    let Model { input, .. } = tests::model("digits", 8, bits([1, 2, 32]));
+    by(Model { network: net.build().unwrap(), input }, &Method { learned_bits, ..Method::default() })
+}
+
+/// The gradient of every length, of activations and of weights, is the slope of the loss, so that each group's planes and scale
+/// are its own.
+#[test]
+fn lengths_have_the_gradient_of_the_loss() {
+    for form in [LengthForm::Nested, LengthForm::Exact] {
+        for channels in [None, Some(8)] {
+            lengths_are_slopes(form, channels);
+        }
+    }
+}
+
+fn lengths_are_slopes(form: LengthForm, channels: Option<u32>) {
+    let model = smooth(form, channels);
+    let pictures = Pictures::new(&model, 5, 11);
+    let Some(mut session) = gpu_session(&model, &options(&model, 5)) else { return };
+    let mut tensors = state(&mut session);
+    for tensor in &mut tensors {
+        let lengths = [2.5, 1.25, 2.5, 1.25].iter();
+        let of: fn(&f32) -> f32 = match tensor.name.as_str() {
+            "act0.length" | "conv1.weight_length" => |length| *length,
+            "act0.base" | "conv1.weight_base" => |length| length.floor(),
+            _ => continue,
+        };
+        tensor.values = lengths.take(tensor.values.len()).map(of).collect();
+    }
+    session.load_state(&tensors).expect("a state");
+    block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+    block_on(session.backward()).expect("backward");
+    let gradients = block_on(session.gradients()).expect("gradients");
+    for name in ["act0.length", "conv1.weight_length"] {
+        let lengths = values(&tensors, name);
+        for (at, gradient) in values(&gradients, name).iter().enumerate() {
+            let step = 1.0 / 8.0;
+            let mut loss = |moved: f64| {
+                tests::plant(&mut session, name, at as i64, (lengths[at] + moved) as f32);
+                block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+                f64::from(block_on(session.report()).expect("a report").loss)
+            };
+            let slope = (loss(step) - loss(-step)) / (2.0 * step);
+            loss(0.0);
+            let apart = (slope - gradient).abs();
+            assert!(apart < 0.01 * slope.abs() + 2e-6, "{form:?} {name} {at}: {gradient}, not {slope}");
+        }
+    }
+}
