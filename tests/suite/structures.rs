@@ -6,7 +6,7 @@ use bitplane::models::{self, Model, ModelInput};
 use graph::{BaseScales, Method, NamedTensor, NestedForm, Phase, Shortcut, Structure};
 use pollster::block_on;
 use recording::Executor;
-use tests::{Pictures, bits, gpu_session, host_session, model, options, plant, reduced};
+use tests::{Pictures, bits, deviation, gpu_session, host_session, largest, model, options, plant, reduced};
 
 use crate::group_net_quantizers;
 use crate::method::{by, checked_kernels};
@@ -101,6 +101,42 @@ fn scales_and_ratios_have_the_gradient_of_the_loss() {
                 );
             }
         }
+    }
+}
+
+/// Bases of equal weights have equal outputs, so that their gradients are as their scales.
+#[test]
+fn the_gradient_of_a_base_goes_by_its_own_scale() {
+    for (name, text) in [("digits", "v1"), ("resnet8", "v1")] {
+        let model = built(name, 8, [32, 32, 32], &structure(text, 2));
+        let pictures = Pictures::new(&model, 3, 5);
+        let Some(mut session) = gpu_session(&model, &options(&model, 3)) else { return };
+        let mut state = block_on(session.state()).expect("state");
+        let first: BTreeMap<String, Vec<f32>> =
+            state.iter().map(|tensor| (tensor.name.clone(), tensor.values.clone())).collect();
+        for NamedTensor { name, values, .. } in &mut state {
+            if name.ends_with(".lambda") {
+                assert_eq!(*values, [0.5, 0.5], "{name} starts with the mean");
+                *values = vec![0.25, 0.75];
+            } else if let Some(values_of_first) = first.get(&name.replace(".base1.", ".base0.")) {
+                values.clone_from(values_of_first);
+            }
+        }
+        session.load_state(&state).expect("its own state");
+        block_on(session.forward(&pictures.batch(), 0)).expect("forward");
+        block_on(session.backward()).expect("backward");
+        let gradients = block_on(session.gradients()).expect("gradients");
+        let of = |name: &str| &gradients.iter().find(|gradient| gradient.name == name).expect(name).values;
+        let bases = gradients.iter().filter(|g| g.name.contains(".base1.") && g.name.ends_with("weight"));
+        let mut compared = 0;
+        for NamedTensor { name, values, .. } in bases {
+            let wanted: Vec<f32> =
+                of(&name.replace(".base1.", ".base0.")).iter().map(|gradient| 3.0 * gradient).collect();
+            let (apart, size) = (deviation(values, &wanted), largest(&wanted));
+            assert!(size > 0.0 && apart <= 1e-4 * size, "{name}: {apart} of {size}");
+            compared += 1;
+        }
+        assert!(compared >= 2, "{compared} weights");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use packed::manifest::{
-    BitConvolution, Codes, DivideBy, Form, Manifest, Operation, Planes, Quantize, Rounding,
+    BitConvolution, Codes, DivideBy, Form, Layer, Manifest, Operation, Planes, Quantize, Rounding,
 };
 use packed::{File, Tensor};
 use proptest::prelude::*;
@@ -28,7 +28,11 @@ pub fn changed_of(
 }
 
 fn operation<'a>(manifest: &'a mut Manifest, name: &str) -> &'a mut Operation {
-    &mut manifest.layers.iter_mut().find(|layer| layer.name == name).expect("a layer").operation
+    operation_of(&mut manifest.layers, name)
+}
+
+fn operation_of<'a>(layers: &'a mut [Layer], name: &str) -> &'a mut Operation {
+    &mut layers.iter_mut().find(|layer| layer.name == name).expect("a layer").operation
 }
 
 #[test]
@@ -197,6 +201,12 @@ fn networks_that_share_planes_must_be_parts_of_the_widest() {
         (conv.weight_bits, conv.weights[0].planes) = (4, 4);
     };
     narrow(more_planes, "is no part");
+    let more_channels =
+        |manifest: &mut Manifest| match operation_of(&mut manifest.narrower[0].layers, "conv1") {
+            Operation::BitConvolution(conv) => conv.channels = 6,
+            other => panic!("{other:?}"),
+        };
+    narrow(more_channels, "`conv1.planes.0` is U8");
     let own = "act1.thresholds@2,2";
     changed_of(nested_draft(), |_, t| drop(t.remove(own)), "is no part");
     changed_of(

@@ -1,10 +1,10 @@
 //! Results: convolutions of codes beside sums written out, threads, files and what they hold.
 
-use packed::manifest::{Operation, Quantize};
+use packed::manifest::{Narrower, Operation, Quantize};
 use packed::{Error, File, Network, Tensor};
 use safetensors::SafeTensors;
 
-use super::support::{Draft, Noise, fourth_draft, nested_draft, plain, sample, second_draft, window};
+use super::support::{Draft, Noise, draft, fourth_draft, nested_draft, plain, sample, second_draft, window};
 
 fn pictures(network: &Network, count: usize) -> Vec<u8> {
     Noise(7).bytes(network.picture_len() * count)
@@ -166,6 +166,15 @@ fn files_have_the_earliest_format() {
         assert_eq!(file.manifest().format, format);
         let again = File::decode(&file.encode()).expect("what was written is read");
         assert_eq!((again.manifest(), again.encode()), (file.manifest(), file.encode()));
+    }
+    // Of several networks in a file, each by itself.
+    let (mut manifest, tensors) = draft();
+    manifest.narrower = vec![Narrower { bits: [1, 1], layers: manifest.layers.clone() }];
+    manifest.format = manifest.needed_format();
+    let several = drafted((manifest, tensors));
+    assert_eq!((several.manifest().format, several.networks().len()), (2, 2));
+    for bits in several.networks() {
+        assert_eq!(several.at(bits).expect("a network").manifest().format, 1, "{bits:?}");
     }
 }
 
