@@ -109,7 +109,7 @@ fn a_damaged_packed_file_is_refused() {
     let mut newer = bytes;
     let at = newer.windows(12).position(|found| found == b"\\\"format\\\":1").expect("a version");
     newer[at + 11] = b'7';
-    refuse(&newer, &["packed format 7", "reads 1 to 3"]);
+    refuse(&newer, &["packed format 7", "reads 1 to 4"]);
 }
 
 fn first_checkpoint(run: &Path) -> std::path::PathBuf {
