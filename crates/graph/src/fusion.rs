@@ -27,7 +27,8 @@ use crate::{
     tensor::Maxima,
 };
 
-/// What a layer does to an f32 value on its way from one convolution to the codes that the next one reads.
+/// What a layer does, where it may be recorded together with its neighbors: those between one convolution and the codes that the
+/// next one reads, or the convolutions of a sum of bases.
 #[derive(Clone, Debug)]
 pub enum Link {
     /// Batch norm.

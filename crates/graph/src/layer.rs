@@ -59,7 +59,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
         true
     }
 
-    /// What the layer does between two convolutions, where a kernel may do it together with its neighbors.
+    /// What the layer does, where it may be recorded together with its neighbors.
     fn link(&self) -> Option<Link> {
         None
     }

@@ -55,6 +55,11 @@ pub enum WeightRows {
     ByInput,
 }
 
+/// Words of a slice that kernels bind.
+fn len(slice: &BufferSlice) -> u32 {
+    u32::try_from(slice.words).expect("a binding has fewer than 2^32 words")
+}
+
 /// Weights to sign planes.
 pub trait WeightQuantizer: fmt::Debug + Send + Sync {
     /// The same rule by another method, where that changes it.

@@ -1,6 +1,6 @@
 //! Reductions that take several dispatches.
 
-use kernels::{ColumnSum, CopyChannels, Reduce, ReduceMap, ReduceOp};
+use kernels::{ColumnSum, CopyChannels, Reduce, ReduceMap, ReduceOp, RowDots};
 use recording::BufferSlice;
 
 use crate::{GraphError, Recorder, Shape, recorder::Chunk};
@@ -32,6 +32,32 @@ pub(crate) fn reduce_to_one(
         pass = Reduce { len: pass.chunks(), map, factor: 1.0, ..pass };
         source = result;
     }
+}
+
+/// Records the dot product of each of `rows` pairs of rows of `len` values, which are those of a chunk's samples where there is
+/// one.
+///
+/// # Errors
+/// Buffers that do not fit.
+pub(crate) fn row_dots(
+    recorder: &mut Recorder,
+    (rows, len): (u32, u32),
+    [a, b]: [BufferSlice; 2],
+    chunk: Option<Chunk>,
+) -> Result<BufferSlice, GraphError> {
+    let kernel = RowDots { rows, len };
+    let chunks = kernel.chunks();
+    let words = u64::from(rows) * u64::from(chunks);
+    let parts = match chunk {
+        Some(chunk) => recorder.per_sample("dot parts", chunk, words),
+        None => recorder.transient("dot parts", words),
+    };
+    recorder.dispatch(kernel, &[a, b, parts])?;
+    if chunks == 1 {
+        return Ok(parts);
+    }
+    let (map, op) = (ReduceMap::Identity, ReduceOp::Sum);
+    reduce_to_one(recorder, "dots", Reduce { rows, len: chunks, map, op, factor: 1.0 }, parts, chunk)
 }
 
 /// Records the means of |x| over the channels of each pixel of a chunk.

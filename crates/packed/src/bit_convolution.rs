@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Output channels that are computed side by side.
-const LANES: usize = 8;
+pub const LANES: usize = 8;
 /// Rows, each a plane of the codes under one window, that share one load of the weights.
 pub const ROWS: usize = 8;
 

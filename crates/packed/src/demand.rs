@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    bit_convolution::LANES,
     check::{Checked, Kind, MAX_VALUES, Map},
     code_planes::WORD,
     manifest::{BitConvolution, Layer, Operation},
@@ -13,9 +14,6 @@ const MAX_BITS: u64 = 16 * MAX_VALUES;
 const MAX_WORDS: u64 = 1 << 27;
 /// Values of all maps that are needed at one time, at most: 512 MiB.
 const MAX_ALIVE: u64 = 1 << 27;
-
-/// Channels whose weights lie side by side.
-const LANES: u64 = 8;
 
 /// Whether the layers of a description, each sound by itself, take an amount of memory that is handled.
 pub fn check(layers: &[Layer], checked: &[Checked], image: Map) -> Result<(), Error> {
@@ -70,7 +68,7 @@ fn planes(conv: &BitConvolution, input: Map) -> Taken {
     };
     let with_mask = conv.groups_of_planes().into_iter();
     let planes: u64 = with_mask.map(|group| u64::from(group.planes) + u64::from(group.mask.is_some())).sum();
-    let factors = [groups * outer.next_multiple_of(LANES), taps, inner_words, planes, code_groups];
+    let factors = [groups * outer.next_multiple_of(LANES as u64), taps, inner_words, planes, code_groups];
     let words = factors.into_iter().fold(1, u64::saturating_mul);
     let (height, width) = (u64::from(input.height) + top + bottom, u64::from(input.width) + left + right);
     let padded = [height, width, groups * inner_words, code_bits].into_iter().fold(1, u64::saturating_mul);

@@ -1,14 +1,14 @@
 //! Linear combination of bases, Group-Net's equations 3, 5 and 6.
 
-use kernels::{CopyChannels, Reduce, ReduceMap, ReduceOp, RowDots};
+use kernels::CopyChannels;
 use recording::BufferSlice;
 
 use crate::{
-    Chunk, GraphError, Link, ParameterSpec, Recorder, Tensor,
+    GraphError, Link, ParameterSpec, Recorder, Tensor,
     deployed::{DeployedOperation, Origin},
     layer::{Backward, Layer, Place},
     quantizers::average,
-    reduction::{reduce_to_one, sum_partials},
+    reduction::{row_dots, sum_partials},
     structure::BaseScales,
     tensor::{Kind, Value},
 };
@@ -143,7 +143,7 @@ pub(super) fn dots_by_sample(
         let of_samples = recorder.per_sample("dots", chunk, words);
         for (at, tensor) in (0..count).zip(tensors) {
             let pair = [grad.chunks[chunk.index], tensor.chunks[chunk.index]];
-            let dots = sample_dots(recorder, chunk, pair, grad.shape.len())?;
+            let dots = row_dots(recorder, (chunk.samples, grad.shape.len()), pair, Some(chunk))?;
             let (source, target) = ((1, 0), (count, at));
             let kernel = CopyChannels { rows: chunk.samples, count: 1, source, target };
             recorder.dispatch(kernel, &[dots, of_samples])?;
@@ -151,24 +151,4 @@ pub(super) fn dots_by_sample(
         rows.push((of_samples, chunk.samples));
     }
     Ok(rows)
-}
-
-/// Records the dot product of two tensors of `len` values a sample, for each sample of a chunk.
-fn sample_dots(
-    recorder: &mut Recorder,
-    chunk: Chunk,
-    [a, b]: [BufferSlice; 2],
-    len: u32,
-) -> Result<BufferSlice, GraphError> {
-    let kernel = RowDots { rows: chunk.samples, len };
-    let words = u64::from(chunk.samples) * u64::from(kernel.chunks());
-    let parts = recorder.per_sample("dot parts", chunk, words);
-    let chunks = kernel.chunks();
-    recorder.dispatch(kernel, &[a, b, parts])?;
-    if chunks == 1 {
-        return Ok(parts);
-    }
-    let (map, op) = (ReduceMap::Identity, ReduceOp::Sum);
-    let first = Reduce { rows: chunk.samples, len: chunks, map, op, factor: 1.0 };
-    reduce_to_one(recorder, "dots", first, parts, Some(chunk))
 }

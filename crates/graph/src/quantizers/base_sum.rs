@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use kernels::{By, CopyChannels, PlaneGroup, Reduce, ReduceMap, ReduceOp, RowDots, ScaleIndex, WeightedSum};
+use kernels::{By, ScaleIndex, WeightedSum};
 use recording::BufferSlice;
 
-use super::{WeightQuantizer, WeightRows};
+use super::{WeightQuantizer, WeightRows, learned::put, len};
 use crate::{
     BaseScales, Convolution, GraphError, Parameter, Recorder,
-    planes::{Group, Operand, record_dequantize},
-    reduction::reduce_to_one,
+    planes::{Operand, record_dequantize},
+    reduction::row_dots,
 };
 
 /// `sum over i of lambda[i] * Q_i(w_i)`: the groups of planes of all bases, each with its scale times its base's lambda.
@@ -59,7 +59,7 @@ impl BaseSumWeight {
         let values = recorder.transient("dequantized weight", u64::from(weight.len()));
         let size = (self.convolution.output.channels, self.convolution.fan_in());
         record_dequantize(recorder, (operand.kind, &operand.groups), operand.buffer, size, values)?;
-        dot(recorder, grad, values).map(Some)
+        row_dots(recorder, (1, weight.len()), [grad, values], None).map(Some)
     }
 }
 
@@ -135,8 +135,7 @@ impl WeightQuantizer for BaseSumWeight {
             let dot =
                 within(recorder, name, |recorder| self.base_backward(recorder, (at, lambda), rule, grad))?;
             if let (Some(dot), Some(lambda)) = (dot, &learned) {
-                let kernel = CopyChannels { rows: 1, count: 1, source: (1, 0), target: (count, at) };
-                recorder.dispatch(kernel, &[dot, lambda.gradient])?;
+                put(recorder, dot, (lambda.gradient, count), at)?;
             }
         }
         Ok(())
@@ -160,10 +159,6 @@ fn within<T>(
     result
 }
 
-fn len(slice: BufferSlice) -> u32 {
-    u32::try_from(slice.words).expect("a binding has fewer than 2^32 words")
-}
-
 /// Records `target = lambda[at] * source`.
 fn scale(
     recorder: &mut Recorder,
@@ -171,18 +166,8 @@ fn scale(
     source: BufferSlice,
     target: BufferSlice,
 ) -> Result<(), GraphError> {
-    let kernel = WeightedSum { len: len(source), sources: 1, first: at, accumulate: false };
+    let kernel = WeightedSum { len: len(&source), sources: 1, first: at, accumulate: false };
     recorder.dispatch(kernel, &[lambda, source, source, source, source, target])
-}
-
-/// Records `<a, b>`.
-fn dot(recorder: &mut Recorder, a: BufferSlice, b: BufferSlice) -> Result<BufferSlice, GraphError> {
-    let kernel = RowDots { rows: 1, len: len(a) };
-    let chunks = kernel.chunks();
-    let parts = recorder.transient("dot parts", u64::from(chunks));
-    recorder.dispatch(kernel, &[a, b, parts])?;
-    let (map, op) = (ReduceMap::Identity, ReduceOp::Sum);
-    reduce_to_one(recorder, "dot", Reduce { rows: 1, len: chunks, map, op, factor: 1.0 }, parts, None)
 }
 
 /// The groups of all operands in one, the planes of which follow each other.
@@ -194,17 +179,10 @@ fn joined(recorder: &mut Recorder, mut operands: Vec<Operand>) -> Result<Operand
     let buffer = recorder.transient("planes of all bases", words);
     let (mut groups, mut word, mut plane) = (Vec::new(), 0, 0);
     for operand in &operands {
-        let count = len(operand.buffer);
-        let kernel = CopyChannels { rows: 1, count, source: (count, 0), target: (len(buffer), word) };
-        recorder.dispatch(kernel, &[operand.buffer, buffer])?;
-        let moved = |planes: PlaneGroup| PlaneGroup {
-            first_plane: planes.first_plane + plane,
-            mask: planes.mask.map(|mask| mask + plane),
-            ..planes
-        };
-        groups.extend(operand.groups.iter().map(|group| Group { planes: moved(group.planes), ..*group }));
+        put(recorder, operand.buffer, (buffer, len(&buffer)), word)?;
+        groups.extend(operand.groups.iter().map(|group| group.behind(plane)));
         plane += operand.groups.iter().map(|group| group.planes.end()).max().unwrap_or(0);
-        word += count;
+        word += len(&operand.buffer);
     }
     Ok(Operand { buffer, kind: operands[0].kind, groups })
 }

@@ -1,9 +1,9 @@
 //! Weights of one bit with a scale per output channel, as XNOR-Net has them; Group-Net's Eq 1.
 
-use kernels::{By, CopyChannels, Kind, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightRule};
+use kernels::{By, Kind, QuantizeWeight, Reduce, ReduceMap, ReduceOp, ScaleIndex, WeightRule};
 use recording::{BufferSlice, SLICE_ALIGNMENT};
 
-use super::{WeightQuantizer, WeightRows};
+use super::{WeightQuantizer, WeightRows, learned::put};
 use crate::{
     Convolution, GraphError, Parameter, Recorder,
     planes::{Group, Operand},
@@ -53,9 +53,7 @@ impl WeightQuantizer for ChannelWeight {
             let offset = weight.value.offset + u64::from(first) * u64::from(len);
             let share = BufferSlice { offset, words: u64::from(at_once) * u64::from(len), ..weight.value };
             let own = reduce_to_one(recorder, "weight scales of a part", mean(at_once), share, None)?;
-            let kernel =
-                CopyChannels { rows: 1, count: at_once, source: (at_once, 0), target: (rows, first) };
-            recorder.dispatch(kernel, &[own, scales])?;
+            put(recorder, own, (scales, rows), first)?;
         }
         Ok(vec![scales])
     }

@@ -8,7 +8,7 @@ use kernels::{
 };
 use recording::BufferSlice;
 
-use super::{WeightQuantizer, WeightRows};
+use super::{WeightQuantizer, WeightRows, len};
 use crate::{
     Convolution, GraphError, Heterogeneous, Init, Parameter, ParameterSpec, Recorder,
     planes::{Group, Operand},
@@ -26,10 +26,6 @@ pub const BITS: &str = "bits";
 pub struct HbnnWeight {
     /// How weights get their bits.
     pub rule: Heterogeneous,
-}
-
-fn len(slice: &BufferSlice) -> u32 {
-    u32::try_from(slice.words).expect("a binding has fewer than 2^32 words")
 }
 
 impl HbnnWeight {

@@ -7,8 +7,10 @@ use reference::bit_length::{Grid, LEAST_LENGTH, MOST_LENGTH, Rule, Tensor as Of,
 use reference::quantize::levels;
 
 use crate::{
-    GraphError, Mode, Parameter, ParameterSpec, Recorder, bit_length::LengthForm, planes::Group,
-    quantizers::ScaleIndex,
+    GraphError, Mode, Parameter, ParameterSpec, Recorder,
+    bit_length::LengthForm,
+    planes::Group,
+    quantizers::{ScaleIndex, len},
 };
 
 /// Streams of random numbers that no layer has.
@@ -228,8 +230,7 @@ pub(crate) fn copy(
     source: BufferSlice,
     target: BufferSlice,
 ) -> Result<(), GraphError> {
-    let count = |slice: BufferSlice| u32::try_from(slice.words).expect("a binding has fewer than 2^32 words");
-    put(recorder, source, (target, count(target)), 0)
+    put(recorder, source, (target, len(&target)), 0)
 }
 
 /// Records the copy of all of `source` to `target`, which has `words` words, from word `first` on.
@@ -239,7 +240,7 @@ pub(crate) fn put(
     (target, words): (BufferSlice, u32),
     first: u32,
 ) -> Result<(), GraphError> {
-    let count = u32::try_from(source.words).expect("a binding has fewer than 2^32 words");
+    let count = len(&source);
     let kernel = CopyChannels { rows: 1, count, source: (count, 0), target: (words, first) };
     recorder.dispatch(kernel, &[source, target])
 }
